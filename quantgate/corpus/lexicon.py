@@ -1,0 +1,235 @@
+"""Words and phrases of the builtin corpus: data only, all written for this package.
+
+``WORDS`` are lists, the most frequent word first: the generator weighs them by rank, as Zipf's law does.
+``PHRASES`` are templates, equally likely; ``{name}`` is a word or a phrase of that name. A template
+that stands twice is meant to come up twice as often.
+"""
+
+WORDS: dict[str, str] = {
+    "noun": """
+        lord heart man time king day night hand eye death life house world heaven blood son friend love
+        father brother sister mother daughter word tongue soul tear cause fire sea ship river bridge stone
+        garden tower gate door chamber window candle shadow moon star sun storm wind rain winter summer
+        spring harvest field orchard meadow forest road mountain valley city market tavern kitchen table cup
+        bread wine apple rose thorn nettle lily crown sword dagger shield banner drum trumpet horse hound
+        falcon raven sparrow wolf lamb serpent spider fox owl oath promise secret letter message rumour
+        counsel judgement sentence prison chain rope grave tomb prayer blessing curse sin mercy pardon
+        favour grace honour shame pride fortune hope fear grief sorrow anger patience envy malice jealousy
+        courage duty virtue reason fever wound sickness medicine poison hunger thirst dream slumber morning
+        evening hour moment season year quarrel battle victory soldier captain herald servant master
+        mistress lady maiden widow beggar thief merchant miller weaver butcher baker smith sailor fisherman
+        ferryman shepherd ploughman gardener lawyer judge doctor priest scholar poet fool jester neighbour
+        stranger traitor tyrant prince queen duke purse ring jewel ribbon velvet mantle glove mirror feather
+        lantern ladder bucket hammer anvil needle thread cradle pillow blanket chimney cellar threshold
+        corner quarter kingdom province border harbour island tempest thunder lightning frost ember ash
+        smoke vapour cloud rainbow planet comet question answer argument purpose project bargain exchange
+        payment penny ledger burden labour errand journey exile voyage embrace whisper murmur laughter music
+        ballad verse chapter volume example proverb opinion quality
+    """,
+    "mass": """
+        love death heaven blood nature truth time justice peace war grief honour sorrow reason fortune mercy
+        silence sleep wine bread gold silver iron water earth fire air marriage patience treason wisdom
+        folly youth age beauty money music hunger weather midnight thunder innocence obedience vengeance
+        darkness daylight friendship business flattery modesty liberty courtesy jealousy gossip kindness
+    """,
+    "adj": """
+        good sweet great old poor true noble fair gentle little dear young gracious false proud foul heavy
+        cold bitter strange honest holy royal sad wretched humble bold brave cruel dark deep empty faithful
+        fond foolish free fresh golden green grey guilty happy hard idle kind lame last late lawful lean
+        loyal mad merry mighty mild naked narrow new pale patient perfect plain precious private pure quick
+        quiet rare rash ready red rich rough rude sacred secret sharp sick silent simple sleepy slow smooth
+        soft sour stern strong stubborn subtle sudden swift tame tender thick thin tired unkind valiant vile
+        weak weary white wicked wild wise worthy yellow ancient bashful blessed bloody broken careless
+        childish common crooked cunning daily deadly desperate drowsy dull eager envious faint fatal fearful
+        fierce frozen giddy glad hollow hungry jealous jolly learned lonely modest mortal peevish pensive
+        quaint reckless ripe rotten rusty savage scornful shallow slippery solemn spotless thankful tedious
+        unhappy unjust vulgar wanton wholesome withered wrathful zealous exquisite excellent expensive lazy
+        hazy extreme vexed puzzled frenzied equal
+    """,
+    "verb": """
+        be have know see make come love take speak give hear go bear tell live think die keep bring stand
+        find call leave hold follow swear weep fear pray stay put serve send turn fall show break meet fight
+        kill lose play marry answer sleep trust drink eat seek rise kneel bid beg forgive forget remember
+        marvel lie strike spare change learn teach sing laugh mock praise blame scorn envy flatter betray
+        deceive punish pardon banish welcome honour obey command counsel comfort cherish embrace kiss grieve
+        mourn sigh tremble wander return depart vanish perish prosper flourish wither burn freeze melt drown
+        sail ride march run walk climb dig plant gather reap spin weave mend build open shut lock carry
+        borrow lend buy sell pay steal cheat gamble wager venture measure weigh judge prove deny confess
+        promise whisper murmur shout curse threaten frighten offend provoke quarrel yield surrender conquer
+        govern inherit deserve suffer endure complain consider imagine wonder believe doubt discover conceal
+        quench quiver question request acquaint examine vex expect excuse explain exchange adjust rejoice
+        join seize gaze amaze dazzle freeze
+    """,
+    "past": """
+        said made come gone done seen heard known told given taken brought lost found slain sworn spoken
+        born left kept sent broken fallen loved thought dead forgot borne called forgiven banished married
+        buried betrayed deceived commanded promised whispered written stolen hidden bought sold paid
+        deserved denied confessed proved judged punished wounded weary undone drowned vanished burned frozen
+        planted gathered woven mended built opened shut locked borrowed followed answered remembered
+        welcomed honoured cherished embraced kissed grieved mourned wandered returned departed vexed
+        quenched examined requested seized amazed enjoyed joined conquered poisoned
+    """,
+    "adv": """
+        now then here so too there again still well yet never ever once more away no indeed home alone hence
+        already tomorrow soon today truly straight presently gently sweetly softly quickly slowly together
+        tonight forth hither thither abroad aloud apart aside at_last in_haste by_night by_day in_vain
+        of_late at_once in_truth in_peace for_ever boldly bravely dearly deeply fairly freely heartily
+        highly justly kindly lightly meekly merrily nobly openly patiently plainly proudly quietly rashly
+        richly sadly safely secretly strangely surely suddenly wisely wholly hourly yesterday elsewhere
+        otherwise likewise exactly lazily
+    """,
+    "poss": "my the thy his your our their this her that",
+    "det": "the the the my a this thy his no that your our some her such each every what their any",
+    "dets": "the my these thy those his your our all their many her such",
+    "prep": """
+        of in to with for from upon by on at against before without after beyond within under behind between
+        beneath beside above among about through near unto past despite
+    """,
+    "pron": "I you he they we she it",
+    "obj": "me him thee you it them us her this myself thyself himself",
+    "modal": "will shall must may would should can could might cannot do did dare shall_not will_not",
+    "link": "and but for that as if when so or yet though till where since because while nor than ere lest",
+    "voc": """sir my_lord madam good_sir sweet_lady my_friend my_liege good_neighbour gentle_sir cousin
+        dear_brother my_son uncle boy good_father gentlemen friends masters fool old_man""",
+    "exclaim": """
+        O Ay No Why Well Come Nay Alas What How Peace Yes Go Hark Look Then Now Soft Fie Marry Indeed
+        Farewell Away Enough Behold Welcome Sirrah Ha Quick Judge Keep Keep_back Up Down Be_gone Zounds
+    """,
+    "person": """
+        Aldric Brenna Corvane Dunmore Edrith Fennick Garrowby Hesper Isolde Jorvane Kestrel Lorimer Maravel
+        Norrow Oswin Perrin Quillon Rosamer Severn Tamsin Ulvane Veyra Wystan Xanthe Yorrick_Vale Zephine
+        Amberlow Bellamour Cassimir Dorrance Elsinda Farrow Gwendra Harcastle Ivarne Jessamy Kellan Lucerne
+        Merrowin Nightingale Orsova Pellinor Quenby Ravenal Sorrel Thessaly Ursanne Valence Winterbourne
+    """,
+    "place": """
+        Harrowgate Velmora Castellane Northmere Quayle Isenford Dunwater Merrivale Ostrava_Bay Karse Lindholm
+        Brackwater Tarrow Yarrowdale Zennor Jaxony Upper_Fallow Exmere Wendover_Hill Port_Amity Gallowmere
+    """,
+    "end": ". . . . . . . . . . . ! ! ! ? ? ?",
+    "mark": ", , , , , , , , , , , , . . . . . . ; ; ; : ! ! ? ? ?",
+}
+
+PHRASES: dict[str, list[str]] = {
+    "np": [
+        "{poss} {noun}",
+        "{poss} {noun}",
+        "{det} {noun}",
+        "{det} {noun}",
+        "{det} {adj} {noun}",
+        "{poss} {adj} {noun}",
+        "{dets} {nouns}",
+        "{dets} {adj} {nouns}",
+        "{mass}",
+        "{adj} {mass}",
+        "{mass} and {mass}",
+        "{person}",
+        "{person}'s {noun}",
+        "{poss} {noun}'s {noun}",
+        "{poss} {noun} of {mass}",
+        "{det} {noun} of {place}",
+        "{det} {noun} and {poss} {noun}",
+    ],
+    "pp": ["{prep} {np}", "{prep} {np}", "{prep} {obj}", "{prep} {mass}", "in {place}", "{adv}"],
+    "infinitive": [
+        "{verb} {np}",
+        "{verb} {obj}",
+        "{verb} {obj} {pp}",
+        "{verb} {pp}",
+        "{verb} {adv}",
+        "{verb} not {pp}",
+        "be {adj}",
+        "be {past}",
+        "have {past} {obj}",
+        "never {verb} {np}",
+    ],
+    "clause": [
+        "{pron} {modal} {infinitive}",
+        "{pron} {modal} {infinitive}",
+        "{pron} {modal} not {infinitive}",
+        "{np} {modal} {infinitive}",
+        "{np} {modal} {infinitive}",
+        "{np} is {adj}",
+        "{np} is {past} {pp}",
+        "{np} hath {past} {np}",
+        "{np} hath {past} {obj}",
+        "{np} doth {infinitive}",
+        "{np} {verbs} {np}",
+        "{np} {verbs} {obj} {pp}",
+        "I am {adj}",
+        "I am {past} {pp}",
+        "I have {past} {np}",
+        "I {verb} {obj}",
+        "thou art {adj}",
+        "thou hast {past} {np}",
+        "thou shalt {infinitive}",
+        "thou wilt {infinitive}",
+        "you are {past} {pp}",
+        "he was {adj}",
+        "he that hath {past} {np}",
+        "they were {past} {pp}",
+        "they have {past} {obj}",
+        "it is {np}",
+        "'tis {adj}",
+        "'tis {np}",
+        "there is {np}",
+        "let {obj} {infinitive}",
+        "let us {infinitive}",
+        "what {noun} is this",
+        "which {np} {modal} {infinitive}",
+        "who {modal} {infinitive}",
+        "where is {np}",
+        "how {adj} is {np}",
+        "I'll {infinitive}",
+        "he'll {infinitive}",
+        "we'll {infinitive}",
+        "that's {adj}",
+    ],
+    "line": [
+        "{clause} {pp}",
+        "{clause} {pp}",
+        "{clause}",
+        "{clause}",
+        "{clause}, {link} {clause}",
+        "{clause} {link} {clause}",
+        "{link} {clause}",
+        "{link} {clause} {pp}",
+        "{link} {clause}, {pp}",
+        "{exclaim}, {clause}",
+        "{exclaim}, {np}, {pp}",
+        "{np}, {np}, and {np}",
+        "{np} {pp}, {clause}",
+        "{pp}, {clause}",
+        "{pp} {link} {pp}, {clause}",
+        "to {infinitive} {pp}",
+        "to {infinitive} and {infinitive}",
+        "{adj} {noun}, {clause}",
+        "{clause}, {voc}",
+        "{clause}: {clause}",
+        "{clause}; {clause}",
+        "{clause}. {exclaim}, {voc}",
+        "{exclaim}, {voc}! {person}, {clause}",
+        "{clause}--{clause}",
+        "{verb} {np}, {voc}, {pp}",
+    ],
+    "cry": [
+        "{exclaim}, {voc}",
+        "{exclaim}, {clause}",
+        "{clause}",
+        "{clause}, {voc}",
+        "{clause} {pp}",
+        "{verb} {obj}, {voc}",
+        "what, {np}",
+        "{exclaim}",
+    ],
+}
+
+#: Those who speak, the most talkative first.
+SPEAKERS: str = """
+    ALDRIC ROSAMER KING_OSWIN QUILLON BRENNA DUKE_VALENCE FENNICK ISOLDE CORVANE TAMSIN HARCASTLE LUCERNE
+    LADY_AMBERLOW FIRST_FERRYMAN GARROWBY JESSAMY NORROW PERRIN QUEEN_ELSINDA SECOND_FERRYMAN SORREL THESSALY
+    CAPTAIN MARAVEL VEYRA WYSTAN KESTREL MESSENGER XANTHE ZEPHINE OLD_WEAVER URSANNE DORRANCE BELLAMOUR
+    FIRST_SAILOR MERROWIN PELLINOR YORRICK_VALE FISHWIFE JUDGE HERALD ALL
+"""
+
+#: How many lines a speech has, each number as often as it is there.
+SPEECH_LINES: str = "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 2 2 2 2 2 2 2 3 3 3 3 4 4 4 5 5 6 6 7 8 9 10 12 15"
