@@ -73,20 +73,15 @@ def _checked_builtin() -> bytes:
 
 
 def _read_file(source: str) -> bytes:
-    path = Path(source)
     if not source:  # which Path takes for the current folder
         raise CorpusError(_unknown(source))
+    path = Path(source)
     try:
         mode = path.stat().st_mode
-        if stat.S_ISDIR(mode):
-            raise CorpusError(
-                f"corpus {source!r} is a folder. Give the path of one text file, not of a folder."
-            )
-        # Not opened: a pipe would be waited for, and a device may never end.
-        if not stat.S_ISREG(mode):
-            raise CorpusError(f"corpus {source!r} is a device or a pipe. Give the path of a regular file.")
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        # Nothing else is opened: a pipe would be waited for, and a device may never end.
+        if stat.S_ISREG(mode):
+            with path.open("rb") as file:
+                return file.read(MAX_BYTES + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise CorpusError(_unknown(source)) from None
     except OSError as error:
@@ -95,8 +90,9 @@ def _read_file(source: str) -> bytes:
             "Check the path, and that this user may read the file and enter its folder."
         ) from error
     except ValueError as error:
-        # A NUL within the path.
         raise CorpusError(f"corpus {source!r} is not a path: {error}.") from error
+    kind = "folder" if stat.S_ISDIR(mode) else "device or a pipe"
+    raise CorpusError(f"corpus {source!r} is a {kind}, not a text file. Give the path of a file.")
 
 
 def _unknown(source: str) -> str:
@@ -117,7 +113,7 @@ def _check_text(source: str, text: bytes) -> None:
     if len(text) > MAX_BYTES:
         raise CorpusError(
             f"corpus {source!r} has more than {MAX_BYTES} bytes, the longest allowed. "
-            "A hundred steps see less than one of them in a hundred; give a part of it."
+            "A cell reads less than one megabyte of it; give a part."
         )
     # Before the length: that a file is not text at all says more than that it is short.
     if found := re.search(rb"[\x00\x80-\xff]", text):
@@ -141,6 +137,4 @@ def _not_ascii(source: str, text: bytes, offset: int) -> str:
         text.decode("utf-8")
     except UnicodeDecodeError:
         return where + "It looks like a binary file, or text in an 8-bit encoding. Give an ASCII text."
-    return (
-        where + "It is UTF-8 text with other characters. Replace them: `iconv -f UTF-8 -t ASCII//TRANSLIT`."
-    )
+    return where + "It is UTF-8 text with other characters. Convert it: `iconv -f UTF-8 -t ASCII//TRANSLIT`."

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import tempfile
+import secrets
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -74,13 +70,19 @@ def cached(remote: Remote, folder: Path, *, timeout: float = TIMEOUT) -> bytes:
         CorpusError: the cached file has another digest, or the download failed.
     """
     path = folder / f"{remote.name}.txt"
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
+    text = _stored(path, remote)
+    if text is None:
         _make(folder, remote)
         text = _download(remote, path, timeout)
         _store(text, path, remote)
-        return text
+    return text
+
+
+def _stored(path: Path, remote: Remote) -> bytes | None:
+    try:
+        text = path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         raise CorpusError(
             f"corpus {remote.name!r}: the cached file {str(path)!r} cannot be read: {error.strerror}. "
@@ -89,7 +91,7 @@ def cached(remote: Remote, folder: Path, *, timeout: float = TIMEOUT) -> bytes:
     if _digest(text) != remote.sha256:
         raise CorpusError(
             f"corpus {remote.name!r}: the cached file {str(path)!r} ({len(text)} bytes) "
-            f"has SHA-256 {_digest(text)}, expected {remote.sha256} ({remote.size} bytes). "
+            f"has SHA-256 {_digest(text)}; expected {remote.size} bytes, SHA-256 {remote.sha256}. "
             "It was cut short or changed after it was stored. Delete it, and it is downloaded again."
         )
     return text
@@ -103,16 +105,15 @@ def _make(folder: Path, remote: Remote) -> None:
 
 
 def _store(text: bytes, path: Path, remote: Remote) -> None:
-    temporary: Path | None = None
+    # Not of module tempfile, whose files only their owner may read: a cache may be shared.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = Path(file.name)
-            file.write(text)
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(text)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
         raise _unwritable(path.parent, remote, error) from error
 
 
@@ -124,37 +125,44 @@ def _unwritable(folder: Path, remote: Remote, error: OSError) -> CorpusError:
 
 
 def _download(remote: Remote, path: Path, timeout: float) -> bytes:
+    # Here, because they take 20 ms, and few runs download anything.
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
+
     by_hand = (
         f"Put the file at {str(path)!r} by hand, or use the corpus 'builtin', which needs no network, "
         "or the path of a text file."
     )
     try:
         text = _read(remote, timeout)
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
         error.close()
         seen = f"HTTP status {error.code}"
-    except urllib.error.URLError as error:
+    except URLError as error:
         seen = str(error.reason)
     except (OSError, HTTPException) as error:
         seen = str(error) or type(error).__name__
     else:
         if _digest(text) == remote.sha256:
             return text
-        shown = f"more than {remote.size}" if len(text) > remote.size else f"{len(text)}"
+        too_long = len(text) > remote.size
+        got = f"more than {remote.size} bytes" if too_long else f"{len(text)} bytes, SHA-256 {_digest(text)}"
         raise CorpusError(
-            f"corpus {remote.name!r}: {remote.url} gave {shown} bytes with SHA-256 {_digest(text)}, "
-            f"expected {remote.sha256} ({remote.size} bytes). "
-            f"A proxy or a captive portal may have answered in its place; nothing was stored. {by_hand}"
+            f"corpus {remote.name!r}: {remote.url} gave {got}; expected {remote.size} bytes, "
+            f"SHA-256 {remote.sha256}. "
+            f"It was cut short, or a proxy answered in its place; nothing was stored. {by_hand}"
         )
     raise CorpusError(f"corpus {remote.name!r}: {remote.url} could not be downloaded: {seen}. {by_hand}")
 
 
 def _read(remote: Remote, timeout: float) -> bytes:
     """At most one byte more than the text has, and within ``timeout`` seconds."""
+    from urllib.request import urlopen
+
     deadline = time.monotonic() + timeout
     chunks: list[bytes] = []
     left = remote.size + 1
-    with urllib.request.urlopen(remote.url, timeout=timeout) as response:
+    with urlopen(remote.url, timeout=timeout) as response:
         # read1, because read waits for the whole chunk, however slowly its bytes drip in.
         while left and (chunk := response.read1(min(left, _CHUNK))):
             chunks.append(chunk)

@@ -1,0 +1,99 @@
+"""Fake-quantization of a whole model: every weight, and if asked every input of a linear layer.
+
+A quantizer is a function `Tensor -> Tensor` with a backward. The straight-through estimator (STE) is the
+backward that passes the gradient as it is; a format that only says where values land gets it from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+Quantizer = Callable[[Tensor], Tensor]
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, quantize: Quantizer) -> Tensor:
+        return quantize(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0], None
+
+
+def straight_through(quantize: Quantizer) -> Quantizer:
+    """`quantize` with the gradient of the identity."""
+
+    def quantizer(x: Tensor) -> Tensor:
+        y: Tensor = _StraightThrough.apply(x, quantize)  # type: ignore[no-untyped-call]
+        return y
+
+    return quantizer
+
+
+class QuantizedModel(nn.Module):
+    """A model every parameter of which is read through a quantizer of its own.
+
+    Args:
+        model: The model; its parameters stay the master weights.
+        make_quantizer: Called once for each parameter, and once for each linear layer's input with
+            `activations`.
+        activations: Whether the inputs of linear layers are quantized too.
+        read_quantized: False where the stored weights are already on the grid (in-place storage).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        make_quantizer: Callable[[], Quantizer],
+        *,
+        activations: bool = False,
+        read_quantized: bool = True,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.read_quantized = read_quantized
+        self.weight_quantizers: dict[str, Quantizer] = {
+            name: make_quantizer() for name, _ in model.named_parameters()
+        }
+        linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
+        self.input_quantizers = [(module, make_quantizer()) for module in linears] if activations else []
+        # Quantizers with parameters of their own (a learned scale) are trained with the model.
+        made = (*self.weight_quantizers.values(), *(q for _, q in self.input_quantizers))
+        self.learned = nn.ModuleList(q for q in made if isinstance(q, nn.Module))
+
+    def weights(self) -> dict[str, Tensor]:
+        """The weights that the forward pass reads: one call of each parameter's quantizer."""
+        named = dict(self.model.named_parameters())
+        return self.quantize(named) if self.read_quantized else named
+
+    def quantize(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Each of the model's named tensors through its parameter's quantizer."""
+        return {name: self.weight_quantizers[name](tensor) for name, tensor in tensors.items()}
+
+    def forward(self, tokens: Tensor, weights: dict[str, Tensor] | None = None) -> Tensor:
+        """Logits for tokens (batch, time), with `weights` or freshly quantized ones."""
+        read = self.weights() if weights is None else weights
+        with self._quantized_inputs():
+            logits: Tensor = functional_call(self.model, read, (tokens,))
+        return logits
+
+    @contextmanager
+    def _quantized_inputs(self) -> Iterator[None]:
+        def hook(quantizer: Quantizer) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
+            return lambda module, inputs: (quantizer(inputs[0]), *inputs[1:])
+
+        handles = [
+            module.register_forward_pre_hook(hook(quantizer)) for module, quantizer in self.input_quantizers
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()

@@ -1,0 +1,115 @@
+"""Verdicts on a training curve, and the lines that they are held against.
+
+All scores are bits per byte (BPB) on a fixed held-out slice; chance on 128 symbols is log2(128) = 7.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from statistics import median
+
+CHANCE_BPB = 7.0
+
+#: A final score above the first by more than this has diverged.
+DIVERGED_RISE = 0.5
+
+#: A final score this near to a line is not trusted to one seed.
+ESCALATION_BPB = 0.1
+ESCALATION_SHARE = 0.2
+
+#: Steps and scores: ((0, 7.1), (20, 6.8), ..., (100, 5.2)).
+Curve = Sequence[tuple[int, float]]
+
+
+class Verdict(StrEnum):
+    """What a cell is found to be. Only `LEARNS` passes."""
+
+    LEARNS = "learns"
+    LAGS = "lags"
+    PARTIAL = "partial"
+    DEAD = "dead"
+    DIVERGED = "diverged"
+    NO_OP = "no-op"
+    REJECTED = "rejected"
+    CRASHED = "crashed"
+    TIMEOUT = "timeout"
+    UNJUDGED = "unjudged"
+
+    @property
+    def passes(self) -> bool:
+        return self is Verdict.LEARNS
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The absolute lines."""
+
+    #: At or above it a cell fails.
+    fail_bpb: float = 6.5
+    #: At or above it a failing cell is dead.
+    dead_bpb: float = 6.9
+
+
+def judge(
+    curve: Curve,
+    control: Curve | None = None,
+    *,
+    tolerance: float | None = None,
+    lossless: bool = False,
+    limits: Limits = Limits(),
+) -> Verdict:
+    """The verdict on a curve alone, without probes.
+
+    Args:
+        curve: (step, BPB) pairs, the first at step 0.
+        control: The float32 curve of the same optimizer, seed and width; without one only the absolute
+            lines are applied.
+        tolerance: How far behind its control a cell may end, in BPB; None takes the widest of
+            `gap_tolerance`.
+        lossless: Whether a curve that equals the control's is what was promised.
+        limits: The absolute lines.
+
+    Raises:
+        ValueError: The curve is empty.
+    """
+    if not curve:
+        raise ValueError("an empty curve: at least the score at step 0 is needed; was the cell trained?")
+    first, last = curve[0][1], curve[-1][1]
+    if not all(math.isfinite(score) for _, score in curve) or last > first + DIVERGED_RISE:
+        return Verdict.DIVERGED
+    if last >= limits.dead_bpb:
+        return Verdict.DEAD
+    if last >= limits.fail_bpb:
+        return Verdict.PARTIAL
+    if control is None:
+        return Verdict.LEARNS
+    if not lossless and list(curve) == list(control):
+        return Verdict.NO_OP
+    allowed = gap_tolerance(None, "") if tolerance is None else tolerance
+    return Verdict.LAGS if last - control[-1][1] > allowed else Verdict.LEARNS
+
+
+#: Tolerances by bits: measured gaps stand in the docstring of `gap_tolerance`.
+_TOLERANCES = ((2, 2.0), (3, 0.6), (6, 0.3), (math.inf, 0.15))
+
+
+def gap_tolerance(bits: float | None, optimizer: str) -> float:
+    """How far behind its control a healthy cell of so many bits may end, in BPB."""
+    if bits is None:
+        return _TOLERANCES[0][1]
+    return next(tolerance for most, tolerance in _TOLERANCES if bits <= most)
+
+
+def is_close_call(bpb: float, gap: float | None, tolerance: float, limits: Limits) -> bool:
+    """Whether more seeds must be asked: near the line, or near the edge of the tolerance."""
+    near_line = abs(bpb - limits.fail_bpb) <= ESCALATION_BPB
+    near_tolerance = gap is not None and abs(gap - tolerance) <= ESCALATION_SHARE * tolerance
+    return near_line or near_tolerance
+
+
+def median_index(scores: Sequence[float]) -> int:
+    """The place of the median among an odd number of scores: the run that judges."""
+    return list(scores).index(median(scores))
