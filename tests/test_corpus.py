@@ -1,4 +1,4 @@
-"""The corpus: the text that the package makes, the one that it fetches, and files, good and bad."""
+"""The corpus: the text that the package makes, files good and bad, and tiny shakespeare where it is cached."""
 
 from __future__ import annotations
 
@@ -9,18 +9,13 @@ import random
 import re
 import subprocess
 import sys
-import threading
-import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from quantgate import corpus as corpus_module
-from quantgate.corpus import MAX_BYTES, MIN_BYTES, TINYSHAKESPEARE, Corpus, CorpusError, Remote, load
+from quantgate.corpus import MAX_BYTES, MIN_BYTES, TINYSHAKESPEARE, Corpus, CorpusError, load
 from quantgate.corpus.builtin import SHA256, SIZE, generate
 from quantgate.corpus.fetch import cache_folder
 
@@ -52,7 +47,7 @@ def conditional_entropy(text: bytes, order: int) -> float:
     return entropy(order + 1) - (entropy(order) if order else 0.0)
 
 
-# Tiny shakespeare's first 256 KiB; `test_tinyshakespeare_has_the_statistics_that_builtin_follows` measures them.
+# Of tiny shakespeare's first 256 KiB, which a test at the end measures.
 ENTROPIES = {0: 4.774, 1: 3.482, 2: 2.650}
 TOLERANCES = {0: 0.05, 1: 0.05, 2: 0.15}
 
@@ -69,8 +64,7 @@ def test_builtin_changed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus_module, "generate", lambda: b"To be short.")
     assert error_of("builtin") == (
         "corpus 'builtin': the generated text has SHA-256 "
-        "edfefd9f2a7f0fb9ea55a5ecdd0d5f17a5daf1ea0ea8f7f9d0b7f5dbe0b9ad5d"
-        f", expected {SHA256}. "
+        f"67d066481c57839697d4cf5fa721d71d74c9c57005fc2fb07acaf33072dbaaa3, expected {SHA256}. "
         "The files of quantgate/corpus differ from those that were released; install quantgate again."
     )
 
@@ -171,7 +165,8 @@ def test_file_through_a_link(tmp_path: Path) -> None:
 def test_file_that_is_not_there(tmp_path: Path) -> None:
     path = tmp_path / "no.txt"
     assert error_of(path) == (
-        f"corpus {str(path)!r} is neither 'builtin' nor 'tinyshakespeare' nor a file (looked for {str(path)!r})."
+        f"corpus {str(path)!r} is neither 'builtin' nor 'tinyshakespeare' nor a file "
+        f"(looked for {str(path)!r})."
     )
 
 
@@ -197,7 +192,8 @@ def test_unknown_name_suggests_the_nearest(
     monkeypatch.chdir(tmp_path)
     looked_for = str(Path(source).absolute())
     assert error_of(source) == (
-        f"corpus {source!r} is neither 'builtin' nor 'tinyshakespeare' nor a file (looked for {looked_for!r}).{meant}"
+        f"corpus {source!r} is neither 'builtin' nor 'tinyshakespeare' nor a file "
+        f"(looked for {looked_for!r}).{meant}"
     )
 
 
@@ -209,7 +205,7 @@ def test_names_are_shown_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_name_with_a_nul() -> None:
-    assert re.fullmatch(r"corpus 'a\\x00b' is not a path: .*null byte\.", error_of("a\0b"))
+    assert re.fullmatch(r"corpus 'a\\x00b' is not a path: .*null.*", error_of("a\0b"))
 
 
 def test_name_too_long_for_the_file_system() -> None:
@@ -258,8 +254,8 @@ def test_empty_file(tmp_path: Path) -> None:
 def test_short_file(tmp_path: Path) -> None:
     path = write(tmp_path / "text.txt", TEXT[: MIN_BYTES - 1])
     assert error_of(path) == (
-        f"corpus {str(path)!r} has 99999 bytes, and the shortest allowed is 100000: a tenth of it is held out, "
-        "and less would not measure BPB. Give a longer text, or use 'builtin'."
+        f"corpus {str(path)!r} has 99999 bytes, and the shortest allowed is 100000: "
+        "a tenth of it is held out, and less would not measure BPB. Give a longer text, or use 'builtin'."
     )
 
 
@@ -301,252 +297,7 @@ def test_file_beyond_ascii(
     )
 
 
-# Downloads
-
-
-@dataclass
-class Server:
-    """Answers every request with the same; ``requests`` counts them."""
-
-    url: str
-    body: bytes = TEXT
-    status: int = 200
-    #: Bytes that the header promises; None: as many as there are.
-    length: int | None = None
-    #: Seconds before each of ten parts of the body.
-    pause: float = 0.0
-    requests: list[str] = field(default_factory=list)
-
-    @property
-    def remote(self) -> Remote:
-        return Remote("tinyshakespeare", self.url, hashlib.sha256(TEXT).hexdigest(), len(TEXT))
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answer.requests.append(self.path)
-            self.send_response(answer.status)
-            self.send_header(
-                "Content-Length", str(len(answer.body) if answer.length is None else answer.length)
-            )
-            self.end_headers()
-            step = len(answer.body) // 10 + 1
-            for i in range(0, len(answer.body), step):
-                time.sleep(answer.pause)
-                try:
-                    self.wfile.write(answer.body[i : i + step])
-                except OSError:
-                    return
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    answer = Server(f"http://127.0.0.1:{http.server_port}/input.txt")
-    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield answer
-    http.shutdown()
-    thread.join()
-    http.server_close()
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache folder, not made yet; the way to 127.0.0.1 goes through no proxy."""
-    monkeypatch.setenv("QUANTGATE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    return tmp_path / "cache"
-
-
-def fetch_error(remote: Remote, timeout: float = 10.0) -> str:
-    with pytest.raises(CorpusError) as caught:
-        load("tinyshakespeare", remote=remote, timeout=timeout)
-    return str(caught.value)
-
-
-def by_hand(cache: Path) -> str:
-    return (
-        f"Put the file at {str(cache / 'tinyshakespeare.txt')!r} by hand, or use the corpus 'builtin', "
-        "which needs no network, or the path of a text file."
-    )
-
-
-def test_download_is_made_once_and_kept(server: Server, cache: Path) -> None:
-    first = load("tinyshakespeare", remote=server.remote)
-    assert (first.name, first.train + first.heldout) == ("tinyshakespeare", TEXT)
-    assert [path.name for path in cache.iterdir()] == ["tinyshakespeare.txt"]
-    assert load("tinyshakespeare", remote=server.remote) == first
-    assert server.requests == ["/input.txt"]
-
-
-def test_download_is_readable_for_others(server: Server, cache: Path) -> None:
-    before = os.umask(0o022)
-    try:
-        load("tinyshakespeare", remote=server.remote)
-    finally:
-        os.umask(before)
-    assert (cache / "tinyshakespeare.txt").stat().st_mode & 0o777 == 0o644
-
-
-@pytest.mark.parametrize(
-    ("body", "length"),
-    [(TEXT[:-1], None), (b"<html>Sign in</html>", None), (b"", None), (TEXT[:70_000], len(TEXT))],
-)
-def test_download_of_something_else(server: Server, cache: Path, body: bytes, length: int | None) -> None:
-    server.body, server.length = body, length
-    assert fetch_error(server.remote) == (
-        f"corpus 'tinyshakespeare': {server.url} gave {len(body)} bytes, "
-        f"SHA-256 {hashlib.sha256(body).hexdigest()}; "
-        f"expected 150000 bytes, SHA-256 {server.remote.sha256}. "
-        f"It was cut short, or a proxy answered in its place; nothing was stored. {by_hand(cache)}"
-    )
-    assert list(cache.iterdir()) == []
-
-
-def test_download_that_goes_on_too_long(server: Server, cache: Path) -> None:
-    server.body = TEXT * 3
-    assert fetch_error(server.remote) == (
-        f"corpus 'tinyshakespeare': {server.url} gave more than 150000 bytes; "
-        f"expected 150000 bytes, SHA-256 {server.remote.sha256}. "
-        f"It was cut short, or a proxy answered in its place; nothing was stored. {by_hand(cache)}"
-    )
-
-
-@pytest.mark.parametrize("status", [404, 429, 500])
-def test_download_refused(server: Server, cache: Path, status: int) -> None:
-    server.status = status
-    assert fetch_error(server.remote) == (
-        f"corpus 'tinyshakespeare': {server.url} could not be downloaded: HTTP status {status}. {by_hand(cache)}"
-    )
-    assert list(cache.iterdir()) == []
-
-
-def test_download_without_a_server(server: Server, cache: Path) -> None:
-    remote = replace(server.remote, url="http://127.0.0.1:1/input.txt")
-    assert fetch_error(remote) == (
-        "corpus 'tinyshakespeare': http://127.0.0.1:1/input.txt could not be downloaded: "
-        f"[Errno 111] Connection refused. {by_hand(cache)}"
-    )
-
-
-def test_download_that_drips(server: Server, cache: Path) -> None:
-    server.pause = 0.1
-    message = fetch_error(server.remote, timeout=0.25)
-    assert re.search(r"could not be downloaded: \d+ bytes in 0\.25 s\. Put the file at", message)
-    assert list(cache.iterdir()) == []
-
-
-def test_download_that_hangs(server: Server, cache: Path) -> None:
-    server.pause = 0.5
-    assert fetch_error(server.remote, timeout=0.1) == (
-        f"corpus 'tinyshakespeare': {server.url} could not be downloaded: timed out. {by_hand(cache)}"
-    )
-
-
-def test_cached_file_with_another_checksum(server: Server, cache: Path) -> None:
-    cache.mkdir()
-    path = write(cache / "tinyshakespeare.txt", TEXT[:1000])
-    assert fetch_error(server.remote) == (
-        f"corpus 'tinyshakespeare': the cached file {str(path)!r} (1000 bytes) "
-        f"has SHA-256 {hashlib.sha256(TEXT[:1000]).hexdigest()}; "
-        f"expected 150000 bytes, SHA-256 {server.remote.sha256}. "
-        "It was cut short or changed after it was stored. Delete it, and it is downloaded again."
-    )
-    assert path.read_bytes() == TEXT[:1000]
-    assert server.requests == []
-
-
-def test_cached_file_put_there_by_hand(server: Server, cache: Path) -> None:
-    cache.mkdir()
-    write(cache / "tinyshakespeare.txt", TEXT)
-    assert load("tinyshakespeare", remote=server.remote).heldout == TEXT[135_000:]
-    assert server.requests == []
-
-
-def test_cached_file_that_is_a_folder(server: Server, cache: Path) -> None:
-    (cache / "tinyshakespeare.txt").mkdir(parents=True)
-    assert fetch_error(server.remote) == (
-        f"corpus 'tinyshakespeare': the cached file {str(cache / 'tinyshakespeare.txt')!r} cannot be read: "
-        "Is a directory. Delete it or make it readable."
-    )
-
-
-def test_cache_folder_that_is_a_file(server: Server, cache: Path) -> None:
-    write(cache, b"")
-    assert fetch_error(server.remote) == (
-        f"corpus 'tinyshakespeare': the cache folder {str(cache)!r} cannot be written: File exists. "
-        "Set the environment variable QUANTGATE_CACHE to a folder that can."
-    )
-    assert server.requests == []
-
-
-def test_cache_folder_that_cannot_be_written(
-    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(path: Path, _: object) -> None:
-        path.touch()
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    assert fetch_error(server.remote) == (
-        f"corpus 'tinyshakespeare': the cache folder {str(cache)!r} cannot be written: "
-        "No space left on device. Set the environment variable QUANTGATE_CACHE to a folder that can."
-    )
-    assert list(cache.iterdir()) == []
-
-
-def test_parallel_processes_download_into_one_cache(server: Server, cache: Path) -> None:
-    # Slow enough that both find the cache empty.
-    server.pause = 0.05
-    code = (
-        "import sys; from quantgate.corpus import Remote, load;"
-        "name, url, sha256, size = sys.argv[1:];"
-        "print(load(name, remote=Remote(name, url, sha256, int(size))).sha256)"
-    )
-    remote = server.remote
-    command = [sys.executable, "-c", code, remote.name, remote.url, remote.sha256, str(remote.size)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    outputs = [process.communicate(timeout=30)[0] for process in processes]
-    assert outputs == [remote.sha256 + "\n"] * 2
-    assert [path.name for path in cache.iterdir()] == ["tinyshakespeare.txt"]
-    assert (cache / "tinyshakespeare.txt").read_bytes() == TEXT
-
-
-@pytest.mark.parametrize(
-    ("variables", "folder"),
-    [
-        ({"QUANTGATE_CACHE": "/a", "XDG_CACHE_HOME": "/b"}, "/a"),
-        ({"QUANTGATE_CACHE": "~/a"}, "/home/me/a"),
-        ({"QUANTGATE_CACHE": "", "XDG_CACHE_HOME": "/b"}, "/b/quantgate"),
-        ({"XDG_CACHE_HOME": "b"}, "/home/me/.cache/quantgate"),
-        ({}, "/home/me/.cache/quantgate"),
-    ],
-)
-def test_cache_folder(variables: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("QUANTGATE_CACHE", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in ({"HOME": "/home/me"} | variables).items():
-        monkeypatch.setenv(name, value)
-    assert cache_folder() == Path(folder)
-
-
-def test_cache_folder_without_a_home(monkeypatch: pytest.MonkeyPatch) -> None:
-    def homeless() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("QUANTGATE_CACHE", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-    monkeypatch.setattr(Path, "home", homeless)
-    assert error_of("tinyshakespeare") == (
-        "the cache folder cannot be found: Could not determine home directory. "
-        "Set the environment variable QUANTGATE_CACHE to a folder that can be written."
-    )
-
-
-# Tiny shakespeare itself
+# Tiny shakespeare
 
 
 @pytest.fixture
@@ -560,7 +311,7 @@ def tinyshakespeare() -> Corpus:
 def test_tinyshakespeare(tinyshakespeare: Corpus) -> None:
     assert tinyshakespeare.sha256 == "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
     assert TINYSHAKESPEARE.url.startswith("https://raw.githubusercontent.com/karpathy/char-rnn/")
-    assert len(tinyshakespeare.train), len(tinyshakespeare.heldout) == (1_003_854, 111_540)
+    assert (len(tinyshakespeare.train), len(tinyshakespeare.heldout)) == (1_003_854, 111_540)
     assert tinyshakespeare.train.startswith(
         b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
     )

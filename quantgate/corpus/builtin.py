@@ -9,8 +9,8 @@ A gate's verdict should be the same on it as on English, so its statistics follo
     builtin            4.79  3.45  2.51
     tiny shakespeare   4.77  3.48  2.65   (the whole of it: 4.78, 3.54, 2.75)
 
-After 100 steps of a float32 model of width 64 with AdamW at 2e-4, the two are within 0.05 BPB of each other, and
-within 0.15 with rates up to 5e-3 and with SGD.
+After 100 steps of a float32 model of width 64 with AdamW at 2e-4, the two are within 0.05 BPB of each other,
+and within 0.15 with rates up to 5e-3 and with SGD.
 """
 
 from __future__ import annotations
