@@ -1,4 +1,4 @@
-"""The corpus: the text that the package makes, files good and bad, and tiny shakespeare where it is cached."""
+"""The corpus: the text that the package makes, files good and bad, and tiny shakespeare where it is there."""
 
 from __future__ import annotations
 

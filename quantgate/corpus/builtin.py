@@ -1,7 +1,7 @@
 """The builtin corpus: play-like text from a small grammar, the same bytes on every machine.
 
 The random numbers are the output of SHAKE-128 (FIPS 202) and every choice is integer arithmetic, so the text
-depends on neither the version of Python nor the platform nor the hash seed. It takes 30 ms.
+depends on neither the version of Python nor the platform nor the hash seed. It takes about 30 ms.
 
 A gate's verdict should be the same on it as on English, so its statistics follow tiny shakespeare's first
 256 KiB. Bits per character given the 0, 1 and 2 characters before it, both with 62 different characters:
