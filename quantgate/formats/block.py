@@ -54,8 +54,8 @@ class BlockCodec:
         blocks = self._split(w)
         block_scale, tensor_scale = self._scales_of(w, blocks, scale)
         factor = block_scale if tensor_scale is None else block_scale * tensor_scale
-        y = self._element.round(blocks.div(self._divisor(factor)))
-        return self._join(self._multiply(y, factor), w.shape).to(x.dtype)
+        y = self._element.round(blocks.div(factor if tensor_scale is None else _without_zeros(factor)))
+        return self._join(self._multiply(y, factor, tensor_scale), w.shape).to(x.dtype)
 
     def encode(self, x: Tensor, scale: GivenScale = None) -> Encoded:
         """See `Format.encode`."""
@@ -65,7 +65,7 @@ class BlockCodec:
         blocks = self._split(w)
         block_scale, tensor_scale = self._scales_of(w, blocks, scale)
         factor = block_scale if tensor_scale is None else block_scale * tensor_scale
-        elements = self._element.round(blocks.div(self._divisor(factor)))
+        elements = self._element.round(blocks.div(factor if tensor_scale is None else _without_zeros(factor)))
         # A NaN block is NaN by its scale, whatever its elements are.
         codes = self._element.encode(torch.where(elements.isnan(), 0.0, elements))
         return Encoded(
@@ -88,18 +88,21 @@ class BlockCodec:
         factor = encoded.scale.float().reshape(*blocks.shape[:2], 1)
         if encoded.tensor_scale is not None:
             factor = factor * encoded.tensor_scale
-        return self._join(self._multiply(blocks, factor), shape).to(encoded.dtype)
+        return self._join(self._multiply(blocks, factor, encoded.tensor_scale), shape).to(encoded.dtype)
 
     def _split(self, w: Tensor) -> Tensor:
         n = w.shape[-1] if w.ndim else 1
-        count = -(-n // self._block)
-        rows = w.reshape(w.numel() // n if n else 0, n)
-        if count * self._block != n:
-            rows = torch.nn.functional.pad(rows, (0, count * self._block - n))
-        return rows.view(rows.shape[0], count, self._block)
+        count, rest = divmod(n, self._block)
+        row_count = w.numel() // n if n else 0
+        if rest == 0:
+            return w.reshape(row_count, count, self._block)
+        rows = torch.nn.functional.pad(w.reshape(row_count, n), (0, self._block - rest))
+        return rows.view(row_count, count + 1, self._block)
 
     def _join(self, blocks: Tensor, shape: torch.Size) -> Tensor:
         n = shape[-1] if shape else 1
+        if n % self._block == 0:
+            return blocks.view(shape)
         rows = blocks.view(blocks.shape[0], blocks.shape[1] * self._block)
         return rows[:, :n].reshape(shape)
 
@@ -112,17 +115,16 @@ class BlockCodec:
         """Block scales `[rows, blocks, 1]` in float32, and the tensor's."""
         if scale is not None:
             return self._given(w, blocks, scale)
-        amax = blocks.abs().amax(dim=-1, keepdim=True)
+        amax = _block_amax(blocks)
         holds_nan = None
         if amax.numel() and not math.isfinite(float(amax.max())):
             holds_nan = amax.isnan()
-            amax = torch.where(blocks.isfinite(), blocks, 0.0).abs_().amax(dim=-1, keepdim=True)
+            amax = _block_amax(torch.where(blocks.isfinite(), blocks, 0.0))
         if self._kind == "e8m0":
             scales = self._e8m0(amax)
             return (scales if holds_nan is None else scales.masked_fill_(holds_nan, math.nan)), None
         if self._kind == "absmax":
-            block_scale = amax / self._limit.on(w.device)
-            return torch.where(block_scale > 0, block_scale, 1.0), None
+            return _without_zeros(amax / self._limit.on(w.device)), None
         return self._nvfp4(amax)
 
     def _given(self, w: Tensor, blocks: Tensor, scale: GivenScale) -> tuple[Tensor, Tensor | None]:
@@ -146,8 +148,7 @@ class BlockCodec:
     def _nvfp4(self, amax: Tensor) -> tuple[Tensor, Tensor]:
         limit, e4m3_limit = self._limit.on(amax.device), self._e4m3_limit.on(amax.device)
         largest = amax.max() if amax.numel() else amax.new_zeros(())
-        tensor_scale = largest / limit / e4m3_limit
-        tensor_scale = torch.where(tensor_scale > 0, tensor_scale, 1.0)
+        tensor_scale = _without_zeros(largest / limit / e4m3_limit)
         return self._e4m3.round(amax / limit / tensor_scale), tensor_scale
 
     def _stored(self, block_scale: Tensor) -> Tensor:
@@ -158,12 +159,27 @@ class BlockCodec:
             return block_scale.to(torch.float8_e4m3fn)
         return block_scale
 
-    def _divisor(self, factor: Tensor) -> Tensor:
-        # A scale that underflowed to 0 makes zeros of values that a scale of 1 rounds to 0.
-        return torch.where(factor == 0, 1.0, factor) if self._kind == "nvfp4" else factor
-
-    def _multiply(self, y: Tensor, factor: Tensor) -> Tensor:
+    def _multiply(self, y: Tensor, factor: Tensor, tensor_scale: Tensor | None) -> Tensor:
         y = y.mul_(factor)
-        if self._kind == "nvfp4" and float(factor.max()) * self._element.largest > FLOAT32_MAX:
-            y.clamp_(-FLOAT32_MAX, FLOAT32_MAX)
+        # Only a tensor near the end of float32's range can end beyond it, by the rounding of its scales.
+        if tensor_scale is not None:
+            largest = float(tensor_scale) * self._e4m3.largest * self._element.largest
+            if largest > FLOAT32_MAX:
+                y.clamp_(-FLOAT32_MAX, FLOAT32_MAX)
         return y
+
+
+def _block_amax(blocks: Tensor) -> Tensor:
+    """Largest magnitudes `[rows, blocks, 1]`."""
+    magnitude = blocks.abs()
+    if blocks.shape[-1] == 16:
+        # torch does not vectorize a reduction of so few elements.
+        magnitude = torch.maximum(magnitude[..., :8], magnitude[..., 8:])
+    return magnitude.amax(dim=-1, keepdim=True)
+
+
+def _without_zeros(scales: Tensor) -> Tensor:
+    """Scales with 1 for 0: what is too small to be scaled rounds to 0 then."""
+    if scales.numel() and float(scales.min()) == 0.0:
+        return torch.where(scales == 0, 1.0, scales)
+    return scales

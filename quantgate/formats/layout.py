@@ -162,7 +162,7 @@ class Scale:
     #: `rms`: the power of two `2**floor(log2(rms))`.
     #: `e8m0`: per block, `2**(floor(log2(amax)) - emax)`, one exponent byte (OCP MX).
     #: `absmax`: per block, float32 `amax / largest`.
-    #: `nvfp4`: per block, an E4M3 `amax / largest / t`, and for the tensor a float32 `t = amax / largest / 448`.
+    #: `nvfp4`: per tensor, float32 `t = amax / largest / 448`; per block, an E4M3 `amax / largest / t`.
     kind: Literal["none", "amax", "affine", "rms", "e8m0", "absmax", "nvfp4"] = "none"
     #: Elements of a block along the last axis; the last block of a row may be short.
     block: int | None = None

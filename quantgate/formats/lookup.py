@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -21,6 +23,61 @@ _LOWER = 0xFFFF
 _INFINITY = 0x7F800000
 
 
+@dataclass(frozen=True)
+class Boundary:
+    """What separates a grid value from the next one up."""
+
+    at: float
+    #: Whether `at` itself belongs to the upper value.
+    tie_up: bool
+
+    def passed_by(self, value: float) -> bool:
+        """Whether `value` belongs to the upper value."""
+        return value > self.at or (value == self.at and self.tie_up)
+
+
+class LookupTable:
+    """Nearest grid values by lookup.
+
+    Args:
+        values: The grid, ascending.
+        boundaries: The `len(values) - 1` boundaries between neighbours.
+    """
+
+    def __init__(self, values: Sequence[float], boundaries: Sequence[Boundary]) -> None:
+        # Places number the codes as the magnitude grows: first those of positive numbers from 0 up and NaN,
+        # then those of negative numbers from 0 down and NaN.
+        zero = sum(boundary.passed_by(0.0) for boundary in boundaries)
+        up = [
+            (0, zero),
+            *((_first_above(b.at, b.tie_up), i + 1) for i, b in enumerate(boundaries) if i >= zero),
+        ]
+        down = [
+            (0, zero),
+            *((_first_above(-b.at, not b.tie_up), i) for i, b in enumerate(boundaries) if i < zero),
+        ]
+        down[1:] = down[:0:-1]
+        indices = [index for _, index in [*up, (0, -1), *down, (0, -1)]]
+        self._bins = Table(lambda: torch.tensor(_bins(up, 0) + _bins(down, len(up) + 1), dtype=torch.int32))
+        self._indices = Table(lambda: torch.tensor([max(index, 0) for index in indices], dtype=torch.int32))
+        nearest = [math.nan if index < 0 else values[index] for index in indices]
+        self._values = Table(lambda: torch.tensor(nearest, dtype=torch.float32))
+
+    def nearest(self, v: Tensor) -> Tensor:
+        """The grid values nearest to float32 `v`; NaN is kept."""
+        return self._values.on(v.device).index_select(0, self._places(v)).view(v.shape)
+
+    def index(self, v: Tensor) -> Tensor:
+        """int32 positions on the grid of the values nearest to float32 `v`; 0 for NaN."""
+        return self._indices.on(v.device).index_select(0, self._places(v)).view(v.shape)
+
+    def _places(self, v: Tensor) -> Tensor:
+        bits = v.flatten().view(torch.int32)
+        upper = bits.bitwise_right_shift(16).bitwise_and_(_LOWER)
+        start = self._bins.on(v.device).index_select(0, upper)
+        return start.add_(bits.bitwise_and(_LOWER)).bitwise_right_shift_(16)
+
+
 class CodebookKernel:
     """Rounds to and encodes one `Codebook` grid."""
 
@@ -31,57 +88,39 @@ class CodebookKernel:
         self.layout = layout
         self.largest = layout.largest
         self.dtype = code_dtype(layout.bits)
-        up, down = self._steps()
-        # Places number the codes as the magnitude grows: first those of positive numbers from 0 up and NaN,
-        # then those of negative numbers from 0 down and NaN.
-        codes = [code for _, code in up] + [code for _, code in down]
-        self._bins = Table(lambda: torch.tensor(_bins(up, 0) + _bins(down, len(up)), dtype=torch.int32))
-        self._codes = Table(lambda: torch.tensor([max(code, 0) for code in codes], dtype=self.dtype))
-        values = [math.nan if code < 0 else layout.values[code] for code in codes]
-        self._values = Table(lambda: torch.tensor(values, dtype=torch.float32))
+        middles = [Boundary((a + b) / 2, tie_up=False) for a, b in pairwise(layout.values)]
+        self._table = LookupTable(layout.values, middles)
+        self._values = Table(lambda: torch.tensor(layout.values, dtype=torch.float32))
 
     def round(self, v: Tensor) -> Tensor:
         """The table's entries nearest to float32 `v`; NaN is kept. Leaves `v` alone."""
-        return self._values.on(v.device).index_select(0, self._places(v)).view(v.shape)
+        return self._table.nearest(v)
 
     def encode(self, v: Tensor) -> Tensor:
         """Codes nearest to float32 values."""
-        return self._codes.on(v.device).index_select(0, self._places(v)).view(v.shape)
+        return self._table.index(v).to(self.dtype)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """float32 values of codes."""
-        table = torch.tensor(self.layout.values, dtype=torch.float32, device=codes.device)
-        return table[codes.long()]
+        """float32 values of codes.
+
+        Raises:
+            ValueError: a code is beyond the table.
+        """
+        if codes.numel() and int(codes.max()) >= len(self.layout.values):
+            raise ValueError(
+                f"code {int(codes.max())} is beyond a codebook of {len(self.layout.values)} values: "
+                f"the codes are packed or of another format."
+            )
+        return self._values.on(codes.device)[codes.long()]
 
     def values(self) -> tuple[float, ...]:
         """The table."""
         return self.layout.values
 
-    def _places(self, v: Tensor) -> Tensor:
-        bits = v.flatten().view(torch.int32)
-        upper = bits.bitwise_right_shift(16).bitwise_and_(_LOWER)
-        start = self._bins.on(v.device).index_select(0, upper)
-        return start.add_(bits.bitwise_and(_LOWER)).bitwise_right_shift_(16)
-
-    def _steps(self) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-        """For both signs: the magnitude bits from which on a code holds, ascending; -1 stands for NaN."""
-        values = self.layout.values
-        middles = [(a + b) / 2 for a, b in pairwise(values)]
-        first_up = sum(middle < 0 for middle in middles)
-        # The middle itself belongs to the lower code: on the way up it is the last magnitude of that code,
-        # on the way down the first.
-        up = [(0, first_up)] + [
-            (_bits_above(middle), code + 1) for code, middle in enumerate(middles) if middle >= 0
-        ]
-        down = [(0, sum(middle < 0 for middle in middles))] + [
-            (_bits_from(-middle), code) for code, middle in reversed(list(enumerate(middles))) if middle < 0
-        ]
-        return [*up, (_INFINITY + 1, -1)], [*down, (_INFINITY + 1, -1)]
-
 
 def _bins(steps: list[tuple[int, int]], first_place: int) -> list[int]:
-    """The table entries of one sign's 32768 bins."""
-    starts = [bits for bits, _ in steps]
+    """The entries of one sign's 32768 bins; `steps` holds the magnitude bits from which on a code holds."""
+    starts = [bits for bits, _ in steps] + [_INFINITY + 1]
     entries = []
     for upper in range(1 << 15):
         low, high = upper << 16, upper << 16 | _LOWER
@@ -89,26 +128,16 @@ def _bins(steps: list[tuple[int, int]], first_place: int) -> list[int]:
         beyond = bisect_right(starts, high) - 1
         if beyond > place + 1:
             raise ValueError(
-                f"two boundaries of the codebook lie within the bin at 0x{low:08x}: it is too fine."
+                f"two boundaries lie within the bin at float32 bits 0x{low:08x}: the grid is too fine."
             )
         carry = (1 << 16) - (starts[beyond] & _LOWER) if beyond > place else 0
-        entries.append((first_place + place << 16) + carry)
+        entries.append(((first_place + place) << 16) + carry)
     return entries
 
 
-def _float32_bits(value: float) -> int:
-    return int(torch.tensor(value, dtype=torch.float32).view(torch.int32))
-
-
-def _bits_from(value: float) -> int:
-    """Bits of the smallest float32 that is at least `value` (>= 0)."""
-    bits = _float32_bits(value)
-    nearest = float(torch.tensor(value, dtype=torch.float32))
-    return bits if nearest >= value else bits + 1
-
-
-def _bits_above(value: float) -> int:
-    """Bits of the smallest float32 above `value` (>= 0)."""
-    bits = _float32_bits(value)
-    nearest = float(torch.tensor(value, dtype=torch.float32))
-    return bits if nearest > value else bits + 1
+def _first_above(value: float, inclusive: bool) -> int:
+    """Bits of the smallest float32 above `value` (>= 0), or at least `value`."""
+    nearest = torch.tensor(value, dtype=torch.float32)
+    bits = int(nearest.view(torch.int32))
+    reached = float(nearest) >= value if inclusive else float(nearest) > value
+    return bits if reached else bits + 1

@@ -3,7 +3,7 @@
 A posit with `n` bits and two exponent bits spends `r` bits on the regime of `2**(4 * k)`, two on the exponent
 and the remaining `f = n - 3 - r` on the fraction. Within a binade where `f >= 0` this is rounding to a fixed
 step. Where `f < 0`, far from 1, exponent bits are rounded off and the grid is geometric; few elements lie
-there, and they take the exact path over the integers.
+there, and they take the exact path over the integers. In 8 bits more of them do, and all are looked up.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from quantgate.formats.layout import Posit
+from quantgate.formats.lookup import Boundary, LookupTable
 from quantgate.formats.tensors import Table, code_dtype
 
 _MAGNITUDE = 0x7FFFFFFF
@@ -33,9 +34,12 @@ class PositKernel:
         self.largest = layout.largest
         self.dtype = code_dtype(layout.bits)
         self._addends = Table(self._build_addends)
+        self._table = self._build_table() if layout.bits <= 8 else None
 
     def round(self, v: Tensor) -> Tensor:
         """The grid values nearest to float32 `v` on the encoding; NaN is kept. Leaves `v` alone."""
+        if self._table is not None:
+            return self._table.nearest(v)
         # Adding and subtracting 1.5 * 2**23 steps rounds to a multiple of the step, ties to even, and turns
         # -0 into 0. Taking 1 off the bits sends 0 to the NaN entry, whose addend is 0, and leaves powers of
         # two, which are on the grid, in the binade below.
@@ -53,6 +57,17 @@ class PositKernel:
             left = y.isnan()
             y[left] = self.decode(self.encode(v[left])).float()
         return y
+
+    def _build_table(self) -> LookupTable:
+        # One more bit gives the midpoints of the encoding: between the codes c and c + 1 lies 2 * c + 1.
+        half = 1 << (self.layout.bits - 1)
+        finer = PositKernel(Posit(self.layout.bits + 1))
+        codes = torch.arange(1 - half, half)
+        middles = finer.decode(codes[:-1] * 2 + 1).tolist()
+        boundaries = [
+            Boundary(at, tie_up=code % 2 == 1) for code, at in zip(codes.tolist(), middles, strict=False)
+        ]
+        return LookupTable(self.decode(codes).tolist(), boundaries)
 
     def _build_addends(self) -> Tensor:
         addends = [self._addend(field - 127) for field in range(255)]

@@ -146,8 +146,8 @@ def _channel_shape(w: Tensor, axis: int | None) -> tuple[int, ...]:
         return ()
     if not -w.ndim <= axis < w.ndim:
         raise ValueError(
-            f"cannot scale per channel along axis {axis}: a tensor of shape {tuple(w.shape)} has {w.ndim} axes. "
-            f"Hint: use the format without per_channel() for it."
+            f"cannot scale per channel along axis {axis}: the tensor has shape {tuple(w.shape)}. "
+            f"Hint: use the format without per_channel() for tensors of {w.ndim} axes."
         )
     return tuple(size if dim == axis % w.ndim else 1 for dim, size in enumerate(w.shape))
 
