@@ -95,7 +95,8 @@ class Gate:
         if tolerance is None:
             tolerance = gap_tolerance(bits, cell.optimizer)
         evidence = replace(
-            run.evidence, control_identical=control is not None and bool(run.curve) and list(run.curve) == list(control)
+            run.evidence,
+            control_identical=control is not None and bool(run.curve) and list(run.curve) == list(control),
         )
         findings = diagnose(evidence, bits=bits, lossless=lossless)
         verdict = self._verdict(run.curve, control, evidence, findings, tolerance, lossless)
@@ -231,7 +232,11 @@ def _cause(findings: Sequence[Finding], evidence: Evidence, verdict: Verdict) ->
 
 
 def _evidence_record(
-    evidence: Evidence, findings: Sequence[Finding], cause: Finding | None, bits: float | None, tolerance: float
+    evidence: Evidence,
+    findings: Sequence[Finding],
+    cause: Finding | None,
+    bits: float | None,
+    tolerance: float,
 ) -> dict[str, Any]:
     record: dict[str, Any] = {"bits": "unknown" if bits is None else bits, "tolerance": tolerance}
     if cause is not None:

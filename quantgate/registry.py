@@ -90,7 +90,9 @@ class PairCodec:
 
 def _no_scale(scale: object) -> None:
     if scale is not None:
-        raise TypeError("a registered quantizer chooses its own scale; call the function itself to give it one")
+        raise TypeError(
+            "a registered quantizer chooses its own scale; call the function itself to give it one"
+        )
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,12 @@ class Registry:
                 f"format {name!r}: give exactly one of fake_quantize, factory, or encode with decode; "
                 f"{len(ways)} were given"
             )
-        for what, value in (("fake_quantize", fake_quantize), ("factory", factory), ("encode", encode), ("decode", decode)):
+        for what, value in (
+            ("fake_quantize", fake_quantize),
+            ("factory", factory),
+            ("encode", encode),
+            ("decode", decode),
+        ):
             _require_callable(f"format {name!r}: {what}", value)
         _require_positive(f"format {name!r}: bits", bits)
         _require_positive(f"format {name!r}: gap_tolerance", gap_tolerance)
@@ -164,7 +171,12 @@ class Registry:
             else FunctionCodec(fake_quantize, factory)
         )
         made = Format(
-            name=self._free(name), codec=codec, bits=bits, lossless=lossless, gap_tolerance=gap_tolerance, spec=spec
+            name=self._free(name),
+            codec=codec,
+            bits=bits,
+            lossless=lossless,
+            gap_tolerance=gap_tolerance,
+            spec=spec,
         )
         self._formats[name] = made
         return made
@@ -216,6 +228,10 @@ class Registry:
     def registered(self) -> tuple[str, ...]:
         """The names of the user's own subjects, in the order in which they were registered."""
         return (*self._formats, *self._recipes)
+
+    def registered_optimizers(self) -> tuple[str, ...]:
+        """The names of the user's own optimizers."""
+        return tuple(self._optimizers)
 
     def optimizers(self) -> dict[str, OptimizerSpec]:
         """Every optimizer by name, the built-in ones first."""

@@ -121,8 +121,9 @@ def _score(result: CellResult, limits: Limits) -> str:
     tolerance = result.evidence.get("tolerance")
     if result.verdict is Verdict.LAGS and tolerance is not None:
         control += f", tolerance {tolerance:.2f}"
+    named = "" if result.verdict in {Verdict.DEAD, Verdict.PARTIAL} else f"{result.verdict}: "
     return (
-        f"{result.verdict}: {_bpb(result.bpb)} BPB after {result.steps} steps "
+        f"{named}{_bpb(result.bpb)} BPB after {result.steps} steps "
         f"(limit {limits.fail_bpb:.2f}, chance {CHANCE_BPB:.2f}{control})."
     )
 

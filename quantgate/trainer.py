@@ -255,7 +255,9 @@ class _Experiment:
             "the loss": loss,
             **{f"gradient of {name}": gradient for name, gradient in gradients.items()},
         }
-        first = next((name for name, t in suspects.items() if not torch.isfinite(t).all()), "the gradient norm")
+        first = next(
+            (name for name, t in suspects.items() if not torch.isfinite(t).all()), "the gradient norm"
+        )
         self.non_finite = NonFinite(first, step)
 
     @torch.no_grad()

@@ -1,0 +1,3 @@
+"""Root of the tests."""
+
+pytest_plugins = ["pytester"]

@@ -1,0 +1,93 @@
+"""The fixtures that tests use, and the cell object that they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from quantgate.config import DEFAULT_WIDTH, SEEDS, Cell
+
+if TYPE_CHECKING:
+    from quantgate.corpus import Corpus
+    from quantgate.formats import Format
+    from quantgate.model import TinyTransformer
+    from quantgate.result import CellResult
+    from quantgate.session import GateSession
+
+SESSION: pytest.StashKey[GateSession] = pytest.StashKey()
+#: The name of a result record among a test's user properties.
+PROPERTY = "quantgate"
+
+
+class LowbitCell:
+    """One cell of the matrix: trained when its result is first asked for."""
+
+    def __init__(self, cell: Cell, session: GateSession, node: pytest.Item) -> None:
+        self.cell = cell
+        self._session = session
+        self._node = node
+
+    @cached_property
+    def result(self) -> CellResult:
+        """The trained and judged cell; its record joins the test's user properties."""
+        result = self._session.run(self.cell)
+        self._node.user_properties.append((PROPERTY, result.to_record()))
+        return result
+
+    def assert_learns(self) -> None:
+        """Fail the test, and say why, unless the verdict is `learns`; known failures are expected failures."""
+        __tracebackhide__ = True
+        result = self.result
+        known = self._session.known_failures.get(self.cell.id)
+        if known is None:
+            if not result.verdict.passes:
+                pytest.fail(result.message(self._session.config.limits), pytrace=False)
+            return
+        if result.verdict.passes:
+            pytest.fail(
+                f"{self.cell}: a known failure ({known.reason}) that learns now; "
+                f"take {self.cell.id!r} out of the file of known failures.",
+                pytrace=False,
+            )
+        if result.cause != known.cause:
+            message = result.message(self._session.config.limits)
+            pytest.fail(f"a known failure by another cause than {known.cause!r}.\n{message}", pytrace=False)
+        pytest.xfail(f"{known.cause}: {known.reason}")
+
+
+@pytest.fixture
+def lowbit_cell(request: pytest.FixtureRequest) -> LowbitCell:
+    """One cell of the matrix: `lowbit_cell.assert_learns()`, or `lowbit_cell.result` for its curve and verdict."""
+    return LowbitCell(request.param, request.config.stash[SESSION], request.node)
+
+
+@pytest.fixture
+def lowbit_format(request: pytest.FixtureRequest) -> Format:
+    """Each number format of the run, for tests of its codec."""
+    found: Any = request.config.stash[SESSION].registry.subject(request.param)
+    return found  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="session")
+def lowbit_model() -> Callable[..., TinyTransformer]:
+    """Makes the tiny model that cells train: `lowbit_model(width=64, seed=47)`."""
+
+    def make(width: int = DEFAULT_WIDTH, seed: int = SEEDS[0]) -> TinyTransformer:
+        import torch
+
+        from quantgate.model import ModelConfig, build_model
+
+        return build_model(ModelConfig(width=width), torch.Generator().manual_seed(seed))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def lowbit_corpus(request: pytest.FixtureRequest) -> Corpus:
+    """The text that cells are trained and judged on."""
+    from quantgate.corpus import load
+
+    return load(request.config.stash[SESSION].settings.corpus)

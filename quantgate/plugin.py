@@ -1,0 +1,182 @@
+"""The pytest plugin: adapts pytest's hooks to the gate. It imports no torch, and little else until a cell is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from quantgate import hookspecs
+from quantgate.fixtures import (
+    PROPERTY,
+    SESSION,
+    lowbit_cell,
+    lowbit_corpus,
+    lowbit_format,
+    lowbit_model,
+)
+from quantgate.options import OptionError, add_options, read_settings
+
+if TYPE_CHECKING:
+    from quantgate.config import Cell
+    from quantgate.session import GateSession
+
+__all__ = ["lowbit_cell", "lowbit_corpus", "lowbit_format", "lowbit_model"]
+
+#: Seconds that a cell may take, where neither the user's options nor a marker say otherwise.
+CELL_TIMEOUT = 60
+#: Where a worker finds the folder that the run shares.
+_FOLDER_KEY = "quantgate_folder"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    from quantgate.registry import REGISTRY, RegistrationError, UnknownNameError
+    from quantgate.session import GateSession
+
+    config.addinivalue_line("markers", "lowbit: trains or checks a low-precision number format (quantgate).")
+    try:
+        config.hook.pytest_quantgate_register(registry=REGISTRY)
+        settings = read_settings(config)
+        folder = getattr(config, "workerinput", {}).get(_FOLDER_KEY)
+        session = GateSession(settings, REGISTRY, None if folder is None else Path(folder))
+        config.stash[SESSION] = session
+        if settings.given:
+            _check_early(session)
+    except (OptionError, UnknownNameError, RegistrationError, ValueError) as error:
+        raise pytest.UsageError(f"quantgate: {error}") from None
+    if not hasattr(config, "workerinput"):
+        from quantgate.reporter import Reporter
+
+        config.pluginmanager.register(Reporter(session, config), "quantgate-reporter")
+
+
+def _check_early(session: GateSession) -> None:
+    """What can be wrong about the options is said before a test is collected, and without torch."""
+    names = session.settings.given
+    if names & {"formats", "optimizers", "known_failures"}:
+        assert session.cells is not None
+        assert session.known_failures is not None
+    if "corpus" in names:
+        from quantgate.corpus import load
+
+        load(session.settings.corpus)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    session = config.stash.get(SESSION, None)
+    if session is not None:
+        session.close()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput[_FOLDER_KEY] = str(node.config.stash[SESSION].shared_folder())
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    wanted = {"lowbit_cell", "lowbit_format"} & set(metafunc.fixturenames)
+    if not wanted:
+        return
+    session = metafunc.config.stash[SESSION]
+    marker = metafunc.definition.get_closest_marker("lowbit")
+    try:
+        cells = session.cells_for(marker.kwargs if marker else {})
+    except ValueError as error:
+        raise pytest.UsageError(f"quantgate: {error}") from None
+    if "lowbit_cell" in wanted:
+        metafunc.parametrize("lowbit_cell", cells, ids=[cell.id for cell in cells], indirect=True)
+    if "lowbit_format" in wanted:
+        names = list(dict.fromkeys(cell.subject for cell in cells if cell.kind == "format"))
+        metafunc.parametrize("lowbit_format", names, ids=names, indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what uses the gate, before `-m` selects."""
+    if {"lowbit_cell", "lowbit_format"} & set(getattr(item, "fixturenames", ())):
+        if item.get_closest_marker("lowbit") is None:
+            item.add_marker("lowbit")
+        if _cell_of(item) is not None and _needs_timeout(item):
+            item.add_marker(pytest.mark.timeout(CELL_TIMEOUT))
+
+
+def _needs_timeout(item: pytest.Item) -> bool:
+    config = item.config
+    if not config.pluginmanager.hasplugin("timeout") or item.get_closest_marker("timeout"):
+        return False
+    import os
+
+    given = config.getoption("timeout", None) is not None or config.getini("timeout")
+    return not given and not os.environ.get("PYTEST_TIMEOUT")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under pytest-xdist, deal the cells so that each contiguous chunk holds long and short ones alike."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 0)
+    places = [place for place, item in enumerate(items) if _cell_of(item) is not None]
+    if workers < 2 or not places:
+        return
+    from quantgate.matrix import deal
+
+    chosen = [items[place] for place in places]
+    order = deal([cell for item in chosen if (cell := _cell_of(item))], workers)
+    for place, source in zip(places, order, strict=True):
+        items[place] = chosen[source]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    cells = [cell for item in session.items if (cell := _cell_of(item))]
+    session.config.stash[SESSION].planned = list(dict.fromkeys(cells))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Outside of every timeout: the controls are trained before the first cell's clock starts."""
+    if _cell_of(item) is not None and not _is_skipped(item):
+        item.config.stash[SESSION].ensure_controls()
+    return (yield)
+
+
+def _is_skipped(item: pytest.Item) -> bool:
+    return any(marker.name == "skip" for marker in item.iter_markers())
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A cell that ended without a result still gets its record: it timed out or crashed."""
+    cell = _cell_of(item)
+    if cell is not None and call.when == "call" and call.excinfo is not None:
+        recorded = any(name == PROPERTY for name, _ in item.user_properties)
+        if not recorded and not call.excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt)):
+            record_loss(item, cell, call.excinfo)
+    return (yield)
+
+
+def record_loss(item: pytest.Item, cell: Cell, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Join the record of a cell that raised to its test's properties."""
+    from quantgate.verdict import Verdict
+
+    said = str(excinfo.value).strip().splitlines()
+    first = said[0] if said else "no message"
+    timed_out = first.startswith("Timeout")
+    because = f"{cell}: {first}" if timed_out else f"{cell}: {excinfo.typename}: {first}"
+    verdict = Verdict.TIMEOUT if timed_out else Verdict.CRASHED
+    result = item.config.stash[SESSION].unmeasured(cell, verdict, because)
+    item.user_properties.append((PROPERTY, result.to_record()))
+
+
+def _cell_of(item: pytest.Item) -> Cell | None:
+    callspec = getattr(item, "callspec", None)
+    found: Cell | None = callspec.params.get("lowbit_cell") if callspec is not None else None
+    return found

@@ -1,0 +1,184 @@
+"""The controller's side of a run: collects results, writes the report, prints the table, sets the exit status."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from quantgate.config import Cell
+from quantgate.controls import read_controls, read_error
+from quantgate.fixtures import PROPERTY
+from quantgate.matrix import parse_id
+from quantgate.reports import terminal
+from quantgate.reports.results import ResultsFile
+from quantgate.result import CellResult
+from quantgate.session import GateSession
+from quantgate.verdict import Verdict
+
+#: pytest itself uses 0 to 6.
+EXIT_INVALID = 70
+#: Seconds between two lines of progress.
+PROGRESS_SECONDS = 10.0
+
+
+class Reporter:
+    """Registered in the controller, or in the only process; workers have none."""
+
+    def __init__(self, session: GateSession, config: pytest.Config) -> None:
+        self.session = session
+        self.config = config
+        self.results: dict[Cell, CellResult] = {}
+        self.planned: dict[str, Cell] = {}
+        self.skipped: set[Cell] = set()
+        self.controls: list[CellResult] = []
+        self.problems: list[str] = []
+        self.file: ResultsFile | None = None
+        self.started = self.said = time.monotonic()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        self._plan([item.nodeid for item in session.items])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        if not self.planned:
+            self._plan(ids)
+
+    def _plan(self, nodeids: Sequence[str]) -> None:
+        for nodeid in nodeids:
+            if (cell := parse_id(nodeid, self.session.registry)) is not None:
+                self.planned[nodeid] = cell
+        if self.planned and self.session.settings.report is not None and self.file is None:
+            try:
+                self.file = ResultsFile(self.session.settings.report)
+            except OSError as error:
+                raise pytest.UsageError(
+                    f"quantgate: the report folder {str(self.session.settings.report)!r} cannot be written to: "
+                    f"{error.strerror}"
+                ) from None
+        self.started = self.said = time.monotonic()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        cell = self.planned.get(report.nodeid)
+        if cell is None:
+            return
+        record = dict(report.user_properties).get(PROPERTY)
+        if isinstance(record, dict):
+            self._add(CellResult.from_record(record))
+        elif report.skipped and report.when in {"setup", "call"}:
+            self.skipped.add(cell)
+        elif report.failed:  # its worker died: nothing but the name of the test came back
+            because = (
+                terminal.printable(str(report.longrepr).strip().splitlines()[0]) if report.longrepr else ""
+            )
+            self._add(self.session.unmeasured(cell, Verdict.CRASHED, because or "no message"))
+        self._say_progress()
+
+    def _add(self, result: CellResult) -> None:
+        if result.cell in self.results:
+            return
+        self.results[result.cell] = result
+        if self.file is not None:
+            self.file.append(result)
+
+    def _say_progress(self) -> None:
+        now = time.monotonic()
+        done, planned = len(self.results), len(set(self.planned.values()))
+        if now - self.said < PROGRESS_SECONDS or not 0 < done < planned:
+            return
+        self.said = now
+        left = (now - self.started) / done * (planned - done)
+        learn = sum(result.verdict.passes for result in self.results.values())
+        terminal_reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal_reporter is not None:
+            terminal_reporter.ensure_newline()
+            terminal_reporter.write_line(
+                f"quantgate: {done} of {planned} cells judged, {learn} learn, about {left:.0f} s left"
+            )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not self.planned:
+            self._check_least(0, session)
+            return
+        folder = self.session.folder
+        if folder is not None and folder.exists():
+            self.controls = read_controls(folder)
+        for cell in dict.fromkeys(self.planned.values()):
+            if cell not in self.results and cell not in self.skipped:
+                self._add(self.session.unmeasured(cell, Verdict.UNJUDGED, "the run ended before its turn"))
+        if self.file is not None:
+            for control in self.controls:
+                self.file.append(control)
+            self.file.close()
+        self._set_status(session)
+
+    def _set_status(self, session: pytest.Session) -> None:
+        from quantgate.cell import invalid_reasons
+
+        error = read_error(self.session.folder) if self.session.folder else None
+        invalid = invalid_reasons(self.controls)
+        if error:
+            self.problems = [error]
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif invalid and self.session.is_users_doing(self.controls):
+            self.problems = [
+                *invalid,
+                "the options of this run keep even float32 from learning; mend them first",
+            ]
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif invalid:
+            self.problems = [
+                *invalid,
+                "the run is invalid: the machine or the gate is at fault, not the formats",
+            ]
+            session.exitstatus = EXIT_INVALID
+        else:
+            self._check_least(self.counts.judged, session)
+
+    def _check_least(self, judged: int, session: pytest.Session) -> None:
+        least = self.session.settings.min_cells
+        if self.planned and judged < self.counts.planned:
+            self.problems.append(f"{judged} of {self.counts.planned} planned cells were judged")
+        if judged < least:
+            self.problems.append(f"{judged} cells were judged, and min-cells asks for {least}")
+        if self.problems and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @property
+    def counts(self) -> terminal.Counts:
+        """What became of the cells so far."""
+        unjudged = {Verdict.UNJUDGED, Verdict.CRASHED, Verdict.TIMEOUT}
+        ran = [r for r in self.results.values() if r.verdict is not Verdict.UNJUDGED]
+        judged = [r for r in ran if r.verdict not in unjudged]
+        return terminal.Counts(len(set(self.planned.values())), len(ran), len(judged), len(self.skipped))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.planned and not self.problems:
+            return
+        terminalreporter.section("quantgate")
+        order = {cell: place for place, cell in enumerate(self.session.cells)}
+        results = sorted(self.results.values(), key=lambda result: order.get(result.cell, len(order)))
+        limits = self.session.config.limits
+        for line in terminal.table(results, self.controls, limits):
+            _write(terminalreporter, line)
+        for section in (terminal.failures(results), terminal.close_calls(results)):
+            if section:
+                terminalreporter.write_line("")
+            for line in section:
+                _write(terminalreporter, line)
+        terminalreporter.write_line("")
+        terminalreporter.write_line(f"{self.counts}, {terminal.control_line(self.controls)}")
+        for problem in self.problems:
+            terminalreporter.write_line(f"quantgate: {terminal.printable(problem)}", red=True)
+        if self.file is not None:
+            terminalreporter.write_line(f"results: {self.file.path}")
+
+
+def _write(terminalreporter: pytest.TerminalReporter, line: terminal.Line) -> None:
+    for text, markup in line:
+        terminalreporter.write(text, **markup)
+    terminalreporter.write_line("")

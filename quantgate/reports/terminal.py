@@ -1,0 +1,141 @@
+"""The table in the terminal: formats down, optimizers across, the causes of failures below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from quantgate.causes import CAUSES
+from quantgate.config import SEEDS
+from quantgate.result import CellResult
+from quantgate.verdict import CHANCE_BPB, Limits, Verdict
+
+#: A piece of a line and how it is marked up (pytest's terminal writer's names).
+Piece = tuple[str, Mapping[str, bool]]
+Line = list[Piece]
+
+_PLAIN: Mapping[str, bool] = {}
+_COLOURS: dict[Verdict, Mapping[str, bool]] = {
+    Verdict.LEARNS: {"green": True},
+    Verdict.LAGS: {"yellow": True},
+    Verdict.NO_OP: {"purple": True},
+    Verdict.UNJUDGED: {"cyan": True},
+}
+_FAILED: Mapping[str, bool] = {"red": True}
+
+CONTROL_ROW = "(float32 control)"
+DEFAULT_SEED = f"s{SEEDS[0]}"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of the cells of a run."""
+
+    planned: int
+    ran: int
+    judged: int
+    skipped: int
+
+    def __str__(self) -> str:
+        return f"{self.planned} planned / {self.ran} ran / {self.judged} judged / {self.skipped} skipped"
+
+
+def table(results: Sequence[CellResult], controls: Sequence[CellResult], limits: Limits) -> list[Line]:
+    """The table of a run: a heading, a row for each subject and variant, the controls first."""
+    shown = [*(c for c in controls if c.kind == "control"), *results]
+    if not shown:
+        return []
+    optimizers = list(dict.fromkeys(result.optimizer for result in shown))
+    rows: dict[str, dict[str, CellResult]] = {}
+    for result in shown:
+        rows.setdefault(_row_name(result), {})[result.optimizer] = result
+    name_width = max(map(len, rows)) + 2
+    cell_width = max(max(map(len, optimizers)), *(len(_cell_text(result)) for result in shown)) + 2
+    corpora = ", ".join(dict.fromkeys(result.corpus["name"] for result in shown if result.corpus.get("name")))
+    title = (
+        f"bits per byte after {shown[0].steps} steps on {printable(corpora) or 'no corpus'} "
+        f"(passes below {limits.fail_bpb:.2f}, dead from {limits.dead_bpb:.2f}, chance {CHANCE_BPB:.2f})"
+    )
+    lines: list[Line] = [[(title, _PLAIN)]]
+    lines.append(
+        [(" " * name_width + "".join(name.ljust(cell_width) for name in optimizers).rstrip(), _PLAIN)]
+    )
+    for name, cells in rows.items():
+        line: Line = [(name.ljust(name_width), _PLAIN)]
+        for optimizer in optimizers:
+            found = cells.get(optimizer)
+            text = "" if found is None else _cell_text(found)
+            line.append((text.ljust(cell_width), _PLAIN if found is None else colour(found)))
+        lines.append(line)
+    return lines
+
+
+def failures(results: Sequence[CellResult]) -> list[Line]:
+    """Failed cells by cause, each cause with its evidence and its hint said once."""
+    groups: dict[tuple[str, str], list[CellResult]] = {}
+    for result in results:
+        if not result.verdict.passes:
+            groups.setdefault((result.cause or str(result.verdict), result.subject), []).append(result)
+    lines: list[Line] = []
+    for (cause, subject), members in groups.items():
+        cells = ", ".join(
+            " ".join(filter(None, (member.optimizer, _variant(member), _cell_text(member))))
+            for member in members[:6]
+        ) + (f" and {len(members) - 6} more" if len(members) > 6 else "")
+        lines.append([(f"{cause}", _FAILED), (f"  {printable(subject)} x {cells}", _PLAIN)])
+        if because := members[0].evidence.get("because"):
+            lines.append([(f"  {printable(str(because))}", _PLAIN)])
+        if (known := CAUSES.get(cause)) is not None:
+            lines.append([(f"  Hint: {known.hint} `quantgate explain {cause}`", _PLAIN)])
+    return lines
+
+
+def control_line(controls: Sequence[CellResult]) -> str:
+    """Whether the run proved that it can pass and that it can fail."""
+    positive = [result for result in controls if result.kind == "control"]
+    negative = [result for result in controls if result.kind == "negative-control"]
+    learn = sum(result.verdict.passes for result in positive)
+    fail = sum(not result.verdict.passes for result in negative)
+    return f"{learn} of {len(positive)} controls learn, {fail} of {len(negative)} negative controls fail"
+
+
+def close_calls(results: Sequence[CellResult]) -> list[Line]:
+    """The cells that more seeds were asked for, with every seed's score."""
+    lines: list[Line] = []
+    for result in results:
+        if result.seeds:
+            scores = ", ".join(
+                f"s{seed} {'non-finite' if score is None else f'{score:.3f}'}"
+                for seed, score in result.seeds.items()
+            )
+            lines.append(
+                [(f"close call  {printable(str(result.cell))}: {scores}; the median judges", _PLAIN)]
+            )
+    return lines
+
+
+def colour(result: CellResult) -> Mapping[str, bool]:
+    """How a result is marked up."""
+    return _COLOURS.get(result.verdict, _FAILED)
+
+
+def printable(text: str) -> str:
+    """`text` without control characters: a name from outside must not drive the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def _row_name(result: CellResult) -> str:
+    name = CONTROL_ROW if result.kind == "control" else result.subject
+    return f"{name} {_variant(result)}".strip()
+
+
+def _variant(result: CellResult) -> str:
+    """What is not the default about a cell: `s89 w128`, or nothing."""
+    parts = result.cell.id.removeprefix(f"{result.subject}-{result.optimizer}-").split("-")
+    return " ".join(part for part in parts if part != DEFAULT_SEED)
+
+
+def _cell_text(result: CellResult) -> str:
+    if result.bpb is None:
+        return str(result.verdict)
+    return f"{result.bpb:.2f} {result.verdict}"

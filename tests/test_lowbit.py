@@ -1,0 +1,9 @@
+"""The gate itself, on the matrix of the run: `pytest -m lowbit -n auto`."""
+
+from __future__ import annotations
+
+from quantgate.fixtures import LowbitCell
+
+
+def test_learns(lowbit_cell: LowbitCell) -> None:
+    lowbit_cell.assert_learns()
