@@ -129,12 +129,15 @@ class BlockCodec:
 
     def _given(self, w: Tensor, blocks: Tensor, scale: GivenScale) -> tuple[Tensor, Tensor | None]:
         s = given_scale(scale, self._scale_shape(w), w, zero=self._kind != "absmax")
-        if self._kind == "e8m0" and bool((s.isfinite() & (torch.frexp(s).mantissa != 0.5)).any()):
-            raise ValueError("scale holds a number that is not a power of two; MX scales are.")
-        if self._kind == "nvfp4" and bool((self._e4m3.round(s) != s).any()):
-            raise ValueError("scale holds a number that is not an E4M3 value; nvfp4 block scales are.")
+        if bool((s.isfinite() & (self._stored(s).float() != s)).any()):
+            kind = (
+                "an E8M0 value, a power of two from 2**-127 on" if self._kind == "e8m0" else "an E4M3 value"
+            )
+            raise ValueError(f"scale holds a number that is not {kind}. Hint: take it from encode(x).scale.")
         block_scale = s.expand(self._scale_shape(w)).reshape(*blocks.shape[:2], 1)
-        if self._kind != "nvfp4":
+        if self._kind == "e8m0":
+            return block_scale.masked_fill(blocks.isnan().any(dim=-1, keepdim=True), math.nan), None
+        if self._kind == "absmax":
             return block_scale, None
         if isinstance(scale, Encoded) and scale.tensor_scale is not None:
             return block_scale, scale.tensor_scale
@@ -156,7 +159,7 @@ class BlockCodec:
             exponents = block_scale.contiguous().view(torch.int32).bitwise_right_shift(23)
             return exponents.to(torch.uint8).view(torch.float8_e8m0fnu)
         if self._kind == "nvfp4":
-            return block_scale.to(torch.float8_e4m3fn)
+            return self._e4m3.round(block_scale).to(torch.float8_e4m3fn)
         return block_scale
 
     def _multiply(self, y: Tensor, factor: Tensor, tensor_scale: Tensor | None) -> Tensor:

@@ -54,7 +54,7 @@ class LookupTable:
         ]
         down = [
             (0, zero),
-            *((_first_above(-b.at, not b.tie_up), i) for i, b in enumerate(boundaries) if i < zero),
+            *((_first_above(abs(b.at), not b.tie_up), i) for i, b in enumerate(boundaries) if i < zero),
         ]
         down[1:] = down[:0:-1]
         indices = [index for _, index in [*up, (0, -1), *down, (0, -1)]]

@@ -59,15 +59,16 @@ class PositKernel:
         return y
 
     def _build_table(self) -> LookupTable:
-        # One more bit gives the midpoints of the encoding: between the codes c and c + 1 lies 2 * c + 1.
+        # One more bit gives the midpoints of the encoding: between the codes c and c + 1 lies 2 * c + 1. At 0
+        # there is none, as no number rounds to 0.
         half = 1 << (self.layout.bits - 1)
-        finer = PositKernel(Posit(self.layout.bits + 1))
-        codes = torch.arange(1 - half, half)
-        middles = finer.decode(codes[:-1] * 2 + 1).tolist()
+        codes = list(range(1 - half, half))
+        middles = PositKernel(Posit(self.layout.bits + 1)).decode(torch.tensor(codes) * 2 + 1).tolist()
         boundaries = [
-            Boundary(at, tie_up=code % 2 == 1) for code, at in zip(codes.tolist(), middles, strict=False)
+            Boundary(0.0 if code in (-1, 0) else middle, tie_up=code % 2 == 1)
+            for code, middle in zip(codes[:-1], middles, strict=False)
         ]
-        return LookupTable(self.decode(codes).tolist(), boundaries)
+        return LookupTable(self.decode(torch.tensor(codes)).tolist(), boundaries)
 
     def _build_addends(self) -> Tensor:
         addends = [self._addend(field - 127) for field in range(255)]

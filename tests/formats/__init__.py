@@ -1,0 +1,1 @@
+"""Tests of the codecs, against a slow reference and independent implementations."""
