@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from quantgate.causes import CAUSES
@@ -40,7 +41,7 @@ COARSE_SNR = 10.0
 class Gate:
     """What runs cells: the configuration, and where names are looked up."""
 
-    config: Config = Config()
+    config: Config = field(default_factory=Config)
     registry: Registry = field(default_factory=lambda: REGISTRY)
 
     def subject(self, cell: Cell) -> Subject:
@@ -94,12 +95,13 @@ class Gate:
         tolerance = subject.gap_tolerance
         if tolerance is None:
             tolerance = gap_tolerance(bits, cell.optimizer)
-        evidence = replace(
-            run.evidence,
-            control_identical=control is not None and bool(run.curve) and list(run.curve) == list(control),
-        )
+        # A curve that equals the control's is no accident where weights were not seen to change; with 19 bits of
+        # fraction (gf32) they change and the score may not.
+        changed = any(tensor.changed > 0 for tensor in run.evidence.weights)
+        identical = bool(run.curve) and control is not None and list(run.curve) == list(control)
+        evidence = replace(run.evidence, control_identical=identical and not changed)
         findings = diagnose(evidence, bits=bits, lossless=lossless)
-        verdict = self._verdict(run.curve, control, evidence, findings, tolerance, lossless)
+        verdict = self._verdict(run.curve, control, evidence, findings, tolerance)
         last = run.curve[-1][1] if run.curve else None
         bpb_control = control[-1][1] if control else None
         cause = None if verdict.passes else _cause(findings, evidence, verdict)
@@ -137,7 +139,6 @@ class Gate:
         evidence: Evidence,
         findings: Sequence[Finding],
         tolerance: float,
-        lossless: bool,
     ) -> Verdict:
         if evidence.contract is not None:
             return Verdict.REJECTED
@@ -145,7 +146,8 @@ class Gate:
             return Verdict.CRASHED
         if evidence.non_finite is not None:
             return Verdict.DIVERGED
-        verdict = judge(curve, control, tolerance=tolerance, lossless=lossless, limits=self.config.limits)
+        # Identity is a finding here, where more is known of it than the curve says.
+        verdict = judge(curve, control, tolerance=tolerance, lossless=True, limits=self.config.limits)
         if verdict not in {Verdict.LEARNS, Verdict.LAGS}:
             return verdict
         if any(finding.cause == "no-op" for finding in findings):
@@ -287,7 +289,7 @@ def environment(device: str) -> dict[str, Any]:
 
 def _cpu() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
             for line in file:
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()

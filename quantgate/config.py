@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from quantgate.verdict import Limits
+from quantgate.verdict import DEFAULT_LIMITS, Limits
 
 Storage = Literal["master", "inplace"]
 Scope = Literal["weights", "weights+activations"]
@@ -38,7 +38,7 @@ class Config:
     #: A torch device.
     device: str = "cpu"
     #: The lines that the final bits per byte is held against.
-    limits: Limits = Limits()
+    limits: Limits = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)

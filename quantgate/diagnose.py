@@ -143,7 +143,7 @@ def _sign_lost(evidence: Evidence, bits: float | None, lossless: bool) -> Findin
         kept, other = tensor.negatives_kept, tensor.positives_kept
         return min(kept, other) < SIGN_RATIO * max(kept, other)
 
-    fallen, judged = _select(evidence, lost)
+    fallen, _ = _select(evidence, lost)
     if not fallen:
         return None
     worst = min(fallen, key=lambda tensor: tensor.negatives_kept)

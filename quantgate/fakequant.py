@@ -70,7 +70,7 @@ class QuantizedModel(nn.Module):
 
     def weights(self) -> dict[str, Tensor]:
         """The weights that the forward pass reads: one call of each parameter's quantizer."""
-        named = dict(self.model.named_parameters())
+        named: dict[str, Tensor] = dict(self.model.named_parameters())
         return self.quantize(named) if self.read_quantized else named
 
     def quantize(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The pytest plugin: adapts pytest's hooks to the gate. It imports no torch, and little else until a cell is asked for."""
+"""The pytest plugin: adapts pytest's hooks to the gate, without torch until a cell is asked for."""
 
 from __future__ import annotations
 

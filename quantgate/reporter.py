@@ -36,7 +36,8 @@ class Reporter:
         self.controls: list[CellResult] = []
         self.problems: list[str] = []
         self.file: ResultsFile | None = None
-        self.started = self.said = time.monotonic()
+        #: When the first result came in, which the controls go before, and when progress was last said.
+        self.first = self.said = 0.0
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -56,10 +57,9 @@ class Reporter:
                 self.file = ResultsFile(self.session.settings.report)
             except OSError as error:
                 raise pytest.UsageError(
-                    f"quantgate: the report folder {str(self.session.settings.report)!r} cannot be written to: "
-                    f"{error.strerror}"
+                    f"quantgate: the report folder {str(self.session.settings.report)!r} cannot be "
+                    f"written to: {error.strerror}"
                 ) from None
-        self.started = self.said = time.monotonic()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         cell = self.planned.get(report.nodeid)
@@ -87,16 +87,17 @@ class Reporter:
     def _say_progress(self) -> None:
         now = time.monotonic()
         done, planned = len(self.results), len(set(self.planned.values()))
-        if now - self.said < PROGRESS_SECONDS or not 0 < done < planned:
+        if done == 1:
+            self.first = self.said = now
+        if now - self.said < PROGRESS_SECONDS or not 1 < done < planned:
             return
         self.said = now
-        left = (now - self.started) / done * (planned - done)
+        left = (now - self.first) / (done - 1) * (planned - done)
         learn = sum(result.verdict.passes for result in self.results.values())
         terminal_reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if terminal_reporter is not None:
-            terminal_reporter.ensure_newline()
             terminal_reporter.write_line(
-                f"quantgate: {done} of {planned} cells judged, {learn} learn, about {left:.0f} s left"
+                f"\nquantgate: {done} of {planned} cells judged, {learn} learn, about {left:.0f} s left"
             )
 
     @pytest.hookimpl(tryfirst=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from quantgate.causes import CAUSES
 from quantgate.config import Cell
-from quantgate.verdict import CHANCE_BPB, Limits, Verdict
+from quantgate.verdict import CHANCE_BPB, DEFAULT_LIMITS, Limits, Verdict
 
 #: The lane that this package's runs take in the fleet's canonical names.
 LANE = "GATE"
@@ -82,7 +82,7 @@ class CellResult:
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a result record: {error}; was it cut in mid-line?") from None
 
-    def message(self, limits: Limits = Limits()) -> str:
+    def message(self, limits: Limits = DEFAULT_LIMITS) -> str:
         """What was seen, the limit, the likely cause and the next step."""
         return explain(self, limits)
 

@@ -213,7 +213,7 @@ class _Experiment:
         for each in optimizers:
             each.zero_grad()
         if loss.requires_grad:
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         self._check_finite(loss, trainee, weights, step)
         if self.non_finite is not None:
             return

@@ -53,13 +53,16 @@ class Limits:
     dead_bpb: float = 6.9
 
 
+DEFAULT_LIMITS = Limits()
+
+
 def judge(
     curve: Curve,
     control: Curve | None = None,
     *,
     tolerance: float | None = None,
     lossless: bool = False,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Verdict:
     """The verdict on a curve alone, without probes.
 
