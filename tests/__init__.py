@@ -1,0 +1,1 @@
+"""Tests of quantgate, and in `benchmarks` its measurements."""
