@@ -7,7 +7,6 @@ NVFP4 (https://arxiv.org/abs/2509.25149), section 2.
 from __future__ import annotations
 
 import math
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -41,7 +40,7 @@ class BlockCodec:
         self._e4m3 = MinifloatKernel(Minifloat(4, 3, "fn"))
         self._e4m3_limit = Table(lambda: torch.tensor(self._e4m3.largest))
 
-    @cached_property
+    @property
     def values(self) -> tuple[float, ...] | None:
         """The element's grid."""
         return self._element.values()

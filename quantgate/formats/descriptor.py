@@ -5,7 +5,7 @@ This module does not import torch, so that names and widths cost nothing to read
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -91,7 +91,11 @@ class Format:
     def _codec(self) -> Codec:
         return self.codec.build() if isinstance(self.codec, Layout) else self.codec
 
-    @property
+    def __getstate__(self) -> dict[str, object]:
+        # The codec that was built, with its tables and their copies on devices, is built anew elsewhere.
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @cached_property
     def values(self) -> tuple[float, ...] | None:
         """Finite grid values at scale 1 (zero point 0), ascending; None above 16 bits or where unknown."""
         return self._codec.values

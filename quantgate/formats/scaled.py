@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -63,7 +62,7 @@ class ScaledCodec:
         # Python numbers as divisors are turned into reciprocals on CUDA; tensors are divided by.
         self._limit = Table(lambda: torch.tensor(self._element.largest))
 
-    @cached_property
+    @property
     def values(self) -> tuple[float, ...] | None:
         """The grid at scale 1."""
         return self._element.values()
@@ -109,14 +108,15 @@ class ScaledCodec:
 
     def _scale_of(self, w: Tensor, scale: GivenScale) -> Tensor | None:
         kind, axis = self._scale.kind, self._scale.axis
+        shape = () if axis is None else _channel_shape(w, axis)
         if scale is not None:
             if isinstance(scale, Encoded) and scale.scale is None and kind == "none":
                 return None
-            return given_scale(scale, _channel_shape(w, axis), w)
+            return given_scale(scale, shape, w)
         if kind == "none":
             return None
         if w.numel() == 0:
-            return torch.ones(_channel_shape(w, axis), device=w.device)
+            return torch.ones(shape, device=w.device)
         if kind == "rms":
             return _power_of_two_rms(w)
         return self._amax_scale(w, axis)
@@ -141,9 +141,7 @@ def _amax(w: Tensor, axis: int | None) -> Tensor:
     return w.abs().amax(dim=others, keepdim=True) if others else w.abs()
 
 
-def _channel_shape(w: Tensor, axis: int | None) -> tuple[int, ...]:
-    if axis is None:
-        return ()
+def _channel_shape(w: Tensor, axis: int) -> tuple[int, ...]:
     if not -w.ndim <= axis < w.ndim:
         raise ValueError(
             f"cannot scale per channel along axis {axis}: the tensor has shape {tuple(w.shape)}. "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -37,3 +39,43 @@ def special() -> NDArray[np.float32]:
     tiny, largest = np.float32(1e-45), np.finfo(np.float32).max
     ones = np.array([0, tiny, 1e-40, 2**-126, 2**-149, 2**-127, largest, np.inf, 1], np.float32)
     return np.concatenate([ones, -ones])
+
+
+def _oracle(name: str, extra: str) -> Any:
+    return pytest.importorskip(name, reason=f"{name} is not installed; it comes with quantgate[{extra}]")
+
+
+@pytest.fixture(scope="session")
+def ml_dtypes() -> Any:
+    """JAX's minifloat dtypes for numpy."""
+    return _oracle("ml_dtypes", "test")
+
+
+@pytest.fixture(scope="session")
+def gfloat() -> Any:
+    """Graphcore's reference of parametric formats."""
+    return _oracle("gfloat", "test")
+
+
+@pytest.fixture(scope="session")
+def apytypes() -> Any:
+    """Bit-accurate floats of any width, by Linköping university."""
+    return _oracle("apytypes", "test")
+
+
+@pytest.fixture(scope="session")
+def universal() -> Any:
+    """Stillwater Universal, the reference of posits."""
+    return _oracle("universal_dtypes", "test")
+
+
+@pytest.fixture(scope="session")
+def bitsandbytes() -> Any:
+    """The implementation of the QLoRA paper's authors."""
+    return _oracle("bitsandbytes", "oracles")
+
+
+@pytest.fixture(scope="session")
+def mx_formats() -> Any:
+    """MX and nvfp4 of torchao."""
+    return _oracle("torchao.prototype.mx_formats", "oracles")
