@@ -103,11 +103,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark what uses the gate, before `-m` selects."""
-    if {"lowbit_cell", "lowbit_format"} & set(getattr(item, "fixturenames", ())):
-        if item.get_closest_marker("lowbit") is None:
-            item.add_marker("lowbit")
-        if _cell_of(item) is not None and _needs_timeout(item):
-            item.add_marker(pytest.mark.timeout(CELL_TIMEOUT))
+    uses_gate = {"lowbit_cell", "lowbit_format"} & set(getattr(item, "fixturenames", ()))
+    if uses_gate and item.get_closest_marker("lowbit") is None:
+        item.add_marker("lowbit")
 
 
 def _needs_timeout(item: pytest.Item) -> bool:
@@ -122,9 +120,15 @@ def _needs_timeout(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Under pytest-xdist, deal the cells so that each contiguous chunk holds long and short ones alike."""
-    workers = getattr(config, "workerinput", {}).get("workercount", 0)
+    """Limit each cell's time where nobody has, the user's own hooks included; order the cells for pytest-xdist.
+
+    Dealt so, each contiguous chunk that it hands out holds long and short cells alike.
+    """
     places = [place for place, item in enumerate(items) if _cell_of(item) is not None]
+    for place in places:
+        if _needs_timeout(items[place]):
+            items[place].add_marker(pytest.mark.timeout(CELL_TIMEOUT))
+    workers = getattr(config, "workerinput", {}).get("workercount", 0)
     if workers < 2 or not places:
         return
     from quantgate.matrix import deal
