@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from quantgate.config import DEFAULT_WIDTH, SEEDS, Cell
+from quantgate.reports.terminal import printable
 
 if TYPE_CHECKING:
     from quantgate.corpus import Corpus
@@ -44,18 +45,27 @@ class LowbitCell:
         known = self._session.known_failures.get(self.cell.id)
         if known is None:
             if not result.verdict.passes:
-                pytest.fail(result.message(self._session.config.limits), pytrace=False)
+                pytest.fail(_shown(result.message(self._session.config.limits)), pytrace=False)
             return
         if result.verdict.passes:
             pytest.fail(
-                f"{self.cell}: a known failure ({known.reason}) that learns now; "
-                f"take {self.cell.id!r} out of the file of known failures.",
+                _shown(
+                    f"{self.cell}: a known failure ({known.reason}) that learns now; "
+                    f"take {self.cell.id!r} out of the file of known failures."
+                ),
                 pytrace=False,
             )
         if result.cause != known.cause:
             message = result.message(self._session.config.limits)
-            pytest.fail(f"a known failure by another cause than {known.cause!r}.\n{message}", pytrace=False)
-        pytest.xfail(f"{known.cause}: {known.reason}")
+            pytest.fail(
+                _shown(f"a known failure by another cause than {known.cause!r}.\n{message}"), pytrace=False
+            )
+        pytest.xfail(_shown(f"{known.cause}: {known.reason}"))
+
+
+def _shown(message: str) -> str:
+    """A message whose parts may come from outside, line by line without control characters."""
+    return "\n".join(map(printable, message.split("\n")))
 
 
 @pytest.fixture
