@@ -201,18 +201,6 @@ def negative_controls(cells: Sequence[Cell]) -> tuple[Cell, ...]:
     return tuple(replace(first, subject=name, kind="negative-control") for name in NEGATIVE_CONTROLS)
 
 
-def invalid_reasons(results: Sequence[CellResult]) -> tuple[str, ...]:
-    """Why a run with these controls and negative controls proves nothing; empty where it does."""
-    reasons = []
-    for result in results:
-        score = "no score" if result.bpb is None else f"{result.bpb:.2f} BPB"
-        if result.kind == "control" and not result.verdict.passes:
-            reasons.append(f"the float32 control of {result.cell} does not learn ({result.verdict}, {score})")
-        if result.kind == "negative-control" and result.verdict.passes:
-            reasons.append(f"the negative control {result.cell}, broken on purpose, learns ({score})")
-    return tuple(reasons)
-
-
 def _more_seeds(seed: int) -> tuple[int, ...]:
     return tuple(other for other in SEEDS if other != seed)[:2]
 

@@ -1,7 +1,8 @@
 """The controls of a run: trained once, by whichever worker comes first, and read by all.
 
 They lie as one result record a file in the run's shared folder, each behind a file lock. A worker that finds a
-lock taken goes on to the next control, so that the workers of a run share the work.
+lock taken goes on to the next control, so that the workers of a run share the work. The controller reads them
+without torch.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from quantgate.cell import Gate, invalid_reasons, negative_controls
 from quantgate.config import Cell
 from quantgate.result import CellResult, to_line
 from quantgate.verdict import Curve
+
+if TYPE_CHECKING:
+    from quantgate.cell import Gate
 
 #: How often a worker looks whether another has finished a control.
 _POLL_SECONDS = 0.05
@@ -40,6 +44,8 @@ class ControlStore:
 
     def ensure(self, cells: Sequence[Cell]) -> tuple[str, ...]:
         """Train what is missing for these cells, wait for the rest; why the run is invalid, if it is."""
+        from quantgate.cell import negative_controls
+
         controls = dict.fromkeys((*(cell.control for cell in cells), *negative_controls(cells)))
         pending = list(controls)
         while pending and not (self.folder / _ERROR_FILE).exists():
@@ -106,6 +112,18 @@ def read_error(folder: Path) -> str | None:
     """Why no control could be trained at all; None where nothing stood in the way."""
     path = folder / _ERROR_FILE
     return path.read_text("utf-8") if path.exists() else None
+
+
+def invalid_reasons(results: Sequence[CellResult]) -> tuple[str, ...]:
+    """Why a run with these controls and negative controls proves nothing; empty where it does."""
+    reasons = []
+    for result in results:
+        score = "no score" if result.bpb is None else f"{result.bpb:.2f} BPB"
+        if result.kind == "control" and not result.verdict.passes:
+            reasons.append(f"the float32 control of {result.cell} does not learn ({result.verdict}, {score})")
+        if result.kind == "negative-control" and result.verdict.passes:
+            reasons.append(f"the negative control {result.cell}, broken on purpose, learns ({score})")
+    return tuple(reasons)
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from quantgate.config import Cell
-from quantgate.controls import read_controls, read_error
 from quantgate.fixtures import PROPERTY
 from quantgate.matrix import parse_id
 from quantgate.reports import terminal
@@ -105,6 +104,8 @@ class Reporter:
         if not self.planned:
             self._check_least(0, session)
             return
+        from quantgate.controls import read_controls  # not at the top: other runs need no file lock
+
         folder = self.session.folder
         if folder is not None and folder.exists():
             self.controls = read_controls(folder)
@@ -118,7 +119,7 @@ class Reporter:
         self._set_status(session)
 
     def _set_status(self, session: pytest.Session) -> None:
-        from quantgate.cell import invalid_reasons
+        from quantgate.controls import invalid_reasons, read_error
 
         error = read_error(self.session.folder) if self.session.folder else None
         invalid = invalid_reasons(self.controls)
@@ -176,7 +177,7 @@ class Reporter:
         for problem in self.problems:
             terminalreporter.write_line(f"quantgate: {terminal.printable(problem)}", red=True)
         if self.file is not None:
-            terminalreporter.write_line(f"results: {self.file.path}")
+            terminalreporter.write_line(f"results: {terminal.printable(str(self.file.path))}")
 
 
 def _write(terminalreporter: pytest.TerminalReporter, line: terminal.Line) -> None:
