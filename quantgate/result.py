@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
 
 from quantgate.causes import CAUSES
@@ -71,16 +71,20 @@ class CellResult:
         """The result that `to_record` wrote; keys of later versions are left out.
 
         Raises:
-            ValueError: A key of the record is missing or its verdict is unknown.
+            ValueError: It is no object, a key is missing, or its verdict or curve is none.
         """
-        known = {f.name for f in fields(cls)}
-        given = {key: value for key, value in record.items() if key in known}
+        if not isinstance(record, Mapping):
+            raise ValueError(f"not a result record: {type(record).__name__}, not an object")
+        required = (f.name for f in fields(cls) if f.default is f.default_factory is MISSING)
+        if missing := [name for name in required if name not in record]:
+            raise ValueError(f"not a result record: {', '.join(missing)} missing; was it cut in mid-line?")
+        given = {f.name: record[f.name] for f in fields(cls) if f.name in record}
         try:
             given["verdict"] = Verdict(given["verdict"])
             given["curve"] = tuple((step, score) for step, score in given["curve"])
-            return cls(**given)
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"not a result record: {error}; was it cut in mid-line?") from None
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"not a result record: {error}") from None
+        return cls(**given)
 
     def message(self, limits: Limits = DEFAULT_LIMITS) -> str:
         """What was seen, the limit, the likely cause and the next step."""
