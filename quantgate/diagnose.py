@@ -24,6 +24,23 @@ GAIN = 4.0
 LOW_GAIN = 1 / 8
 #: Kept negatives over kept positives; 0 for an unsigned grid without a zero point, 1 for symmetric ones.
 SIGN_RATIO = 0.5
+#: Of the elements that lost their gradient, the share that was not clipped: 0.46 for ternary, 0.4 for PACT.
+IN_RANGE_SHARE = 0.9
+#: Elements at the largest magnitude: under 1% with an amax scale, 1% with a 99th percentile.
+SATURATED = {3: 0.35, math.inf: 0.2}
+#: max |q(4 x)| over max |q(x)|: 4 where the scale follows.
+FOLLOWS = 2.0
+#: A cast of the gradient to float16 loses 3% of it at 2^-20, to E5M2 all.
+UNDERFLOW = 0.5
+#: Where in the bin the threshold lies: 0.5, in the log domain 0.41; truncation and floor reach 0 and 1.
+THRESHOLD = (0.15, 0.85)
+#: A quantizer without noise has no inversion.
+INVERSIONS = 0.02
+VARIES = 0.01
+#: A table rounded to bfloat16 differs by 0.002.
+TABLE = 0.005
+#: Agreement of the update with float32 state: 8-bit state in blocks keeps 0.9.
+OPTIMIZER = 0.7
 #: eta of in-place storage: bf16 and stochastic rounding 0.93 .. 1.00, int8 that lags by 0.1 at most 0.77.
 SURVIVAL = 0.85
 
@@ -62,7 +79,8 @@ def _non_finite(evidence: Evidence, bits: float | None, lossless: bool) -> Findi
 
 def _no_op(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
     seen = (*evidence.inputs, *evidence.weights)
-    if lossless:
+    holds_float32 = bits is not None and bits > 24 and evidence.changes_wide and bool(evidence.inputs)
+    if lossless or holds_float32:
         return None
     if seen and all(tensor.changed == 0 for tensor in seen):
         tensors = len({tensor.tensor for tensor in seen})
@@ -85,12 +103,12 @@ def _partly_applied(evidence: Evidence, bits: float | None, lossless: bool) -> F
 
 
 def _gradient_blocked(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    blocked, judged = _select(evidence, _is_blocked)
+    blocked, judged = _select(evidence, _is_blocked, both=True)
     if not blocked:
         return None
     return Finding(
         "gradient-blocked",
-        f"the gradient is 0 for {len(blocked)} of {len(judged)} {_what(evidence)} where the reference "
+        f"the gradient is 0 for {len(blocked)} of {len(judged)} {_kind(judged)} where the reference "
         "straight-through estimator's is not.",
         {"blocked": len(blocked), "of": len(judged), "gradient_zeros": _worst(blocked, "gradient_zeros")},
     )
@@ -118,7 +136,7 @@ def _not_dequantized(evidence: Evidence, bits: float | None, lossless: bool) -> 
     return Finding(
         "not-dequantized",
         f"{worst.tensor} comes back {worst.gain:.3g} times its size ({len(off)} of {len(judged)} "
-        f"{_what(evidence)} off scale).",
+        f"{_kind(judged)} off scale).",
         {"gain": worst.gain, "tensor": worst.tensor},
     )
 
@@ -133,7 +151,7 @@ def _range_collapsed(evidence: Evidence, bits: float | None, lossless: bool) -> 
     return Finding(
         "range-collapsed",
         f"{worst.zeros:.1%} of {worst.tensor} falls to 0 (at most {limit:.1%} for {width}; "
-        f"{len(fallen)} of {len(judged)} {_what(evidence)}).",
+        f"{len(fallen)} of {len(judged)} {_kind(judged)}).",
         {"zeros": worst.zeros, "tensor": worst.tensor},
     )
 
@@ -156,7 +174,9 @@ def _sign_lost(evidence: Evidence, bits: float | None, lossless: bool) -> Findin
 
 
 def _gradient_wrong(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    wrong, judged = _select(evidence, lambda t: not _is_blocked(t) and _has_reference(t) and _is_wrong(t))
+    wrong, judged = _select(
+        evidence, lambda t: not _is_blocked(t) and _has_reference(t) and _is_wrong(t), both=True
+    )
     if not wrong:
         return None
     cosine = _worst(wrong, "gradient_cosine")
@@ -164,7 +184,7 @@ def _gradient_wrong(evidence: Evidence, bits: float | None, lossless: bool) -> F
     return Finding(
         "gradient-wrong",
         f"the gradient {said} (cosine {cosine:.2f} to the reference straight-through estimator's) for "
-        f"{len(wrong)} of {len(judged)} {_what(evidence)}.",
+        f"{len(wrong)} of {len(judged)} {_kind(judged)}.",
         {"gradient_cosine": cosine},
     )
 
@@ -178,14 +198,14 @@ def _gradient_misscaled(evidence: Evidence, bits: float | None, lossless: bool) 
             return False
         return not 1 / MISSCALED_RATIO < ratio(tensor) < MISSCALED_RATIO
 
-    off, judged = _select(evidence, misscaled)
+    off, judged = _select(evidence, misscaled, both=True)
     if not off:
         return None
     worst = max(off, key=lambda tensor: abs(math.log(ratio(tensor))))
     return Finding(
         "gradient-misscaled",
         f"the gradient of {worst.tensor} is {ratio(worst):.3g} times the reference straight-through "
-        f"estimator's ({len(off)} of {len(judged)} {_what(evidence)}).",
+        f"estimator's ({len(off)} of {len(judged)} {_kind(judged)}).",
         {"gradient_ratio": ratio(worst), "tensor": worst.tensor},
     )
 
@@ -201,20 +221,186 @@ def _update_swallowed(evidence: Evidence, bits: float | None, lossless: bool) ->
     )
 
 
+def _scale_zero(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    if evidence.zero_input is None:
+        return None
+    return Finding(
+        "scale-zero", f"{evidence.zero_input} does not come back finite.", {"input": evidence.zero_input}
+    )
+
+
+def _uncovered(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    if evidence.uncovered is None or evidence.uncovered[0] == 0 or lossless:
+        return None
+    left, linears = evidence.uncovered
+    numbers: dict[str, float | int | str | None] = {"unchanged": left, "weights": linears}
+    if left == linears:
+        return Finding("no-op", f"all {linears} linear layers of the body read float32 weights.", numbers)
+    return Finding(
+        "partly-applied", f"{left} of {linears} linear layers of the body read float32 weights.", numbers
+    )
+
+
+def _grad_format(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    if evidence.gradient_underflow <= UNDERFLOW:
+        return None
+    return Finding(
+        "grad-format",
+        f"{evidence.gradient_underflow:.0%} of a gradient that passes at size 1 is lost at size 2^-20.",
+        {"gradient_underflow": evidence.gradient_underflow},
+    )
+
+
+def _scale_stale(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    follows = evidence.scale_follows
+    if follows is not None and 0 < follows < FOLLOWS:
+        return Finding(
+            "scale-stale",
+            f"the largest output grows {follows:.2g}-fold when the input grows fourfold.",
+            {"scale_follows": follows},
+        )
+    if bits is None or bits < 3:
+        return None
+    limit = next(share for most, share in SATURATED.items() if bits <= most)
+    clipped, judged = _select(evidence, lambda t: t.saturated > limit and t.zeros <= zeros_limit(bits))
+    if not clipped:
+        return None
+    worst = max(clipped, key=lambda tensor: tensor.saturated)
+    return Finding(
+        "scale-stale",
+        f"{worst.saturated:.0%} of {worst.tensor} is clipped to the largest value (at most {limit:.0%} for "
+        f"{bits:g} bits; {len(clipped)} of {len(judged)} {_kind(judged)}).",
+        {"saturated": worst.saturated, "tensor": worst.tensor},
+    )
+
+
+def _clip_gradient_lost(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    def lost(tensor: TensorEvidence) -> bool:
+        some = 0 < tensor.gradient_zeros < BLOCKED_SHARE
+        return some and tensor.blocked_in_range >= IN_RANGE_SHARE
+
+    if evidence.gradient_underflow > UNDERFLOW:
+        return None
+    bad, judged = _select(evidence, lost, both=True)
+    if not bad or len(bad) < len(judged) / 2:
+        return None
+    worst = max(bad, key=lambda tensor: tensor.gradient_zeros)
+    return Finding(
+        "clip-gradient-lost",
+        f"{worst.gradient_zeros:.1%} of {worst.tensor} gets no gradient although it was not clipped "
+        f"({len(bad)} of {len(judged)} tensors).",
+        {"gradient_zeros": worst.gradient_zeros, "blocked_in_range": worst.blocked_in_range},
+    )
+
+
+def _rounding_not_random(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    rounding = evidence.rounding
+    if rounding is None or rounding.inversions < INVERSIONS or rounding.varies >= VARIES:
+        return None
+    return Finding(
+        "rounding-not-random",
+        f"{rounding.inversions:.0%} of neighbouring values change places, the same ones under every seed.",
+        {"inversions": rounding.inversions, "varies": rounding.varies},
+    )
+
+
+def _rounding_biased(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    rounding = evidence.rounding
+    if rounding is None or rounding.varies >= VARIES:
+        return None
+    low, high = THRESHOLD
+    seen = [t for t in (rounding.threshold_positive, rounding.threshold_negative) if t is not None]
+    if not any(t < low or t > high for t in seen):
+        return None
+    positive, negative = rounding.threshold_positive, rounding.threshold_negative
+    return Finding(
+        "rounding-biased",
+        f"the rounding threshold lies at {_place(positive)} of the bin for positive and {_place(negative)} for "
+        "negative values; round to nearest puts it at 0.50.",
+        {"threshold_positive": positive, "threshold_negative": negative},
+    )
+
+
+def _wrong_table(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    error = evidence.table_error
+    if error is None or error <= TABLE:
+        return None
+    return Finding(
+        "wrong-table",
+        f"a value lies {error:.3f} of the range from the published table that the name claims.",
+        {"table_error": error},
+    )
+
+
+def _mismatch(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    if not evidence.export_differs:
+        return None
+    return Finding(
+        "train-deploy-mismatch",
+        f"decode(encode(x)) differs from the fake-quantized x in {evidence.export_differs:.1%} of the elements.",
+        {"export_differs": evidence.export_differs},
+    )
+
+
+def _qparams_invalid(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    flipped = [p for p in evidence.learned if p.smallest_before > 0 >= p.smallest_after]
+    negative = [p for p in evidence.learned if p.smallest_before < 0 and "log" not in p.name]
+    frozen = [p for p in evidence.learned if not p.has_gradient]
+    for bad, said in (
+        (flipped, "crossed 0"),
+        (negative, "is negative"),
+        (frozen, "never got a gradient"),
+    ):
+        if bad:
+            return Finding(
+                "qparams-invalid",
+                f"the learned parameter {bad[0].name} {said} ({len(bad)} of {len(evidence.learned)}).",
+                {"smallest": bad[0].smallest_after, "parameters": len(bad)},
+            )
+    return None
+
+
+def _optimizer_state(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    cosine = evidence.optimizer_cosine
+    if cosine is None or cosine >= OPTIMIZER:
+        return None
+    return Finding(
+        "optimizer-state",
+        f"where gradients are small the update agrees by {cosine:.2f} with the same algorithm's with float32 "
+        "state; 1 is agreement.",
+        {"optimizer_cosine": cosine},
+    )
+
+
+def _place(threshold: float | None) -> str:
+    return "an unknown place" if threshold is None else f"{threshold:.2f}"
+
+
 _Rule = Callable[[Evidence, float | None, bool], Finding | None]
 
 _RULES: tuple[_Rule, ...] = (
     _non_finite,
+    _scale_zero,
     _no_op,
     _partly_applied,
+    _uncovered,
+    _grad_format,
     _gradient_blocked,
     _orphaned,
     _not_dequantized,
     _range_collapsed,
     _sign_lost,
+    _scale_stale,
     _gradient_wrong,
     _gradient_misscaled,
+    _clip_gradient_lost,
     _update_swallowed,
+    _optimizer_state,
+    _qparams_invalid,
+    _rounding_not_random,
+    _rounding_biased,
+    _wrong_table,
+    _mismatch,
 )
 
 
@@ -236,25 +422,26 @@ def _at_first_step(tensors: Sequence[TensorEvidence]) -> list[TensorEvidence]:
 
 
 def _select(
-    evidence: Evidence, is_bad: Callable[[TensorEvidence], bool]
+    evidence: Evidence, is_bad: Callable[[TensorEvidence], bool], *, both: bool = False
 ) -> tuple[list[TensorEvidence], list[TensorEvidence]]:
     """The bad ones, and all that were judged, at the first step that has a bad one.
 
     The weights are asked first, because they are what is trained; the quantizer's own inputs where there are
-    no weights to ask.
+    no weights to ask or, with `both`, where the weights show nothing: a gradient that is 0 in every weight
+    because its values all fell to 0 is seen on the inputs alone.
     """
     for step in sorted({tensor.step for tensor in evidence.weights}):
         judged = [tensor for tensor in evidence.weights if tensor.step == step]
         if bad := [tensor for tensor in judged if is_bad(tensor)]:
             return bad, judged
-    if evidence.weights:
+    if evidence.weights and not both:
         return [], []
     judged = list(evidence.inputs)
     return [tensor for tensor in judged if is_bad(tensor)], judged
 
 
-def _what(evidence: Evidence) -> str:
-    return "weights" if evidence.weights else "inputs"
+def _kind(judged: Sequence[TensorEvidence]) -> str:
+    return "inputs" if judged[0].tensor.startswith("N(") else "weights"
 
 
 def _worst(tensors: Sequence[TensorEvidence], attribute: str) -> float:

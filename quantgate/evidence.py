@@ -36,6 +36,33 @@ class TensorEvidence:
     gradient_cosine: float
     #: Elements whose gradient is 0 although the reference's is not.
     gradient_zeros: float
+    #: Of those, the share that q did not clip: whose error is no larger than where the gradient passes.
+    blocked_in_range: float
+
+
+@dataclass(frozen=True)
+class RoundingEvidence:
+    """How a quantizer rounds, on a ramp of values in which every run of 16 has the same range."""
+
+    #: Where between two neighbouring values the threshold lies, for positive and for negative x: 0.5 is round to
+    #: nearest, 1 next to the value farther from -inf. None where no two values could be told apart.
+    threshold_positive: float | None
+    threshold_negative: float | None
+    #: Share of pairs x < y within a run for which q(x) > q(y): 0 without noise.
+    inversions: float
+    #: Share of elements that differ between two calls under different torch seeds.
+    varies: float
+
+
+@dataclass(frozen=True)
+class LearnedScale:
+    """A parameter of the quantizer itself, over the training."""
+
+    name: str
+    smallest_before: float
+    smallest_after: float
+    #: Whether any probed step gave it a gradient other than 0.
+    has_gradient: bool
 
 
 @dataclass(frozen=True)
@@ -58,8 +85,24 @@ class Evidence:
     inputs: tuple[TensorEvidence, ...] = ()
     #: The weights of the model, at the probed steps.
     weights: tuple[TensorEvidence, ...] = ()
-    #: Whether two calls on one input differ when the seed does.
-    stochastic: bool = False
+    #: Whether values from 2^-60 to 2^60 are changed: posit32 keeps all 24 bits of what lies near its scale.
+    changes_wide: bool = True
+    #: The quantizer's values that came back non-finite for an all-zero tensor or row, named; None where none did.
+    zero_input: str | None = None
+    #: max |q(4 x)| / max |q(x)| on one instance: 4 where the scale follows its input, 1 where it is frozen.
+    scale_follows: float | None = None
+    #: Share of the gradient that passes at size 1 and is lost at 2^-20, the size of a late gradient.
+    gradient_underflow: float = 0.0
+    rounding: RoundingEvidence | None = None
+    #: Largest difference to the published table that the subject's name claims, as a share of its range.
+    table_error: float | None = None
+    #: Share of elements in which decode(encode(x)) differs from the fake-quantized x that was trained.
+    export_differs: float | None = None
+    #: Linear layers of the body that a recipe left in float32, of how many; None for formats.
+    uncovered: tuple[int, int] | None = None
+    learned: tuple[LearnedScale, ...] = ()
+    #: Cosine of the optimizer's update to the float32-state one, where gradients are small.
+    optimizer_cosine: float | None = None
     #: State found in a plain function, named; None where there is none.
     state: str | None = None
     non_finite: NonFinite | None = None
@@ -69,6 +112,11 @@ class Evidence:
     update_survival: float | None = None
     #: Whether the curve is the control's to the last bit.
     control_identical: bool = False
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether two calls on one input differ when the seed does."""
+        return self.rounding is not None and self.rounding.varies > 0
 
 
 @dataclass(frozen=True)

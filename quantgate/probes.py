@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from quantgate.evidence import Evidence, TensorEvidence
 from quantgate.fakequant import Quantizer
+from quantgate.rounding import SAME, ramp, rounding_evidence, table_error
 
 #: Standard deviations of the inputs that a quantizer is probed on by itself: a model's first weights have
 #: 1 / sqrt(width), trained ones up to about 1, a small head 1 / 32.
@@ -40,6 +41,7 @@ def tensor_evidence(
     magnitude = q.abs()
     negative, positive = x < -rms / 2, x > rms / 2
     norm, reference_norm, cosine, zeros = _compare(gradient, reference)
+    largest = float(magnitude.max()) if x.numel() else 0.0
     return TensorEvidence(
         tensor=name,
         step=step,
@@ -50,12 +52,25 @@ def tensor_evidence(
         zeros=_share(q == 0, count),
         negatives_kept=_share(negative & (q < 0), int(negative.sum())),
         positives_kept=_share(positive & (q > 0), int(positive.sum())),
-        saturated=_share(magnitude == magnitude.max(), count) if x.numel() else 0.0,
+        saturated=_share(magnitude >= (1 - SAME) * largest, count) if largest else 0.0,
         reference_gradient=reference_norm,
         gradient=norm,
         gradient_cosine=cosine,
         gradient_zeros=zeros,
+        blocked_in_range=_blocked_in_range((q - x).abs(), gradient, reference) if 0 < zeros < 1 else 0.0,
     )
+
+
+def _blocked_in_range(error: Tensor, gradient: Tensor | None, reference: Tensor | None) -> float:
+    """Of the elements that lost their gradient, those whose error is no larger than where it passes."""
+    if gradient is None or reference is None:
+        return 0.0
+    present, got = reference.flatten() != 0, gradient.flatten() != 0
+    lost, passed = present & ~got, present & got
+    if not bool(passed.any()):
+        return 0.0
+    largest = error[passed].max() * (1 + SAME)
+    return _share(lost & (error <= largest), int(lost.sum()))
 
 
 def _compare(gradient: Tensor | None, reference: Tensor | None) -> tuple[float | None, float, float, float]:
@@ -86,28 +101,97 @@ def _decibels(signal: float, noise: float) -> float:
 
 
 def examine_quantizer(
-    make_quantizer: Callable[[], Quantizer], *, fresh: bool, device: str = "cpu"
+    make_quantizer: Callable[[], Quantizer],
+    *,
+    name: str,
+    fresh: bool,
+    export: Quantizer | None = None,
+    device: str = "cpu",
 ) -> Evidence:
     """The contract, and the evidence that a quantizer gives without a model.
 
     Args:
         make_quantizer: Makes the function under test.
+        name: The subject's, which may claim a published table.
         fresh: Whether each call makes a new one (`factory=`), which may then keep state between its calls.
+        export: decode(encode(x)) where the subject has a codec of its own beside the function.
         device: Where the inputs lie.
     """
     state = None if fresh else _state_of(make_quantizer())
     inputs = {f"N(0, {sigma:g})": _normal(sigma, device) for sigma in INPUT_SIGMAS}
+    weight_like = inputs[f"N(0, {INPUT_SIGMAS[1]:g})"]
+    steps = ramp(device)
     try:
-        for name, x in inputs.items():
-            if broken := _breach(make_quantizer, name, x):
+        for label, x in inputs.items():
+            if broken := _breach(make_quantizer, label, x):
                 return Evidence(contract=broken, state=state)
+        q, again = (
+            _seeded(make_quantizer(), steps.clone()),
+            _seeded(make_quantizer(), steps.clone(), _SEED + 1),
+        )
+        rounding = rounding_evidence(steps, q, again)
+        trained = _seeded(make_quantizer(), weight_like.clone())
         return Evidence(
-            inputs=tuple(_probe(make_quantizer(), name, x) for name, x in inputs.items()),
-            stochastic=_is_stochastic(make_quantizer, inputs[f"N(0, {INPUT_SIGMAS[1]:g})"]),
+            inputs=tuple(_probe(make_quantizer(), label, x) for label, x in inputs.items()),
             state=state,
+            changes_wide=_differs_bitwise(make_quantizer(), _wide(device)),
+            zero_input=_zero_input(make_quantizer, device),
+            scale_follows=_scale_follows(make_quantizer(), inputs[f"N(0, {INPUT_SIGMAS[2]:g})"]),
+            gradient_underflow=_gradient_underflow(make_quantizer(), weight_like),
+            rounding=rounding,
+            table_error=table_error(name, q),
+            export_differs=None
+            if export is None
+            else _differs(trained, _seeded(export, weight_like.clone())),
         )
     except Exception as error:  # the subject's own code: whatever it raises is a result of this cell
         return Evidence(crash=describe(error), state=state)
+
+
+def _zero_input(make_quantizer: Callable[[], Quantizer], device: str) -> str | None:
+    """Which of an all-zero tensor and an all-zero row does not come back finite."""
+    row = _normal(1.0, device)
+    row[3] = 0.0
+    for label, x in (("an all-zero tensor", torch.zeros_like(row)), ("an all-zero row", row)):
+        if not torch.isfinite(_seeded(make_quantizer(), x)).all():
+            return label
+    return None
+
+
+def _scale_follows(quantizer: Quantizer, x: Tensor) -> float | None:
+    """How far the largest output grows when the input grows fourfold; None for a learned scale, or no output.
+
+    A delayed scale (a maximum over past calls) is given four calls to follow.
+    """
+    if isinstance(quantizer, nn.Module) and any(True for _ in quantizer.parameters()):
+        return None
+    before = float(_seeded(quantizer, x.clone()).abs().max())
+    after = 0.0
+    for _ in range(4):
+        after = float(_seeded(quantizer, 4 * x).abs().max())
+    return after / before if before else None
+
+
+def _gradient_underflow(quantizer: Quantizer, x: Tensor) -> float:
+    upstream = _normal(1.0, str(x.device)).roll(1, dims=0)
+    large, small = (_gradient(quantizer, x, upstream * size)[1] for size in (1.0, 2.0**-20))
+    if large is None or small is None:
+        return 0.0
+    passes = large != 0
+    return _share(passes & (small == 0), int(passes.sum()))
+
+
+def _wide(device: str) -> Tensor:
+    return _normal(1.0, device) * 2.0 ** torch.linspace(-60, 60, INPUT_SHAPE[1], device=device)
+
+
+def _differs_bitwise(quantizer: Quantizer, x: Tensor) -> bool:
+    return not torch.equal(_seeded(quantizer, x.clone()), x)
+
+
+def _differs(q: Tensor, other: Tensor) -> float:
+    """The share of elements off by more than the straight-through idiom's rounding."""
+    return _share((q - other).abs() > SAME * float(q.abs().max()), q.numel())
 
 
 def describe(error: BaseException) -> str:
@@ -149,29 +233,28 @@ def _breach(make_quantizer: Callable[[], Quantizer], name: str, x: Tensor) -> st
     return None
 
 
-def _seeded(quantizer: Quantizer, x: Tensor) -> Tensor:
-    torch.manual_seed(_SEED)
+def _seeded(quantizer: Quantizer, x: Tensor, seed: int = _SEED) -> Tensor:
+    torch.manual_seed(seed)
     with torch.no_grad():
         return quantizer(x)
 
 
-def _is_stochastic(make_quantizer: Callable[[], Quantizer], x: Tensor) -> bool:
-    first = _seeded(make_quantizer(), x.clone())
-    with torch.no_grad():
-        torch.manual_seed(_SEED + 1)
-        return not torch.equal(first, make_quantizer()(x.clone()))
+def _gradient(quantizer: Quantizer, x: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor | None]:
+    """q(x), and the gradient that `upstream` becomes; None where none comes."""
+    leaf = x.clone().requires_grad_()
+    torch.manual_seed(_SEED)
+    with torch.enable_grad():
+        q = quantizer(leaf)
+        if not q.requires_grad:
+            return q, None
+        (gradient,) = torch.autograd.grad(q, leaf, upstream, allow_unused=True)
+    return q, gradient
 
 
 def _probe(quantizer: Quantizer, name: str, x: Tensor) -> TensorEvidence:
     """The tensor's evidence under an upstream gradient that depends on no weight."""
     upstream = _normal(1.0, str(x.device)).roll(1, dims=0)
-    leaf = x.clone().requires_grad_()
-    torch.manual_seed(_SEED)
-    with torch.enable_grad():
-        q = quantizer(leaf)
-        gradient = None
-        if q.requires_grad:
-            (gradient,) = torch.autograd.grad(q, leaf, upstream, allow_unused=True)
+    q, gradient = _gradient(quantizer, x, upstream)
     return tensor_evidence(name, 0, x, q, gradient, upstream)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from quantgate.formats import ALIASES, BUILTIN, Encoded, Format
+from quantgate.formats import ALIASES, BUILTIN, Format
 from quantgate.optim import OPTIMIZERS, Build, OptimizerSpec
 
 if TYPE_CHECKING:
@@ -37,11 +37,12 @@ class FunctionCodec:
     """A user's fake-quantizer: its own backward is under test.
 
     Exactly one of `function` and `factory` is given; `factory()` makes a function or module for each
-    parameter of each cell.
+    parameter of each cell. `export` is the codec that what was trained is stored with.
     """
 
     function: Callable[[Tensor], Tensor] | None = None
     factory: Callable[[], Callable[[Tensor], Tensor]] | None = None
+    export: PairCodec | None = None
 
     @property
     def values(self) -> tuple[float, ...] | None:
@@ -58,11 +59,16 @@ class FunctionCodec:
         _no_scale(scale)
         return self.make()(x)
 
-    def encode(self, x: Tensor, scale: object = None) -> Encoded:
-        raise TypeError("this format was registered as a fake-quantizer and has no codes")
+    def encode(self, x: Tensor, scale: object = None) -> Any:
+        return self._exported().encode(x, scale)
 
-    def decode(self, encoded: Encoded) -> Tensor:
-        raise TypeError("this format was registered as a fake-quantizer and has no codes")
+    def decode(self, encoded: Any) -> Tensor:
+        return self._exported().decode(encoded)
+
+    def _exported(self) -> PairCodec:
+        if self.export is None:
+            raise TypeError("this format was registered as a fake-quantizer alone: it has no codes")
+        return self.export
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,8 @@ class Registry:
             fake_quantize: `Tensor -> Tensor` of the same shape and dtype; its own backward is under test.
             factory: Makes such a function or module, afresh for each parameter of each cell, for quantizers
                 that keep state. Parameters of a module are trained with the model.
-            encode: With `decode`, a codec; the gate adds the straight-through estimator.
+            encode: With `decode`, a codec; the gate adds the straight-through estimator. Beside
+                `fake_quantize` or `factory` it is what the trained weights are exported with, and must agree.
             decode: See `encode`.
             bits: Bits an element; without it reports say "unknown" and the widest tolerance holds.
             lossless: Whether values that come back unchanged are what is promised.
@@ -146,15 +153,14 @@ class Registry:
             spec: A link to where the format is defined.
 
         Raises:
-            RegistrationError: The name is taken or malformed, or not exactly one way to quantize is given.
+            RegistrationError: The name is taken or malformed, or no single way to quantize is given.
         """
         if (encode is None) != (decode is None):
             raise RegistrationError(f"format {name!r}: encode and decode belong together; one is missing")
-        ways = [way for way in (fake_quantize, factory, encode) if way is not None]
-        if len(ways) != 1:
+        if (fake_quantize is None) == (factory is None) and (encode is None or fake_quantize is not None):
             raise RegistrationError(
-                f"format {name!r}: give exactly one of fake_quantize, factory, or encode with decode; "
-                f"{len(ways)} were given"
+                f"format {name!r}: give one of fake_quantize and factory, or encode with decode; "
+                f"{'none' if fake_quantize is None else 'both functions'} were given"
             )
         for what, value in (
             ("fake_quantize", fake_quantize),
@@ -165,11 +171,9 @@ class Registry:
             _require_callable(f"format {name!r}: {what}", value)
         _require_positive(f"format {name!r}: bits", bits)
         _require_positive(f"format {name!r}: gap_tolerance", gap_tolerance)
-        codec: Any = (
-            PairCodec(encode, decode)
-            if encode is not None and decode is not None
-            else FunctionCodec(fake_quantize, factory)
-        )
+        pair = PairCodec(encode, decode) if encode is not None and decode is not None else None
+        trains = fake_quantize is not None or factory is not None
+        codec: Any = FunctionCodec(fake_quantize, factory, pair) if trains else pair
         made = Format(
             name=self._free(name),
             codec=codec,

@@ -22,11 +22,13 @@ from torch.optim import Optimizer
 
 from quantgate.config import Cell, Config
 from quantgate.corpus import Corpus, load
-from quantgate.evidence import Evidence, NonFinite, TensorEvidence
+from quantgate.coverage import uncovered_linears
+from quantgate.evidence import Evidence, LearnedScale, NonFinite, TensorEvidence
 from quantgate.fakequant import QuantizedModel, Quantizer, straight_through
 from quantgate.formats import Format
 from quantgate.model import ModelConfig, TinyTransformer, build_model
-from quantgate.optim import OptimizerSpec
+from quantgate.optim import OPTIMIZERS, OptimizerSpec
+from quantgate.optimizer_probe import update_cosine
 from quantgate.probes import describe, examine_quantizer, tensor_evidence
 from quantgate.registry import FunctionCodec, Recipe, Subject
 
@@ -88,18 +90,26 @@ def quantizer_factory(subject: Format) -> Callable[[], Quantizer]:
     return lambda: straight_through(subject.fake_quantize)
 
 
-def keeps_state(subject: Format) -> bool:
-    """Whether each parameter gets a quantizer of its own."""
-    return isinstance(subject.codec, FunctionCodec) and subject.codec.factory is not None
-
-
-def examine_format(subject: Format, device: str = "cpu") -> Evidence:
+def examine_format(subject: Format, device: str) -> Evidence:
     """The probes of a format's quantizer alone."""
-    with _reproducible(0, device):
-        return examine_quantizer(quantizer_factory(subject), fresh=keeps_state(subject), device=device)
+    codec = subject.codec
+    export = codec.export if isinstance(codec, FunctionCodec) else None
+    return examine_quantizer(
+        quantizer_factory(subject),
+        name=subject.name,
+        fresh=isinstance(codec, FunctionCodec) and codec.factory is not None,
+        export=None if export is None else export.fake_quantize,
+        device=device,
+    )
 
 
-def train_cell(cell: Cell, subject: Subject, optimizer: OptimizerSpec, config: Config) -> Run:
+#: Told of each step and, where it was scored, its BPB.
+Watch = Callable[[int, float | None], None]
+
+
+def train_cell(
+    cell: Cell, subject: Subject, optimizer: OptimizerSpec, config: Config, watch: Watch | None = None
+) -> Run:
     """Train a cell. What the subject raises, returns or spoils is evidence, never an exception.
 
     Raises:
@@ -112,12 +122,10 @@ def train_cell(cell: Cell, subject: Subject, optimizer: OptimizerSpec, config: C
         data = load_data(config.corpus, ModelConfig().context, config.device)
         evidence = Evidence()
         if isinstance(subject, Format):
-            evidence = examine_quantizer(
-                quantizer_factory(subject), fresh=keeps_state(subject), device=config.device
-            )
+            evidence = examine_format(subject, config.device)
         curve: tuple[tuple[int, float], ...] = ()
         if evidence.contract is None and evidence.crash is None:
-            experiment = _Experiment(cell, subject, data, config)
+            experiment = _Experiment(cell, subject, data, config, watch)
             try:
                 curve = experiment.train(optimizer, lr)
                 evidence = experiment.evidence(evidence)
@@ -130,15 +138,19 @@ def train_cell(cell: Cell, subject: Subject, optimizer: OptimizerSpec, config: C
 class _Experiment:
     """One model, one subject, one training."""
 
-    def __init__(self, cell: Cell, subject: Subject, data: Data, config: Config) -> None:
+    def __init__(self, cell: Cell, subject: Subject, data: Data, config: Config, watch: Watch | None) -> None:
         self.cell = cell
         self.subject = subject
         self.data = data
         self.config = config
+        self.watch = watch or (lambda step, score: None)
         self.curve: list[tuple[int, float]] = []
         self.non_finite: NonFinite | None = None
         self.weights: list[TensorEvidence] = []
         self.orphans: tuple[str, ...] = ()
+        self.uncovered: tuple[int, int] | None = None
+        self.learned: dict[str, LearnedScale] = {}
+        self.optimizer_cosine: float | None = None
         self.survived = 0.0
         self.intended = 0.0
         self.generator = torch.Generator().manual_seed(cell.seed)
@@ -151,6 +163,9 @@ class _Experiment:
             weights=tuple(self.weights),
             non_finite=self.non_finite,
             frozen=self.orphans,
+            uncovered=self.uncovered,
+            learned=tuple(self.learned.values()),
+            optimizer_cosine=self.optimizer_cosine,
             update_survival=self.survived / self.intended if self.intended else None,
         )
 
@@ -164,11 +179,14 @@ class _Experiment:
         built = optimizer.build(trainee, lr)
         optimizers = built if isinstance(built, list) else [built]
         self.orphans = _orphans(trainee, optimizers)
+        if optimizer.name not in OPTIMIZERS:
+            self.optimizer_cosine = update_cosine(optimizer.build)
         every = max(1, self.config.steps // CURVE_POINTS)
         probed = {0, self.config.steps // 2, self.config.steps - 1}
         self._score(trainee, 0)
         for step in range(self.config.steps):
             self._step(trainee, optimizers, starts[step], step, probe=step in probed)
+            self.watch(step + 1, None)
             if self.non_finite is not None:
                 self.curve.append((step + 1, math.nan))
                 break
@@ -178,7 +196,11 @@ class _Experiment:
 
     def _prepare(self, model: TinyTransformer) -> nn.Module:
         if isinstance(self.subject, Recipe):
-            return self.subject.prepare(model)
+            prepared = self.subject.prepare(model)
+            body = sum(isinstance(module, nn.Linear) for module in model.modules()) - 1
+            with torch.no_grad():
+                self.uncovered = uncovered_linears(prepared, self.data.inputs[:1], body=body)
+            return prepared
         in_place = self.cell.storage == "inplace"
         trainee = QuantizedModel(
             model,
@@ -228,6 +250,15 @@ class _Experiment:
     def _probe(self, trainee: QuantizedModel, weights: Mapping[str, Tensor], step: int) -> None:
         for name, x in trainee.model.named_parameters():
             self.weights.append(tensor_evidence(name, step, x, weights[name], x.grad, weights[name].grad))
+        for name, p in trainee.learned.named_parameters():
+            smallest, moved = float(p.detach().min()), p.grad is not None and bool(p.grad.any())
+            before = self.learned.get(name)
+            self.learned[name] = LearnedScale(
+                name,
+                smallest if before is None else before.smallest_before,
+                smallest,
+                moved or (before is not None and before.has_gradient),
+            )
 
     def _step_in_place(self, trainee: QuantizedModel, optimizers: list[Optimizer], *, measure: bool) -> None:
         """A step, and the weights requantized after it; every so often, how much of the step survives that."""
@@ -263,7 +294,9 @@ class _Experiment:
     @torch.no_grad()
     def _score(self, trainee: nn.Module, step: int) -> None:
         loss = _cross_entropy(trainee(self.data.inputs), self.data.targets)
-        self.curve.append((step, loss.item() / math.log(2)))
+        score = loss.item() / math.log(2)
+        self.curve.append((step, score))
+        self.watch(step, score)
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
