@@ -34,6 +34,7 @@ class BlockCodec:
             raise ValueError(f"{layout} has no block size.")
         self._element = element_kernel(layout.element)
         self._kind = layout.scale.kind
+        self._nan = layout.nan
         self._block = layout.scale.block
         self._largest_exponent = math.floor(math.log2(self._element.largest))
         self._limit = Table(lambda: torch.tensor(self._element.largest))
@@ -59,14 +60,16 @@ class BlockCodec:
     def encode(self, x: Tensor, scale: GivenScale = None) -> Encoded:
         """See `Format.encode`."""
         w = working(x)
-        if self._kind != "e8m0":
+        if self._nan == "none":
             refuse_nan(w)
         blocks = self._split(w)
         block_scale, tensor_scale = self._scales_of(w, blocks, scale)
         factor = block_scale if tensor_scale is None else block_scale * tensor_scale
         elements = self._element.round(blocks.div(factor if tensor_scale is None else _without_zeros(factor)))
-        # A NaN block is NaN by its scale, whatever its elements are.
-        codes = self._element.encode(torch.where(elements.isnan(), 0.0, elements))
+        if self._nan == "block":
+            # The scale says it; not every element has a code for NaN.
+            elements = torch.where(elements.isnan(), 0.0, elements)
+        codes = self._element.encode(elements)
         return Encoded(
             codes=self._join(codes, w.shape),
             dtype=x.dtype,

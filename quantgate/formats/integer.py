@@ -16,7 +16,6 @@ from quantgate.formats.tensors import Table, check_codes, given_scale, refuse_na
 class IntegerKernel:
     """Rounds to and encodes one symmetric `Integer` grid."""
 
-    has_nan = False
     lossless = False
 
     def __init__(self, layout: Integer) -> None:

@@ -8,7 +8,7 @@ no format has code of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from quantgate.formats.descriptor import Codec
@@ -74,6 +74,11 @@ class Minifloat:
         return self.largest_code + 1 + (1 << (self.fraction_bits - 1))
 
     @property
+    def has_nan(self) -> bool:
+        """True if there is a code for NaN."""
+        return self.nan_code is not None
+
+    @property
     def holds_float32(self) -> bool:
         """True if every float32 is on the grid."""
         return self.fraction_bits >= 23 and self.exponent_bits >= 8
@@ -86,6 +91,8 @@ class Integer:
     Signed ones use the codes `-qmax .. qmax` with `qmax = 2**(bits-1) - 1` (the code `-qmax - 1` is never
     produced, so the grid is symmetric); unsigned ones use `0 .. 2**bits - 1`. There is no -0 and no NaN.
     """
+
+    has_nan: ClassVar[bool] = False
 
     bits: int
     signed: bool = True
@@ -117,6 +124,8 @@ class Posit:
     There is no -0.
     """
 
+    has_nan: ClassVar[bool] = True
+
     bits: int
 
     @property
@@ -131,6 +140,8 @@ class Codebook:
 
     A value goes to its nearest entry, the midpoint between two entries to the lower one. There is no NaN.
     """
+
+    has_nan: ClassVar[bool] = False
 
     values: tuple[float, ...]
 
@@ -175,6 +186,26 @@ class Layout:
 
     element: Element
     scale: Scale = Scale()
+
+    @property
+    def overflow(self) -> Literal["saturate", "keep"]:
+        """What infinities and values beyond the grid become: its largest value; they stay if it holds them."""
+        held = isinstance(self.element, Minifloat) and self.element.holds_float32
+        return "keep" if held else "saturate"
+
+    @property
+    def nan(self) -> Literal["code", "block", "none"]:
+        """How NaN is encoded: as a code, as the scale of its whole block, or not at all."""
+        if self.scale.kind == "e8m0":
+            return "block"
+        return "code" if self.element.has_nan else "none"
+
+    @property
+    def ties(self) -> Literal["even", "encoding", "lower"]:
+        """Where a value halfway between two goes: to the even code, with "encoding" halfway on the codes."""
+        if isinstance(self.element, Codebook):
+            return "lower"
+        return "encoding" if isinstance(self.element, Posit) else "even"
 
     def build(self) -> Codec:
         """The codec that runs this layout. Imports torch."""

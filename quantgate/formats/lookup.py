@@ -81,7 +81,6 @@ class LookupTable:
 class CodebookKernel:
     """Rounds to and encodes one `Codebook` grid."""
 
-    has_nan = False
     lossless = False
 
     def __init__(self, layout: Codebook) -> None:

@@ -21,7 +21,6 @@ class MinifloatKernel:
     def __init__(self, layout: Minifloat) -> None:
         self.layout = layout
         self.largest = layout.largest
-        self.has_nan = layout.nan_code is not None
         self.lossless = layout.holds_float32
         self.dtype = torch.uint8 if layout.bits == 256 else code_dtype(layout.bits)
         # Steps below the smallest float32 are never needed.

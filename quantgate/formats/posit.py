@@ -26,7 +26,6 @@ _TAIL = 25
 class PositKernel:
     """Rounds to and encodes one `Posit` grid."""
 
-    has_nan = True
     lossless = False
 
     def __init__(self, layout: Posit) -> None:

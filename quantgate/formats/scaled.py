@@ -17,7 +17,6 @@ class ElementKernel(Protocol):
     """What an element's kernel offers: float32 at scale 1 to grid values, to codes and back."""
 
     largest: float
-    has_nan: bool
     lossless: bool
     dtype: torch.dtype
 
@@ -59,6 +58,7 @@ class ScaledCodec:
     def __init__(self, layout: layouts.Layout) -> None:
         self._element = element_kernel(layout.element)
         self._scale = layout.scale
+        self._nan = layout.nan
         # Python numbers as divisors are turned into reciprocals on CUDA; tensors are divided by.
         self._limit = Table(lambda: torch.tensor(self._element.largest))
 
@@ -80,7 +80,7 @@ class ScaledCodec:
     def encode(self, x: Tensor, scale: GivenScale = None) -> Encoded:
         """See `Format.encode`."""
         w = working(x, self._element.lossless)
-        if not self._element.has_nan:
+        if self._nan == "none":
             refuse_nan(w)
         s = self._scale_of(w, scale)
         codes = self._element.encode(self._element.round(w if s is None else w.div(s)))

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from quantgate.formats import BUILTIN
+from quantgate.formats.layout import Layout
 
 from . import reference
 
@@ -199,6 +200,15 @@ def test_nan_is_kept_and_does_not_spread(name: str) -> None:
         assert torch.equal(y[outside], clean[outside])
     if name in MX:
         assert y[32:64].isnan().all()
+
+
+def test_layouts_publish_their_policies() -> None:
+    for name, format in BUILTIN.items():
+        layout = format.codec
+        assert isinstance(layout, Layout)
+        assert layout.nan == ("block" if name in MX else "code" if name in HAS_NAN else "none"), name
+        assert layout.overflow == ("keep" if format.lossless else "saturate"), name
+        assert layout.ties == ("lower" if name == "nf4" else "encoding" if name in POSITS else "even"), name
 
 
 @pytest.mark.parametrize("name", sorted(HAS_NAN))
