@@ -273,21 +273,23 @@ class Registry:
             raise UnknownNameError(f"{name!r}: {bits!r} after @ is not a number of bits; write {path}@4, say")
         try:
             target: Any = importlib.import_module(module_name)
-        except (ImportError, ValueError) as error:
+        except (Exception, SystemExit) as error:  # a module's own code may raise anything
+            said = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
             raise UnknownNameError(
-                f"{name!r}: module {module_name!r} cannot be imported ({error}); is it on the path?"
+                f"{name!r}: module {module_name!r} cannot be imported ({said}); is it on the path?"
             ) from error
         for part in attribute.split("."):
             if not hasattr(target, part):
-                raise UnknownNameError(_unknown(f"attribute of {module_name}", part, vars(target)))
+                raise UnknownNameError(_unknown(f"attribute of {module_name}", part, dir(target)))
             target = getattr(target, part)
+        width = float(bits) if bits else None
         if isinstance(target, Format):
-            made = replace(target, name=name, bits=float(bits) if bits else target.bits)
-            self._formats[name] = made
-            return made
+            _require_positive(f"format {name!r}: bits", width)
+            self._formats[name] = replace(target, name=self._free(name), bits=width or target.bits)
+            return self._formats[name]
         if not callable(target):
             raise UnknownNameError(f"{name!r} is a {type(target).__name__}, neither a function nor a Format")
-        return self.register_format(name, target, bits=float(bits) if bits else None)
+        return self.register_format(name, target, bits=width)
 
     def _free(self, name: str) -> str:
         _check_name("subject", name)
@@ -316,7 +318,8 @@ def _require_positive(what: str, value: float | None) -> None:
 
 def _unknown(what: str, name: str, known: Iterable[str] | Mapping[str, object]) -> str:
     choices = [choice for choice in known if not choice.startswith("_")]
-    near = difflib.get_close_matches(name.lower(), choices, n=3, cutoff=0.5)
+    begun = [choice for choice in choices if name and choice.startswith(name.lower())]
+    near = [*dict.fromkeys([*begun, *difflib.get_close_matches(name.lower(), choices, cutoff=0.5)])][:3]
     hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {', '.join(choices)}."
     return f"unknown {what} {name!r}; {hint}"
 
