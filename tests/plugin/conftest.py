@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from quantgate.registry import REGISTRY
+from tests.plugin.project import MODES, Outcome, Project, shared_outcome
+
+Shared = Callable[[str, Callable[[Project], Outcome]], Outcome]
+
+
+@pytest.fixture(autouse=True)
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """In-process runs register in the registry of this process: each test has it empty."""
+    held = (REGISTRY._formats, REGISTRY._recipes, REGISTRY._optimizers)
+    before = [dict(names) for names in held]
+    for names in held:
+        names.clear()
+    for name in os.environ:
+        if name.startswith(("QUANTGATE_", "PYTEST_TIMEOUT", "PYTEST_XDIST")):
+            monkeypatch.delenv(name)
+    yield
+    for names, kept in zip(held, before, strict=True):
+        names.clear()
+        names.update(kept)
+
+
+@pytest.fixture(params=list(MODES))
+def mode(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The arguments of a mode: no pytest-xdist, `-n0`, `-n2`."""
+    return MODES[request.param]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project of this test alone."""
+    return Project(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+    """Makes a run that many tests read: `shared(name, run)`."""
+    workers = hasattr(request.config, "workerinput")
+    return lambda name, run: shared_outcome(tmp_path_factory, name, run, workers)

@@ -1,0 +1,120 @@
+"""A user's project in a folder: its files are written, pytest is run in it, its report is read."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+TEST_LEARNS = """
+def test_learns(lowbit_cell):
+    lowbit_cell.assert_learns()
+"""
+#: Every mode in which the plugin must work: without pytest-xdist, with it switched off, with two workers.
+MODES = {"plain": ("-p", "no:xdist"), "n0": ("-n0",), "n2": ("-n2",)}
+#: A cell of this width takes half the time.
+NARROW = ("--quantgate-widths", "32")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A pytest run that has ended, and the folder that it ran in."""
+
+    folder: Path
+    exit_status: int
+    stdout: str
+    stderr: str
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of standard output, without what pads them on the right."""
+        return [line.rstrip() for line in self.stdout.splitlines()]
+
+    def after(self, line: str, count: int = 1) -> list[str]:
+        """The lines that follow a line; it must be there once."""
+        assert self.lines.count(line) == 1, f"{self.lines.count(line)} times {line!r} in:\n{self.stdout}"
+        place = self.lines.index(line)
+        return self.lines[place + 1 : place + 1 + count]
+
+    @cached_property
+    def records(self) -> list[dict[str, Any]]:
+        """Every line of the report, in order; a constant like NaN, which JSON does not have, is refused."""
+        text = (self.folder / "out" / "results.jsonl").read_text("utf-8")
+        return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+    @cached_property
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """The records of the subjects by `subject`, `subject-optimizer` where that is no adamw, `-inplace`."""
+        found: dict[str, dict[str, Any]] = {}
+        for record in self.records:
+            if record["kind"] in {"format", "recipe"}:
+                name = record["subject"]
+                if record["optimizer"] != "adamw":
+                    name += f"-{record['optimizer']}"
+                if record["storage"] != "master":
+                    name += f"-{record['storage']}"
+                assert name not in found, f"two records of {name}"
+                found[name] = record
+        return found
+
+
+def refuse(constant: str) -> None:
+    raise ValueError(f"{constant} in a JSON report")
+
+
+class Project:
+    """A folder that pytest is run in, each time in a new process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write(self, **texts: str) -> Project:
+        """Write Python files: `write(conftest="...")`."""
+        for name, text in texts.items():
+            (self.folder / f"{name}.py").write_text(text, encoding="utf-8")
+        return self
+
+    def pytest(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 300
+    ) -> Outcome:
+        """Run pytest; the outer run's variables do not reach it."""
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTEST_", "QUANTGATE_", "COLUMNS"))
+        }
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            cwd=self.folder,
+            env={**inherited, "COLUMNS": "120", "PYTHONUTF8": "1", **(environment or {})},
+            capture_output=True,
+            encoding="utf-8",
+            timeout=timeout,
+            check=False,
+        )
+        return Outcome(self.folder, done.returncode, done.stdout, done.stderr)
+
+
+def shared_outcome(
+    factory: pytest.TempPathFactory, name: str, run: Callable[[Project], Outcome], workers: bool
+) -> Outcome:
+    """The outcome of a run that several tests read, made once however many workers this session has."""
+    base = factory.getbasetemp().parent if workers else factory.getbasetemp()
+    folder = base / f"project-{name}"
+    saved = base / f"project-{name}.json"
+    with FileLock(base / f"project-{name}.lock"):
+        if not saved.exists():
+            outcome = run(Project(folder))
+            said = [outcome.exit_status, outcome.stdout, outcome.stderr]
+            saved.write_text(json.dumps(said), encoding="utf-8")
+        return Outcome(folder, *json.loads(saved.read_text("utf-8")))
