@@ -50,7 +50,10 @@ def table(results: Sequence[CellResult], controls: Sequence[CellResult], limits:
     for result in shown:
         rows.setdefault(_row_name(result), {})[result.optimizer] = result
     name_width = max(map(len, rows)) + 2
-    cell_width = max(max(map(len, optimizers)), *(len(_cell_text(result)) for result in shown)) + 2
+    cell_width = (
+        max(*(len(printable(name)) for name in optimizers), *(len(_cell_text(result)) for result in shown))
+        + 2
+    )
     corpora = ", ".join(dict.fromkeys(result.corpus["name"] for result in shown if result.corpus.get("name")))
     title = (
         f"bits per byte after {shown[0].steps} steps on {printable(corpora) or 'no corpus'} "
@@ -58,14 +61,22 @@ def table(results: Sequence[CellResult], controls: Sequence[CellResult], limits:
     )
     lines: list[Line] = [[(title, _PLAIN)]]
     lines.append(
-        [(" " * name_width + "".join(name.ljust(cell_width) for name in optimizers).rstrip(), _PLAIN)]
+        [
+            (
+                " " * name_width + "".join(printable(name).ljust(cell_width) for name in optimizers).rstrip(),
+                _PLAIN,
+            )
+        ]
     )
     for name, cells in rows.items():
         line: Line = [(name.ljust(name_width), _PLAIN)]
-        for optimizer in optimizers:
+        last = max(place for place, optimizer in enumerate(optimizers) if optimizer in cells)
+        for place, optimizer in enumerate(optimizers[: last + 1]):
             found = cells.get(optimizer)
             text = "" if found is None else _cell_text(found)
-            line.append((text.ljust(cell_width), _PLAIN if found is None else colour(found)))
+            line.append(
+                (text.ljust(cell_width if place < last else 0), _PLAIN if found is None else colour(found))
+            )
         lines.append(line)
     return lines
 
@@ -82,7 +93,7 @@ def failures(results: Sequence[CellResult]) -> list[Line]:
             " ".join(filter(None, (member.optimizer, _variant(member), _cell_text(member))))
             for member in members[:6]
         ) + (f" and {len(members) - 6} more" if len(members) > 6 else "")
-        lines.append([(f"{cause}", _FAILED), (f"  {printable(subject)} x {cells}", _PLAIN)])
+        lines.append([(printable(cause), _FAILED), (printable(f"  {subject} x {cells}"), _PLAIN)])
         if because := members[0].evidence.get("because"):
             lines.append([(f"  {printable(str(because))}", _PLAIN)])
         if (known := CAUSES.get(cause)) is not None:
@@ -126,7 +137,7 @@ def printable(text: str) -> str:
 
 def _row_name(result: CellResult) -> str:
     name = CONTROL_ROW if result.kind == "control" else result.subject
-    return f"{name} {_variant(result)}".strip()
+    return printable(f"{name} {_variant(result)}".strip())
 
 
 def _variant(result: CellResult) -> str:
