@@ -1,0 +1,230 @@
+"""The table and what stands below it, compared as whole texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from textwrap import dedent
+
+import pytest
+
+from quantgate.config import Cell
+from quantgate.reports.terminal import (
+    Counts,
+    Line,
+    close_calls,
+    colour,
+    control_line,
+    failures,
+    printable,
+    table,
+)
+from quantgate.result import CellResult
+from quantgate.verdict import DEFAULT_LIMITS, Limits, Verdict
+from tests.examples import learning, make_result
+
+
+def cell(subject: str = "int4", optimizer: str = "adamw", seed: int = 47, width: int = 64) -> Cell:
+    return Cell(subject, "format", optimizer, seed, width)
+
+
+def control(optimizer: str, seed: int = 47, width: int = 64) -> CellResult:
+    return learning(cell("fp32", optimizer, seed, width).control, bpb=5.0)
+
+
+def lagging(where: Cell, **changes: object) -> CellResult:
+    return make_result(
+        where,
+        bpb=5.6,
+        verdict=Verdict.LAGS,
+        cause="sign-lost",
+        **{"evidence": {"because": "0% of the negatives keep their sign."}, **changes},
+    )
+
+
+def text(lines: Sequence[Line]) -> str:
+    return "\n".join("".join(piece for piece, _ in line) for line in lines)
+
+
+def block(lines: str) -> str:
+    return dedent(lines).strip("\n")
+
+
+# the table
+
+
+def test_formats_go_down_and_optimizers_across() -> None:
+    results = [
+        learning(cell("int4", "adamw"), bpb=5.1),
+        lagging(cell("int4", "muon")),
+        make_result(cell("mylib.quant:int4@4", "adamw"), bpb=61.2, verdict=Verdict.DIVERGED),
+        make_result(cell("mylib.quant:int4@4", "muon"), bpb=None, verdict=Verdict.CRASHED),
+    ]
+
+    assert text(table(results, [control("adamw"), control("muon")], DEFAULT_LIMITS)) == block("""
+        bits per byte after 100 steps on builtin (passes below 6.50, dead from 6.90, chance 7.00)
+                            adamw           muon
+        (float32 control)   5.00 learns     5.00 learns
+        int4                5.10 learns     5.60 lags
+        mylib.quant:int4@4  61.20 diverged  crashed
+    """)
+
+
+def test_what_is_not_the_default_has_rows_of_its_own() -> None:
+    results = [
+        learning(cell(seed=89)),
+        learning(cell(width=128)),
+        learning(replace(cell(optimizer="sgd"), storage="inplace")),
+        learning(replace(cell(optimizer="sgd"), scope="weights+activations")),
+    ]
+    controls = [control("adamw", 89), control("adamw", width=128), control("sgd")]
+
+    assert text(table(results, controls, Limits(6.0, 6.2))) == block("""
+        bits per byte after 100 steps on builtin (passes below 6.00, dead from 6.20, chance 7.00)
+                                adamw        sgd
+        (float32 control) s89   5.00 learns
+        (float32 control) w128  5.00 learns
+        (float32 control)                    5.00 learns
+        int4 s89                5.10 learns
+        int4 w128               5.10 learns
+        int4 inplace                         5.10 learns
+        int4 wa                              5.10 learns
+    """)
+
+
+def test_negative_controls_have_no_row() -> None:
+    negative = make_result(replace(cell("dead-body").control, subject="dead-body", kind="negative-control"))
+
+    assert "dead-body" not in text(table([learning(cell())], [negative], DEFAULT_LIMITS))
+
+
+def test_without_results_there_is_no_table() -> None:
+    assert table([], [], DEFAULT_LIMITS) == []
+
+
+def test_without_a_measured_cell_there_is_no_corpus() -> None:
+    result = make_result(cell(), bpb=None, verdict=Verdict.UNJUDGED, corpus={})
+
+    assert text(table([result], [], DEFAULT_LIMITS)) == block("""
+        bits per byte after 100 steps on no corpus (passes below 6.50, dead from 6.90, chance 7.00)
+              adamw
+        int4  unjudged
+    """)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "markup"),
+    [
+        (Verdict.LEARNS, "green"),
+        (Verdict.LAGS, "yellow"),
+        (Verdict.NO_OP, "purple"),
+        (Verdict.UNJUDGED, "cyan"),
+        (Verdict.PARTIAL, "red"),
+        (Verdict.DEAD, "red"),
+        (Verdict.DIVERGED, "red"),
+        (Verdict.REJECTED, "red"),
+        (Verdict.CRASHED, "red"),
+        (Verdict.TIMEOUT, "red"),
+    ],
+)
+def test_each_verdict_has_its_colour(verdict: Verdict, markup: str) -> None:
+    result = make_result(cell(), verdict=verdict)
+
+    assert colour(result) == {markup: True}
+    assert table([result], [], DEFAULT_LIMITS)[-1][-1][1] == {markup: True}
+
+
+# failures
+
+
+def test_failures_are_grouped_by_cause_and_subject() -> None:
+    results = [
+        lagging(cell("uint8x", "adamw")),
+        learning(cell("uint8x", "muon")),
+        lagging(cell("uint8x", "sgd", 89)),
+        lagging(cell("uint4x", "sgd")),
+        make_result(
+            cell("slow", "sgd"), bpb=None, verdict=Verdict.TIMEOUT, cause=None, evidence={"because": "60 s"}
+        ),
+        make_result(cell("mute", "sgd"), bpb=None, verdict=Verdict.CRASHED, cause=None, evidence={}),
+    ]
+
+    assert text(failures(results)) == block("""
+        sign-lost  uint8x x adamw 5.60 lags, sgd s89 5.60 lags
+          0% of the negatives keep their sign.
+          Hint: an unsigned grid needs a zero point: q = round(x / s) + z, and (q - z) * s back. `quantgate explain sign-lost`
+        sign-lost  uint4x x sgd 5.60 lags
+          0% of the negatives keep their sign.
+          Hint: an unsigned grid needs a zero point: q = round(x / s) + z, and (q - z) * s back. `quantgate explain sign-lost`
+        timeout  slow x sgd timeout
+          60 s
+        crashed  mute x sgd crashed
+    """)  # noqa: E501
+
+
+def test_a_long_group_is_cut() -> None:
+    results = [lagging(cell(seed=seed)) for seed in range(8)]
+
+    assert text(failures(results)).splitlines()[0] == (
+        "sign-lost  int4 x adamw s0 5.60 lags, adamw s1 5.60 lags, adamw s2 5.60 lags, adamw s3 5.60 lags, "
+        "adamw s4 5.60 lags, adamw s5 5.60 lags and 2 more"
+    )
+
+
+def test_what_learns_is_no_failure() -> None:
+    assert failures([learning(cell())]) == []
+
+
+# lines
+
+
+def test_the_line_of_controls() -> None:
+    broken = replace(cell().control, subject="dead-body", kind="negative-control")
+    controls = [
+        control("adamw"),
+        make_result(cell("fp32", "sgd").control),
+        make_result(broken),
+        learning(broken),
+    ]
+
+    assert control_line(controls) == "1 of 2 controls learn, 1 of 2 negative controls fail"
+    assert control_line([]) == "0 of 0 controls learn, 0 of 0 negative controls fail"
+
+
+def test_the_line_of_counts() -> None:
+    assert str(Counts(54, 53, 52, 1)) == "54 planned / 53 ran / 52 judged / 1 skipped"
+
+
+def test_close_calls_show_every_seed() -> None:
+    results = [learning(cell()), learning(cell("gf8"), seeds={"47": 6.4512, "89": None, "123": 6.3})]
+
+    assert text(close_calls(results)) == (
+        "close call  gf8 x adamw: s47 6.451, s89 non-finite, s123 6.300; the median judges"
+    )
+
+
+# text from outside
+
+
+HOSTILE = "a\x1b[31mb\x9b\u202ec\n::error::\x07"
+SHOWN = r"a\x1b[31mb\x9b\u202ec\n::error::\x07"
+
+
+def test_control_characters_are_spelled_out() -> None:
+    assert printable(HOSTILE) == SHOWN
+    assert printable("é 4×4 ✓") == "é 4×4 ✓"
+
+
+def test_nothing_from_outside_drives_the_terminal() -> None:
+    result = make_result(
+        cell(HOSTILE, HOSTILE),
+        cause=HOSTILE,
+        evidence={"because": HOSTILE},
+        corpus={"name": HOSTILE},
+        seeds={"47": 5.0},
+    )
+    lines = [*table([result], [], DEFAULT_LIMITS), *failures([result]), *close_calls([result])]
+
+    assert len(lines) == 6
+    assert all(piece.isprintable() for line in lines for piece, _ in line)
+    assert text(lines).count(SHOWN) == 9
