@@ -65,13 +65,13 @@ def _entry(path: Path, name: str, table: object) -> KnownFailure:
         raise KnownFailuresError(
             f"known failures {str(path)!r}: {name!r} needs a reason and a cause, and no more"
         )
-    if cause not in CAUSES:
+    if not isinstance(cause, str) or cause not in CAUSES:
         near = difflib.get_close_matches(str(cause), CAUSES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(CAUSES)}"
         raise KnownFailuresError(
             f"known failures {str(path)!r}: {name!r} has the unknown cause {cause!r}; {hint}"
         )
-    return KnownFailure(reason, str(cause))
+    return KnownFailure(reason, cause)
 
 
 def _check_matches(path: Path, name: str, cells: Sequence[Cell], registry: Registry) -> None:
