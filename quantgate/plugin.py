@@ -147,7 +147,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Outside of every timeout: the controls are trained before the first cell's clock starts."""
-    if _cell_of(item) is not None and not _is_skipped(item):
+    if _cell_of(item) is not None and not _is_skipped(item) and not item.config.getoption("setuponly", False):
         item.config.stash[SESSION].ensure_controls()
     return (yield)
 

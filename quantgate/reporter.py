@@ -35,6 +35,8 @@ class Reporter:
         self.controls: list[CellResult] = []
         self.problems: list[str] = []
         self.file: ResultsFile | None = None
+        #: Whether tests are run, not merely listed.
+        self.running = False
         #: When the first result came in, which the controls go before, and when progress was last said.
         self.first = self.said = 0.0
 
@@ -51,7 +53,18 @@ class Reporter:
         for nodeid in nodeids:
             if (cell := parse_id(nodeid, self.session.registry)) is not None:
                 self.planned[nodeid] = cell
-        if self.planned and self.session.settings.report is not None and self.file is None:
+        self._open()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        self.running = not (self.config.option.collectonly or self.config.getoption("setuponly", False))
+        self._open()
+
+    def _open(self) -> None:
+        """Open the report as soon as cells will run; an earlier run's is replaced then, and not before."""
+        if not (self.running and self.planned):
+            return
+        if self.session.settings.report is not None and self.file is None:
             try:
                 self.file = ResultsFile(self.session.settings.report)
             except OSError as error:
@@ -101,6 +114,8 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if not self.running:
+            return
         if not self.planned:
             self._check_least(0, session)
             return
@@ -159,7 +174,7 @@ class Reporter:
         return terminal.Counts(len(set(self.planned.values())), len(ran), len(judged), len(self.skipped))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.planned and not self.problems:
+        if not self.running or not (self.planned or self.problems):
             return
         terminalreporter.section("quantgate")
         order = {cell: place for place, cell in enumerate(self.session.cells)}
