@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SESSION: pytest.StashKey[GateSession] = pytest.StashKey()
 #: The name of a result record among a test's user properties.
 PROPERTY = "quantgate"
+#: How the failure to collect a test begins whose marker cannot stand.
+MARKER_ERROR = "quantgate: "
 
 
 class LowbitCell:

@@ -10,6 +10,7 @@ import pytest
 
 from quantgate import hookspecs
 from quantgate.fixtures import (
+    MARKER_ERROR,
     PROPERTY,
     SESSION,
     lowbit_cell,
@@ -92,7 +93,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         cells = session.cells_for(marker.kwargs if marker else {})
     except ValueError as error:
-        raise pytest.UsageError(f"quantgate: {error}") from None
+        # The reporter makes a usage error of it, in the controller too where a worker collects.
+        raise pytest.Collector.CollectError(f"{MARKER_ERROR}{error}") from None
     if "lowbit_cell" in wanted:
         metafunc.parametrize("lowbit_cell", cells, ids=[cell.id for cell in cells], indirect=True)
     if "lowbit_format" in wanted:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quantgate.config import Cell
-from quantgate.fixtures import PROPERTY
+from quantgate.fixtures import MARKER_ERROR, PROPERTY
 from quantgate.matrix import parse_id
 from quantgate.reports import terminal
 from quantgate.reports.results import ResultsFile
@@ -37,8 +37,13 @@ class Reporter:
         self.file: ResultsFile | None = None
         #: Whether tests are run, not merely listed.
         self.running = False
+        #: Whether a marker cannot stand.
+        self.misused = False
         #: When the first result came in, which the controls go before, and when progress was last said.
         self.first = self.said = 0.0
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self.misused |= report.failed and str(report.longrepr).startswith(MARKER_ERROR)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -114,8 +119,12 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if not self.running:
-            return
+        if self.running:
+            self._finish(session)
+        if self.misused:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+    def _finish(self, session: pytest.Session) -> None:
         if not self.planned:
             self._check_least(0, session)
             return
