@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,19 +13,21 @@ Shared = Callable[[str, Callable[[Project], Outcome]], Outcome]
 
 
 @pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """In-process runs register in the registry of this process: each test has it empty."""
-    held = (REGISTRY._formats, REGISTRY._recipes, REGISTRY._optimizers)
-    before = [dict(names) for names in held]
-    for names in held:
-        names.clear()
+    for names in ("_formats", "_recipes", "_optimizers"):
+        monkeypatch.setattr(REGISTRY, names, {})
     for name in os.environ:
         if name.startswith(("QUANTGATE_", "PYTEST_TIMEOUT", "PYTEST_XDIST")):
             monkeypatch.delenv(name)
-    yield
-    for names, kept in zip(held, before, strict=True):
-        names.clear()
-        names.update(kept)
+
+
+@pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Pytest's own, without the plugins that collect this process's garbage at the end of each run in it."""
+    slow = ("unraisableexception", "threadexception", "hypothesispytest", "cacheprovider")
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in slow))
+    return pytester
 
 
 @pytest.fixture(params=list(MODES))

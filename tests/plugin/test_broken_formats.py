@@ -68,7 +68,12 @@ JUDGED = {
         "of the intended update survives storage (a healthy one keeps 85%).",
         "stochastic_int8-inplace",
     ),
-    "infinite_gradient": ("diverged", "non-finite", "is the first tensor that is not finite, at step 0.", "healthy_int4"),
+    "infinite_gradient": (
+        "diverged",
+        "non-finite",
+        "is the first tensor that is not finite, at step 0.",
+        "healthy_int4",
+    ),
     "zero_row_divides": ("rejected", "contract", "non-finite elements for finite N(0, 1).", "zero_row_is_guarded"),
     "overflows": ("rejected", "contract", "non-finite elements for finite N(0, 1).", "copies_in_bfloat16"),
     "wrong_shape": ("rejected", "contract", "returns shape (4608,) for (48, 96).", "healthy_int4"),
