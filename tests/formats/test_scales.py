@@ -107,6 +107,19 @@ def test_mx_scales_are_the_exponent_of_the_largest_element(name: str) -> None:
     assert BUILTIN[name].encode(x).scale.shape == (9, 3)  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("name", sorted(MX))
+def test_mx_scales_are_stored_as_exponent_bytes(name: str) -> None:
+    smallest = {"mxfp8": 2.0**-9, "mxfp8_e5m2": 2.0**-16, "mxfp6_e2m3": 2.0**-3, "mxfp6_e3m2": 2.0**-4}
+    x = torch.zeros(6, 32)
+    # Byte 0 is 2**-127, also for what is smaller, zeros included; byte 255 is NaN.
+    x[0] = 2.0**-127 * smallest.get(name, 2.0**-1)
+    x[1], x[2, 3], x[3], x[4, 5] = 1e-45, torch.nan, 2.0 ** MX[name], torch.inf
+    encoded = BUILTIN[name].encode(x)
+    assert encoded.scale is not None
+    assert encoded.scale.view(torch.uint8).flatten().tolist() == [0, 0, 255, 127, 0, 0]
+    assert torch.equal(BUILTIN[name].decode(encoded)[0], x[0])
+
+
 def test_nf4_scales_are_the_largest_magnitudes() -> None:
     x = noise(9, 70)
     assert scale_of("nf4", x) == [float(block.abs().max()) for row in x for block in row.split(64)]
