@@ -6,10 +6,10 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from quantgate import __version__
 from quantgate.causes import CAUSES
 from quantgate.config import CONTROL_FORMAT, DEFAULT_WIDTH, SEEDS, Cell, Config, Storage
 from quantgate.diagnose import diagnose
@@ -128,7 +128,7 @@ class Gate:
             seconds=round(run.seconds, 3),
             corpus=corpus_record(self.config),
             environment=environment(self.config.device),
-            quantgate=version("quantgate"),
+            quantgate=__version__,
             canon_name=canon_name(cell, run.lr),
         )
 

@@ -24,10 +24,12 @@ GAIN = 4.0
 LOW_GAIN = 1 / 8
 #: Kept negatives over kept positives; 0 for an unsigned grid without a zero point, 1 for symmetric ones.
 SIGN_RATIO = 0.5
-#: Of the elements that lost their gradient, the share that was not clipped: 0.46 for ternary, 0.4 for PACT.
-IN_RANGE_SHARE = 0.9
+#: Of the elements that lost their gradient, the share that was not clipped: 0 for every mask at the range's edge.
+UNCLIPPED_SHARE = 0.2
 #: Elements at the largest magnitude: under 1% with an amax scale, 1% with a 99th percentile.
 SATURATED = {3: 0.35, math.inf: 0.2}
+#: Signal over quantization noise, in decibels: gf4 with an amax scale has 8, gf6 18, int8 38, e5m2 20.
+LEAST_SNR = {4: 4.5, 5: 7.0, math.inf: 12.0}
 #: max |q(4 x)| over max |q(x)|: 4 where the scale follows.
 FOLLOWS = 2.0
 #: A cast of the gradient to float16 loses 3% of it at 2^-20, to E5M2 all.
@@ -114,6 +116,17 @@ def _gradient_blocked(evidence: Evidence, bits: float | None, lossless: bool) ->
     )
 
 
+def _unreached(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    if evidence.unreached is None or evidence.unreached[0] == 0:
+        return None
+    lost, parameters = evidence.unreached
+    return Finding(
+        "gradient-blocked",
+        f"{lost} of {parameters} parameters of the prepared model get no gradient.",
+        {"blocked": lost, "of": parameters},
+    )
+
+
 def _orphaned(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
     if not evidence.frozen:
         return None
@@ -170,6 +183,23 @@ def _sign_lost(evidence: Evidence, bits: float | None, lossless: bool) -> Findin
         f"{worst.negatives_kept:.0%} of the negative and {worst.positives_kept:.0%} of the positive elements "
         f"of {worst.tensor} keep their sign.",
         {"negatives_kept": worst.negatives_kept, "positives_kept": worst.positives_kept},
+    )
+
+
+def _coarse(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
+    """Too little signal for so many bits, where neither zeros nor clipping say why."""
+    if bits is None or bits < 4:
+        return None
+    least = next(decibels for most, decibels in LEAST_SNR.items() if bits <= most)
+    coarse, judged = _select(evidence, lambda tensor: tensor.rms > 0 and tensor.snr < least)
+    if not coarse:
+        return None
+    worst = min(coarse, key=lambda tensor: tensor.snr)
+    return Finding(
+        "range-collapsed",
+        f"{worst.tensor} keeps {worst.snr:.1f} dB of signal over quantization noise (at least {least:g} dB with "
+        f"{bits:g} bits; {len(coarse)} of {len(judged)} {_kind(judged)}).",
+        {"snr": worst.snr, "tensor": worst.tensor},
     )
 
 
@@ -277,7 +307,7 @@ def _scale_stale(evidence: Evidence, bits: float | None, lossless: bool) -> Find
 def _clip_gradient_lost(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
     def lost(tensor: TensorEvidence) -> bool:
         some = 0 < tensor.gradient_zeros < BLOCKED_SHARE
-        return some and tensor.blocked_in_range >= IN_RANGE_SHARE
+        return some and tensor.blocked_unclipped >= UNCLIPPED_SHARE
 
     if evidence.gradient_underflow > UNDERFLOW:
         return None
@@ -289,7 +319,7 @@ def _clip_gradient_lost(evidence: Evidence, bits: float | None, lossless: bool) 
         "clip-gradient-lost",
         f"{worst.gradient_zeros:.1%} of {worst.tensor} gets no gradient although it was not clipped "
         f"({len(bad)} of {len(judged)} tensors).",
-        {"gradient_zeros": worst.gradient_zeros, "blocked_in_range": worst.blocked_in_range},
+        {"gradient_zeros": worst.gradient_zeros, "blocked_unclipped": worst.blocked_unclipped},
     )
 
 
@@ -379,23 +409,25 @@ def _place(threshold: float | None) -> str:
 _Rule = Callable[[Evidence, float | None, bool], Finding | None]
 
 _RULES: tuple[_Rule, ...] = (
-    _non_finite,
     _scale_zero,
+    _optimizer_state,
+    _non_finite,
     _no_op,
     _partly_applied,
     _uncovered,
     _grad_format,
     _gradient_blocked,
+    _unreached,
     _orphaned,
     _not_dequantized,
     _range_collapsed,
     _sign_lost,
     _scale_stale,
+    _coarse,
+    _clip_gradient_lost,
     _gradient_wrong,
     _gradient_misscaled,
-    _clip_gradient_lost,
     _update_swallowed,
-    _optimizer_state,
     _qparams_invalid,
     _rounding_not_random,
     _rounding_biased,

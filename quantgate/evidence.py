@@ -17,13 +17,13 @@ class TensorEvidence:
     rms: float
     #: Elements that q changed.
     changed: float
-    #: <q(x), x> / <x, x>: 1 where q is faithful, the factor of a scale that was left out.
+    #: rms of q(x) over rms of x: near 1 where q is faithful, the factor of a scale that was left out.
     gain: float
     #: |x|^2 / |q(x) - x|^2, in decibels; inf where nothing changed.
     snr: float
     #: Elements that q sends to 0.
     zeros: float
-    #: Negative elements below -rms/2 that stay negative, and the same of positive ones.
+    #: Negative elements below -rms/2 that stay negative, and the same of positive ones; 1 where there are few.
     negatives_kept: float
     positives_kept: float
     #: Elements at the largest magnitude of q(x).
@@ -36,8 +36,8 @@ class TensorEvidence:
     gradient_cosine: float
     #: Elements whose gradient is 0 although the reference's is not.
     gradient_zeros: float
-    #: Of those, the share that q did not clip: whose error is no larger than where the gradient passes.
-    blocked_in_range: float
+    #: Of those, the share that q did not clip: |q(x)| >= |x|.
+    blocked_unclipped: float
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Evidence:
     crash: str | None = None
     #: The quantizer alone, on N(0, sigma) inputs.
     inputs: tuple[TensorEvidence, ...] = ()
-    #: The weights of the model, at the probed steps.
+    #: The weights of the model, at the probed steps, and the inputs of its linear layers where they are quantized.
     weights: tuple[TensorEvidence, ...] = ()
     #: Whether values from 2^-60 to 2^60 are changed: posit32 keeps all 24 bits of what lies near its scale.
     changes_wide: bool = True
@@ -100,6 +100,8 @@ class Evidence:
     export_differs: float | None = None
     #: Linear layers of the body that a recipe left in float32, of how many; None for formats.
     uncovered: tuple[int, int] | None = None
+    #: Parameters of a recipe's model that got no gradient, of how many; None for formats.
+    unreached: tuple[int, int] | None = None
     learned: tuple[LearnedScale, ...] = ()
     #: Cosine of the optimizer's update to the float32-state one, where gradients are small.
     optimizer_cosine: float | None = None

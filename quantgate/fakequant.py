@@ -37,6 +37,14 @@ def straight_through(quantize: Quantizer) -> Quantizer:
     return quantizer
 
 
+def watched(tensor: Tensor) -> Tensor:
+    """The tensor, which will hold its gradient after a backward pass, whether it has a graph or not."""
+    if not tensor.requires_grad:
+        return tensor.detach().requires_grad_()
+    tensor.retain_grad()
+    return tensor
+
+
 class QuantizedModel(nn.Module):
     """A model every parameter of which is read through a quantizer of its own.
 
@@ -64,6 +72,8 @@ class QuantizedModel(nn.Module):
         }
         linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
         self.input_quantizers = [(module, make_quantizer()) for module in linears] if activations else []
+        #: Filled while it is a list: (input, quantized input) of each linear layer.
+        self.seen_inputs: list[tuple[Tensor, Tensor]] | None = None
         # Quantizers with parameters of their own (a learned scale) are trained with the model.
         made = (*self.weight_quantizers.values(), *(q for _, q in self.input_quantizers))
         self.learned = nn.ModuleList(q for q in made if isinstance(q, nn.Module))
@@ -87,7 +97,14 @@ class QuantizedModel(nn.Module):
     @contextmanager
     def _quantized_inputs(self) -> Iterator[None]:
         def hook(quantizer: Quantizer) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
-            return lambda module, inputs: (quantizer(inputs[0]), *inputs[1:])
+            def quantized(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+                q = quantizer(inputs[0])
+                if self.seen_inputs is not None:
+                    q = watched(q)
+                    self.seen_inputs.append((watched(inputs[0]), q))
+                return (q, *inputs[1:])
+
+            return quantized
 
         handles = [
             module.register_forward_pre_hook(hook(quantizer)) for module, quantizer in self.input_quantizers

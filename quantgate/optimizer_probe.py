@@ -20,7 +20,7 @@ RATE = 1e-3
 #: Sizes of the gradient's elements: from 10^-2 down to 10^-5.
 LARGEST, DECADES = 1e-2, 3.0
 #: The update of the same algorithm agrees so well where gradients are large.
-SAME_ALGORITHM = 0.98
+SAME_ALGORITHM = 0.9
 _SEED = 2_584
 
 
@@ -50,7 +50,7 @@ def _magnitudes() -> Tensor:
 
 def _masks() -> tuple[Tensor, Tensor]:
     magnitudes = _magnitudes()
-    return magnitudes >= LARGEST / 10, magnitudes <= LARGEST * 10 ** (-DECADES + 1)
+    return magnitudes >= LARGEST / 3, magnitudes <= LARGEST * 10 ** (-DECADES + 1)
 
 
 @lru_cache(maxsize=64)

@@ -18,6 +18,8 @@ from quantgate.rounding import SAME, ramp, rounding_evidence, table_error
 INPUT_SIGMAS = (1.0, 1 / 8, 1 / 32)
 INPUT_SHAPE = (48, 96)
 _SEED = 20_827
+#: So many elements of one sign say nothing yet.
+FEW = 32
 
 
 def tensor_evidence(
@@ -47,45 +49,46 @@ def tensor_evidence(
         step=step,
         rms=rms,
         changed=_share(q != x, count),
-        gain=float(q.dot(x)) / power if power else 1.0,
+        gain=math.sqrt(float(q.dot(q)) / power) if power else 1.0,
         snr=_decibels(power, error),
         zeros=_share(q == 0, count),
-        negatives_kept=_share(negative & (q < 0), int(negative.sum())),
-        positives_kept=_share(positive & (q > 0), int(positive.sum())),
+        negatives_kept=_kept(negative, q < 0),
+        positives_kept=_kept(positive, q > 0),
         saturated=_share(magnitude >= (1 - SAME) * largest, count) if largest else 0.0,
         reference_gradient=reference_norm,
         gradient=norm,
         gradient_cosine=cosine,
         gradient_zeros=zeros,
-        blocked_in_range=_blocked_in_range((q - x).abs(), gradient, reference) if 0 < zeros < 1 else 0.0,
+        blocked_unclipped=_blocked_unclipped(x, q, gradient, reference) if 0 < zeros < 1 else 0.0,
     )
 
 
-def _blocked_in_range(error: Tensor, gradient: Tensor | None, reference: Tensor | None) -> float:
-    """Of the elements that lost their gradient, those whose error is no larger than where it passes."""
+def _blocked_unclipped(x: Tensor, q: Tensor, gradient: Tensor | None, reference: Tensor | None) -> float:
+    """Of the elements that lost their gradient, those that q left as large as they were."""
     if gradient is None or reference is None:
         return 0.0
-    present, got = reference.flatten() != 0, gradient.flatten() != 0
-    lost, passed = present & ~got, present & got
-    if not bool(passed.any()):
-        return 0.0
-    largest = error[passed].max() * (1 + SAME)
-    return _share(lost & (error <= largest), int(lost.sum()))
+    lost = (reference.flatten() != 0) & (gradient.flatten() == 0)
+    return _share(lost & (q.abs() >= x.abs() * (1 - SAME)) & (q != 0), int(lost.sum()))
 
 
 def _compare(gradient: Tensor | None, reference: Tensor | None) -> tuple[float | None, float, float, float]:
     """(norm, reference norm, cosine, share of zeros where the reference has none)."""
     if reference is None:
         return (None if gradient is None else float(gradient.norm()), 0.0, 0.0, 0.0)
-    expected = reference.flatten().float()
+    expected = reference.detach().flatten().float()
     norm = float(expected.norm())
     if gradient is None:
         return None, norm, 0.0, 1.0
-    got = gradient.flatten().float()
+    got = gradient.detach().flatten().float()
     got_norm = float(got.norm())
     cosine = float(got.dot(expected)) / (norm * got_norm) if norm and got_norm else 0.0
     present = expected != 0
     return got_norm, norm, cosine, _share(present & (got == 0), int(present.sum()))
+
+
+def _kept(of: Tensor, sign: Tensor) -> float:
+    count = int(of.sum())
+    return _share(of & sign, count) if count >= FEW else 1.0
 
 
 def _share(mask: Tensor, count: int) -> float:

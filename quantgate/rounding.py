@@ -48,7 +48,7 @@ def rounding_evidence(x: Tensor, q: Tensor, again: Tensor) -> RoundingEvidence:
     return RoundingEvidence(
         threshold_positive=positive,
         threshold_negative=negative,
-        inversions=_inversions(x.view(-1, RUN), q.reshape(-1, RUN), span),
+        inversions=_inversions(x, q, span, one_grid=len(levels) <= MOST_LEVELS),
         varies=float(((again - q).abs() > SAME * span).float().mean()),
     )
 
@@ -90,9 +90,14 @@ def _mean(shares: Tensor) -> float | None:
     return float(shares.mean()) if len(shares) >= RUN else None
 
 
-def _inversions(x: Tensor, q: Tensor, span: float) -> float:
-    order = x.argsort(dim=1)
-    return float((q.gather(1, order).diff(dim=1) < -SAME * span).float().mean())
+def _inversions(x: Tensor, q: Tensor, span: float, *, one_grid: bool) -> float:
+    """Share of neighbours that change places: within runs, and on the whole ramp where it has one grid.
+
+    A scale that is a mean over a block gives each block a grid of its own, which may cross another's.
+    """
+    rows = (x.view(1, -1), q.reshape(1, -1)) if one_grid else (x.view(-1, RUN), q.reshape(-1, RUN))
+    order = rows[0].argsort(dim=1)
+    return float((rows[1].gather(1, order).diff(dim=1) < -SAME * span).float().mean())
 
 
 def table_error(name: str, q: Tensor) -> float | None:

@@ -24,7 +24,7 @@ from quantgate.config import Cell, Config
 from quantgate.corpus import Corpus, load
 from quantgate.coverage import uncovered_linears
 from quantgate.evidence import Evidence, LearnedScale, NonFinite, TensorEvidence
-from quantgate.fakequant import QuantizedModel, Quantizer, straight_through
+from quantgate.fakequant import QuantizedModel, Quantizer, straight_through, watched
 from quantgate.formats import Format
 from quantgate.model import ModelConfig, TinyTransformer, build_model
 from quantgate.optim import OPTIMIZERS, OptimizerSpec
@@ -149,6 +149,7 @@ class _Experiment:
         self.weights: list[TensorEvidence] = []
         self.orphans: tuple[str, ...] = ()
         self.uncovered: tuple[int, int] | None = None
+        self.unreached: tuple[int, int] | None = None
         self.learned: dict[str, LearnedScale] = {}
         self.optimizer_cosine: float | None = None
         self.survived = 0.0
@@ -164,6 +165,7 @@ class _Experiment:
             non_finite=self.non_finite,
             frozen=self.orphans,
             uncovered=self.uncovered,
+            unreached=self.unreached,
             learned=tuple(self.learned.values()),
             optimizer_cosine=self.optimizer_cosine,
             update_survival=self.survived / self.intended if self.intended else None,
@@ -227,7 +229,8 @@ class _Experiment:
         if isinstance(trainee, QuantizedModel):
             weights = trainee.weights()
             if probe:
-                weights = _watched(weights)
+                weights = {name: watched(q) for name, q in weights.items()}
+                trainee.seen_inputs = []
             logits = trainee(windows[:, :-1], weights)
         else:
             logits = trainee(windows[:, :-1])
@@ -242,12 +245,20 @@ class _Experiment:
         if isinstance(trainee, QuantizedModel) and not trainee.read_quantized:
             self._step_in_place(trainee, optimizers, measure=step % SURVIVAL_EVERY == 0)
             return
-        if probe and isinstance(trainee, QuantizedModel):
+        if probe:
             self._probe(trainee, weights, step)
         for each in optimizers:
             each.step()
 
-    def _probe(self, trainee: QuantizedModel, weights: Mapping[str, Tensor], step: int) -> None:
+    def _probe(self, trainee: nn.Module, weights: Mapping[str, Tensor], step: int) -> None:
+        if not isinstance(trainee, QuantizedModel):
+            parameters = [p for p in trainee.parameters() if p.requires_grad]
+            lost = sum(p.grad is None or not bool(p.grad.any()) for p in parameters)
+            self.unreached = (lost, len(parameters))
+            return
+        for place, (x, q) in enumerate(trainee.seen_inputs or ()):
+            self.weights.append(tensor_evidence(f"input of linear {place}", step, x, q, x.grad, q.grad))
+        trainee.seen_inputs = None
         for name, x in trainee.model.named_parameters():
             self.weights.append(tensor_evidence(name, step, x, weights[name], x.grad, weights[name].grad))
         for name, p in trainee.learned.named_parameters():
@@ -301,18 +312,6 @@ class _Experiment:
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
-
-
-def _watched(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same weights, each of which will hold its gradient: the reference estimator's."""
-    watched = {}
-    for name, q in weights.items():
-        if q.requires_grad:
-            q.retain_grad()
-            watched[name] = q
-        else:
-            watched[name] = q.detach().requires_grad_()
-    return watched
 
 
 @torch.no_grad()
