@@ -152,7 +152,7 @@ class Gate:
             return verdict
         if any(finding.cause == "no-op" for finding in findings):
             return Verdict.NO_OP
-        return Verdict.LAGS if any(finding.condemns for finding in findings) else verdict
+        return Verdict.LAGS if findings else verdict
 
 
 def run_cell(

@@ -64,8 +64,12 @@ def diagnose(evidence: Evidence, *, bits: float | None, lossless: bool = False) 
         return (Finding("contract", evidence.contract),)
     if evidence.crash is not None:
         return ()
-    findings = [finding for rule in _RULES if (finding := rule(evidence, bits, lossless)) is not None]
-    return tuple(findings)
+
+    def ask(rules: Sequence[_Rule]) -> list[Finding]:
+        return [finding for rule in rules if (finding := rule(evidence, bits, lossless)) is not None]
+
+    measured = sorted(ask(_MEASURED), key=lambda finding: finding.step > 0)
+    return (*ask(_AT_ONCE), *measured, *ask(_LATENT))
 
 
 def _non_finite(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
@@ -76,6 +80,7 @@ def _non_finite(evidence: Evidence, bits: float | None, lossless: bool) -> Findi
         "non-finite",
         f"{bad.tensor} is the first tensor that is not finite, at step {bad.step}.",
         {"tensor": bad.tensor, "step": bad.step},
+        bad.step,
     )
 
 
@@ -113,6 +118,7 @@ def _gradient_blocked(evidence: Evidence, bits: float | None, lossless: bool) ->
         f"the gradient is 0 for {len(blocked)} of {len(judged)} {_kind(judged)} where the reference "
         "straight-through estimator's is not.",
         {"blocked": len(blocked), "of": len(judged), "gradient_zeros": _worst(blocked, "gradient_zeros")},
+        judged[0].step,
     )
 
 
@@ -151,6 +157,7 @@ def _not_dequantized(evidence: Evidence, bits: float | None, lossless: bool) -> 
         f"{worst.tensor} comes back {worst.gain:.3g} times its size ({len(off)} of {len(judged)} "
         f"{_kind(judged)} off scale).",
         {"gain": worst.gain, "tensor": worst.tensor},
+        judged[0].step,
     )
 
 
@@ -166,6 +173,7 @@ def _range_collapsed(evidence: Evidence, bits: float | None, lossless: bool) -> 
         f"{worst.zeros:.1%} of {worst.tensor} falls to 0 (at most {limit:.1%} for {width}; "
         f"{len(fallen)} of {len(judged)} {_kind(judged)}).",
         {"zeros": worst.zeros, "tensor": worst.tensor},
+        judged[0].step,
     )
 
 
@@ -174,7 +182,7 @@ def _sign_lost(evidence: Evidence, bits: float | None, lossless: bool) -> Findin
         kept, other = tensor.negatives_kept, tensor.positives_kept
         return min(kept, other) < SIGN_RATIO * max(kept, other)
 
-    fallen, _ = _select(evidence, lost)
+    fallen, judged = _select(evidence, lost)
     if not fallen:
         return None
     worst = min(fallen, key=lambda tensor: tensor.negatives_kept)
@@ -183,6 +191,7 @@ def _sign_lost(evidence: Evidence, bits: float | None, lossless: bool) -> Findin
         f"{worst.negatives_kept:.0%} of the negative and {worst.positives_kept:.0%} of the positive elements "
         f"of {worst.tensor} keep their sign.",
         {"negatives_kept": worst.negatives_kept, "positives_kept": worst.positives_kept},
+        judged[0].step,
     )
 
 
@@ -200,6 +209,7 @@ def _coarse(evidence: Evidence, bits: float | None, lossless: bool) -> Finding |
         f"{worst.tensor} keeps {worst.snr:.1f} dB of signal over quantization noise (at least {least:g} dB with "
         f"{bits:g} bits; {len(coarse)} of {len(judged)} {_kind(judged)}).",
         {"snr": worst.snr, "tensor": worst.tensor},
+        judged[0].step,
     )
 
 
@@ -216,6 +226,7 @@ def _gradient_wrong(evidence: Evidence, bits: float | None, lossless: bool) -> F
         f"the gradient {said} (cosine {cosine:.2f} to the reference straight-through estimator's) for "
         f"{len(wrong)} of {len(judged)} {_kind(judged)}.",
         {"gradient_cosine": cosine},
+        judged[0].step,
     )
 
 
@@ -237,6 +248,7 @@ def _gradient_misscaled(evidence: Evidence, bits: float | None, lossless: bool) 
         f"the gradient of {worst.tensor} is {ratio(worst):.3g} times the reference straight-through "
         f"estimator's ({len(off)} of {len(judged)} {_kind(judged)}).",
         {"gradient_ratio": ratio(worst), "tensor": worst.tensor},
+        judged[0].step,
     )
 
 
@@ -301,6 +313,7 @@ def _scale_stale(evidence: Evidence, bits: float | None, lossless: bool) -> Find
         f"{worst.saturated:.0%} of {worst.tensor} is clipped to the largest value (at most {limit:.0%} for "
         f"{bits:g} bits; {len(clipped)} of {len(judged)} {_kind(judged)}).",
         {"saturated": worst.saturated, "tensor": worst.tensor},
+        judged[0].step,
     )
 
 
@@ -320,6 +333,7 @@ def _clip_gradient_lost(evidence: Evidence, bits: float | None, lossless: bool) 
         f"{worst.gradient_zeros:.1%} of {worst.tensor} gets no gradient although it was not clipped "
         f"({len(bad)} of {len(judged)} tensors).",
         {"gradient_zeros": worst.gradient_zeros, "blocked_unclipped": worst.blocked_unclipped},
+        judged[0].step,
     )
 
 
@@ -408,26 +422,29 @@ def _place(threshold: float | None) -> str:
 
 _Rule = Callable[[Evidence, float | None, bool], Finding | None]
 
-_RULES: tuple[_Rule, ...] = (
-    _scale_zero,
-    _optimizer_state,
+#: What stands before any training, and keeps the rest from being measured.
+_AT_ONCE: tuple[_Rule, ...] = (_scale_zero, _optimizer_state, _no_op, _partly_applied, _uncovered)
+
+#: What was measured while it trained: a finding of the first step outranks later ones.
+_MEASURED: tuple[_Rule, ...] = (
     _non_finite,
-    _no_op,
-    _partly_applied,
-    _uncovered,
     _grad_format,
     _gradient_blocked,
     _unreached,
     _orphaned,
     _not_dequantized,
-    _range_collapsed,
     _sign_lost,
+    _range_collapsed,
     _scale_stale,
     _coarse,
     _clip_gradient_lost,
     _gradient_wrong,
     _gradient_misscaled,
     _update_swallowed,
+)
+
+#: What does little harm in 100 steps, and is said after what does.
+_LATENT: tuple[_Rule, ...] = (
     _qparams_invalid,
     _rounding_not_random,
     _rounding_biased,

@@ -129,5 +129,5 @@ class Finding:
     because: str
     #: Numbers behind the sentence, for the record.
     numbers: dict[str, float | int | str | None] = field(default_factory=dict)
-    #: False where it explains a bad curve but does not by itself condemn a good one.
-    condemns: bool = True
+    #: The step of the probe that showed it: what is wrong at the start outranks what came of it.
+    step: int = 0

@@ -50,7 +50,7 @@ def _magnitudes() -> Tensor:
 
 def _masks() -> tuple[Tensor, Tensor]:
     magnitudes = _magnitudes()
-    return magnitudes >= LARGEST / 3, magnitudes <= LARGEST * 10 ** (-DECADES + 1)
+    return magnitudes >= LARGEST / 2, magnitudes <= LARGEST * 10 ** (-DECADES + 1)
 
 
 @lru_cache(maxsize=64)
@@ -65,7 +65,7 @@ def _update(build: Build) -> Tensor:
     built = build(model, RATE)
     for _ in range(STEPS):
         noise = torch.randn(SHAPE, generator=generator)
-        model.weight.grad = magnitudes * (direction + 0.5 * noise)
+        model.weight.grad = magnitudes * (direction + 0.1 * noise)
         for optimizer in built if isinstance(built, list) else [built]:
             optimizer.step()
     return model.weight.detach() - before

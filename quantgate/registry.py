@@ -221,6 +221,10 @@ class Registry:
             copy._recipes[subject.name] = subject
         return copy
 
+    def with_optimizer(self, spec: OptimizerSpec) -> Registry:
+        """A copy in which the optimizer has its name, whatever else had it."""
+        return Registry(dict(self._formats), dict(self._recipes), {**self._optimizers, spec.name: spec})
+
     def subjects(self) -> dict[str, Subject]:
         """Every subject that can be named, the built-in formats first."""
         return {**BUILTIN, **self._formats, **self._recipes}
