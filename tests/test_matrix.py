@@ -80,7 +80,7 @@ def test_the_pr_matrix_holds_the_incidents_formats() -> None:
 def test_the_nightly_matrix_is_every_format_optimizer_seed_and_width() -> None:
     cells = plan(Settings(matrix="nightly"), Registry())
     in_place = [cell for cell in cells if cell.storage == "inplace"]
-    wide = [name for name, each in BUILTIN.items() if (each.bits or 0) >= IN_PLACE_BITS]
+    wide = [name for name, each in BUILTIN.items() if (each.bits or 0) >= IN_PLACE_BITS and name != "bf16"]
 
     assert len(cells) == len(set(cells)) == (len(BUILTIN) + len(wide)) * len(OPTIMIZERS) * 3 * 2
     assert {cell.subject for cell in cells} == set(BUILTIN)
