@@ -23,6 +23,14 @@ def test_learns(lowbit_cell):
 MODES = {"plain": ("-p", "no:xdist"), "n0": ("-n0",), "n2": ("-n2",)}
 #: A cell of this width takes half the time.
 NARROW = ("--quantgate-widths", "32")
+#: Cells that learn in a tenth of a second, under AdamW alone.
+FAST = (*NARROW, "--quantgate-optimizers", "adamw", "--quantgate-steps", "20", "--quantgate-lr", "0.003")
+#: A format that does not learn: round() has no gradient. It costs no torch import to register.
+BLOCKED = """
+import quantgate
+
+quantgate.register_format("blocked", lambda w: (w * 64).round() / 64, bits=8)
+"""
 
 
 @dataclass(frozen=True)
