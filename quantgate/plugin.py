@@ -142,8 +142,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    cells = [cell for item in session.items if (cell := _cell_of(item))]
-    session.config.stash[SESSION].planned = list(dict.fromkeys(cells))
+    cells = {cell for item in session.items if (cell := _cell_of(item))}
+    gate = session.config.stash[SESSION]
+    if cells:  # as the matrix has them: the first are what the negative controls go by, however they are dealt
+        order = {cell: place for place, cell in enumerate(gate.cells)}
+        gate.planned = sorted(cells, key=lambda cell: (order.get(cell, len(order)), cell.id))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
