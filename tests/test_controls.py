@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from quantgate.cell import Gate, negative_controls
 from quantgate.config import Cell
 from quantgate.controls import ControlStore, invalid_reasons, read_controls, read_error
 from quantgate.evidence import Evidence
-from quantgate.result import CellResult
+from quantgate.result import CellResult, to_line
 from quantgate.trainer import Run
 from quantgate.verdict import Curve, Verdict
 from tests.examples import learning, make_result
@@ -154,6 +155,26 @@ def test_two_processes_share_the_work(folder: Path, gate: FakeGate) -> None:
     assert [worker.exitcode for worker in workers] == [0, 0]
     assert sorted(gate.trained()) == EXPECTED
     assert len(gate.processes()) == 2
+
+
+def test_what_another_process_finished_a_moment_ago_is_not_trained_again(
+    folder: Path, gate: FakeGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Late(FileLock):
+        """A lock that is free only after its holder wrote the control."""
+
+        def __enter__(self) -> Late:
+            cell = next(each for each in controls if each.id in self.lock_file)
+            path = Path(self.lock_file).with_suffix(".json")
+            path.write_text(to_line(make_result(cell) if cell.subject != "fp32" else learning(cell)))
+            super().__enter__()
+            return self
+
+    controls = (CELLS[0].control, CELLS[1].control, *negative_controls(CELLS))
+    monkeypatch.setattr("quantgate.controls.FileLock", Late)
+
+    assert ControlStore(folder, gate).ensure(CELLS) == ()
+    assert not gate.log.exists()
 
 
 @pytest.mark.parametrize("error", [ValueError("no such corpus"), RuntimeError("no such corpus")], ids=repr)

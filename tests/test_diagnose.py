@@ -1,4 +1,4 @@
-"""From evidence to cause, on numbers alone; `tests/faults` holds the broken formats themselves."""
+"""From evidence to cause, on numbers alone; `quantgate.faults` holds the broken formats themselves."""
 
 from __future__ import annotations
 
