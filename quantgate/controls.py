@@ -119,10 +119,15 @@ def invalid_reasons(results: Sequence[CellResult]) -> tuple[str, ...]:
     reasons = []
     for result in results:
         score = "no score" if result.bpb is None else f"{result.bpb:.2f} BPB"
+        because = "" if result.verdict.judged else f": {result.evidence.get('because')}"
         if result.kind == "control" and not result.verdict.passes:
-            reasons.append(f"the float32 control of {result.cell} does not learn ({result.verdict}, {score})")
+            reasons.append(
+                f"the float32 control of {result.cell} does not learn ({result.verdict}, {score}){because}"
+            )
         if result.kind == "negative-control" and result.verdict.passes:
             reasons.append(f"the negative control {result.cell}, broken on purpose, learns ({score})")
+        elif result.kind == "negative-control" and not result.verdict.judged:
+            reasons.append(f"the negative control {result.cell} proves nothing ({result.verdict}){because}")
     return tuple(reasons)
 
 

@@ -144,7 +144,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     cells = {cell for item in session.items if (cell := _cell_of(item))}
     gate = session.config.stash[SESSION]
-    if cells:  # as the matrix has them: the first are what the negative controls go by, however they are dealt
+    if cells:
+        # In the order of the matrix, not as they are dealt: the first one chooses the negative controls.
         order = {cell: place for place, cell in enumerate(gate.cells)}
         gate.planned = sorted(cells, key=lambda cell: (order.get(cell, len(order)), cell.id))
 

@@ -177,9 +177,8 @@ class Reporter:
     @property
     def counts(self) -> terminal.Counts:
         """What became of the cells so far."""
-        unjudged = {Verdict.UNJUDGED, Verdict.CRASHED, Verdict.TIMEOUT}
         ran = [r for r in self.results.values() if r.verdict is not Verdict.UNJUDGED]
-        judged = [r for r in ran if r.verdict not in unjudged]
+        judged = [r for r in ran if r.verdict.judged]
         return terminal.Counts(len(set(self.planned.values())), len(ran), len(judged), len(self.skipped))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:

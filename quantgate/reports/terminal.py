@@ -106,7 +106,7 @@ def control_line(controls: Sequence[CellResult]) -> str:
     positive = [result for result in controls if result.kind == "control"]
     negative = [result for result in controls if result.kind == "negative-control"]
     learn = sum(result.verdict.passes for result in positive)
-    fail = sum(not result.verdict.passes for result in negative)
+    fail = sum(result.verdict.judged and not result.verdict.passes for result in negative)
     return f"{learn} of {len(positive)} controls learn, {fail} of {len(negative)} negative controls fail"
 
 
