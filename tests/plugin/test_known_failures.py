@@ -1,0 +1,125 @@
+"""The file of known failures: strict in every direction."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.conftest import Shared
+from tests.plugin.project import BLOCKED, FAST, TEST_LEARNS, Outcome, Project
+from tests.plugin.test_options_collected import collected
+
+FILE = """
+["blocked-adamw-s47-w32"]
+reason = "no estimator yet,\\u001b[31m see issue 12"
+cause = "gradient-blocked"
+
+["int4-adamw-s47-w32"]
+reason = "was coarse"
+cause = "range-collapsed"
+
+["also_blocked-adamw-s47-w32"]
+reason = "was coarse"
+cause = "range-collapsed"
+
+["bf16-sgd-s47-w32"]
+reason = "of an optimizer that this run leaves out"
+cause = "no-op"
+"""
+
+
+@pytest.fixture(scope="module")
+def outcome(shared: Shared) -> Outcome:
+    def run(project: Project) -> Outcome:
+        again = BLOCKED.splitlines()[-1].replace("blocked", "also_blocked")
+        project.write(conftest=f"{BLOCKED}\n{again}\n", test_lowbit=TEST_LEARNS)
+        (project.folder / "known.toml").write_text(FILE, encoding="utf-8")
+        options = ["--quantgate-known-failures=known.toml", "--quantgate-report=out"]
+        formats = "--quantgate-formats=blocked,also_blocked,int4,nf4"
+        return project.pytest("-n0", "-rx", *FAST, *options, formats)
+
+    return shared("known-failures", run)
+
+
+def test_the_exit_status_and_the_counts(outcome: Outcome) -> None:
+    assert outcome.exit_status == 1
+    assert outcome.lines[-1].strip("= ").startswith("2 failed, 1 passed, 1 xfailed in ")
+    assert (
+        "4 planned / 4 ran / 4 judged / 0 skipped, 1 of 1 controls learn, 3 of 3 negative controls fail"
+        in outcome.lines
+    )
+
+
+def test_one_that_fails_as_it_is_known_to_is_an_expected_failure(outcome: Outcome) -> None:
+    assert "\x1b" not in outcome.stdout
+    text = " ".join(outcome.lines)
+    assert "XFAIL test_lowbit.py::test_learns[blocked-adamw-s47-w32] - gradient-blocked: no estimator" in text
+    assert outcome.cells["blocked"]["verdict"] == "dead"
+
+
+def test_one_that_learns_now_is_red(outcome: Outcome) -> None:
+    assert (
+        "int4 x adamw, width 32: a known failure (was coarse) that learns now; take 'int4-adamw-s47-w32' out of the "
+        "file of known failures."
+    ) in outcome.lines
+
+
+def test_one_that_fails_for_another_cause_is_red(outcome: Outcome) -> None:
+    said, cause = outcome.after("a known failure by another cause than 'range-collapsed'.", 2)
+    assert said.startswith("also_blocked x adamw, width 32: 7.0")
+    assert cause.startswith("Cause: gradient-blocked: the gradient is 0 for 7 of 7 weights")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[", "is not TOML: Invalid initial character for a key part (at end of document)"),
+        ("\udcff", "is not TOML: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        ("x = 3", ": 'x' needs a reason and a cause, and no more"),
+        ('["int4-adamw-s47"]\nreason = "r"', ": 'int4-adamw-s47' needs a reason and a cause, and no more"),
+        (
+            '["int4-adamw-s47"]\nreason = " "\ncause = "no-op"',
+            ": 'int4-adamw-s47' needs a reason and a cause, and no more",
+        ),
+        (
+            '["int4-adamw-s47"]\nreason = "r"\ncause = "no-op"\nuntil = 3',
+            ": 'int4-adamw-s47' needs a reason and a cause, and no more",
+        ),
+        (
+            '["int4-adamw-s47"]\nreason = "r"\ncause = "gradient-block"',
+            ": 'int4-adamw-s47' has the unknown cause 'gradient-block'; did you mean 'gradient-blocked'?",
+        ),
+        (
+            '["int4-adamw-s48"]\nreason = "r"\ncause = "no-op"',
+            ": 'int4-adamw-s48' matches no cell; did you mean 'int4-adamw-s47'?",
+        ),
+        (
+            '["int5-adamw-s47"]\nreason = "r"\ncause = "no-op"',
+            ": 'int5-adamw-s47' matches no cell; did you mean 'int4-adamw-s47'?",
+        ),
+        ('["zzz"]\nreason = "r"\ncause = "no-op"', ": 'zzz' matches no cell"),
+    ],
+)
+def test_a_file_that_cannot_stand(
+    pytester: pytest.Pytester, mode: tuple[str, ...], text: str, message: str
+) -> None:
+    pytester.makepyfile(TEST_LEARNS)
+    pytester.path.joinpath("known.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    result = pytester.runpytest_inprocess(
+        *mode, "--quantgate-known-failures=known.toml", "--quantgate-formats=int4"
+    )
+    assert result.ret == 4
+    separator = "" if message.startswith(":") else " "
+    assert f"ERROR: quantgate: known failures 'known.toml'{separator}{message}" in result.errlines
+
+
+def test_a_cell_of_another_shard_or_of_a_format_left_out_matches(
+    pytester: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(TEST_LEARNS)
+    entries = [f'["{name}"]\nreason = "r"\ncause = "no-op"\n' for name in ("int4-sgd-s47", "bf16-adamw-s47")]
+    pytester.path.joinpath("known.toml").write_text("".join(entries))
+    options = ["--quantgate-formats=int4", "--quantgate-optimizers=adamw,sgd", "--quantgate-shard=1/2"]
+    known = "--quantgate-known-failures=known.toml"
+    result = pytester.runpytest_inprocess("--collect-only", "-q", *mode, *options, known)
+    assert result.ret == 0
+    assert collected(result) == ["int4-adamw-s47"]
