@@ -7,9 +7,9 @@ after the other, control and quantized cell in turn, on one thread. The time of 
 the same trainings, around each call of a function of `quantgate.probes`, and taken off both: `ratio` is the
 median over the rounds of quantized / float32, probes apart, whose mean over the `pr` matrix is to be at most
 1.15; `with probes` is the same with them; `probes` is their share of the quantized cell's time, to be at most
-a fifth. `--clock cpu` counts processor time instead, which other work on the machine disturbs less; on an idle
-machine the two agree, since a cell has one thread and nothing to wait for. (What a probed step costs beside
-those calls, some retained gradients, counts as training.)
+a fifth. `--clock cpu` counts processor time instead, which other work on the machine disturbs less; on an
+idle machine the two agree, since a cell has one thread and nothing to wait for. (What a probed step costs
+beside those calls, some retained gradients, counts as training.)
 """
 
 from __future__ import annotations

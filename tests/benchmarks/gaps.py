@@ -190,10 +190,11 @@ def report(records: Sequence[Record]) -> str:
     measured = [r for r in healthy if is_healthy_gap(r)]
     wrong = alarms(cells)
     expected = [r for r in cells if r["verdict"] != "learns" and is_expected(r)]
+    highest = max((r["bpb"] or math.inf for r in controls), default=math.nan)
     lines = [
         f"{len(cells)} healthy cells, {len(controls)} controls, {len(wrong)} false alarms, "
         f"{len(expected)} expected failures ({', '.join(MAY_FAIL)}: resolution).",
-        f"Controls: highest final score {max((r['bpb'] or math.inf for r in controls), default=math.nan):.3f}; "
+        f"Controls: highest final score {highest:.3f}; "
         f"not learning: {sum(r['verdict'] != 'learns' for r in controls)}.",
         "",
         "## Gaps to the control",

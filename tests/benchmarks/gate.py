@@ -5,7 +5,8 @@
 1. `pytest -m lowbit -n auto` in `--root` (the repository): every run and the median, start of the process to
    its end; to be under 60 s on 2 cores. What stands after `--` is passed to it.
 2. pytest on a file with one empty test, with quantgate and with `-p no:quantgate`, in turn: the median of the
-   differences between neighbours, to be at most 20 ms, and the quartiles, which say how far to trust it.
+   differences between neighbours, to be at most 20 ms, and the quartiles, which say how far to trust it; and
+   the median difference in processor time, which a busy machine disturbs less.
 3. `python -c "import quantgate"` against `python -c pass`, likewise.
 4. Whether torch was imported in 2 and 3: each to say no.
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -38,13 +40,18 @@ _SAY_TORCH = (
 )
 
 
-def run(command: Sequence[str], folder: Path) -> tuple[float, subprocess.CompletedProcess[str]]:
-    """Seconds of a process from its start to its end, and what it said."""
+def run(command: Sequence[str], folder: Path) -> tuple[float, float, subprocess.CompletedProcess[str]]:
+    """Seconds of a process from its start to its end, its seconds of processor time, and what it said."""
     # A run of pytest around this one, or options from the environment, must not leak in.
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "QUANTGATE_"))}
-    started = time.perf_counter()
+    started, used = time.perf_counter(), _children_cpu()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    return time.perf_counter() - started, done
+    return time.perf_counter() - started, _children_cpu() - used, done
+
+
+def _children_cpu() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def whole_gate(root: Path, runs: int, options: Sequence[str]) -> str:
@@ -53,7 +60,7 @@ def whole_gate(root: Path, runs: int, options: Sequence[str]) -> str:
     rows: list[list[object]] = []
     times = []
     for number in range(1, runs + 1):
-        seconds, done = run(command, root)
+        seconds, _, done = run(command, root)
         times.append(seconds)
         counted = re.findall(r"^.*planned.*$", done.stdout, flags=re.MULTILINE)
         rows.append([number, f"{seconds:.1f}", done.returncode, counted[-1].strip() if counted else "-"])
@@ -67,20 +74,28 @@ def whole_gate(root: Path, runs: int, options: Sequence[str]) -> str:
 def difference(left: Sequence[str], right: Sequence[str], folder: Path, pairs: int) -> list[object]:
     """Median milliseconds of both commands, and of right - left: quartiles of neighbours' differences."""
     for command in (left, right):  # warm: bytecode is written
-        _, done = run(command, folder)
+        _, _, done = run(command, folder)
         if done.returncode != 0:
             raise RuntimeError(
                 f"{' '.join(command)} ended with {done.returncode}: {done.stdout}{done.stderr}"
             )
-    both = [(run(left, folder)[0] * 1e3, run(right, folder)[0] * 1e3) for _ in range(pairs)]
-    low, middle, high = statistics.quantiles([b - a for a, b in both], n=4)
-    without, with_it = (statistics.median(times) for times in zip(*both, strict=True))
-    return [f"{without:.0f}", f"{with_it:.0f}", f"{middle:+.1f}", f"{low:+.1f} .. {high:+.1f}"]
+    runs = [(run(left, folder)[:2], run(right, folder)[:2]) for _ in range(pairs)]
+    without, with_it = (statistics.median(wall for wall, _ in side) for side in zip(*runs, strict=True))
+    low, middle, high = statistics.quantiles([b[0] - a[0] for a, b in runs], n=4)
+    cpu = statistics.median(b[1] - a[1] for a, b in runs)
+    quartiles = f"{low * 1e3:+.1f} .. {high * 1e3:+.1f}"
+    return [
+        f"{without * 1e3:.0f}",
+        f"{with_it * 1e3:.0f}",
+        f"{middle * 1e3:+.1f}",
+        quartiles,
+        f"{cpu * 1e3:+.1f}",
+    ]
 
 
 def imports_torch(command: Sequence[str], folder: Path) -> str:
     """`yes` or `no`, as the process itself saw it at its end."""
-    _, done = run(command, folder)
+    _, _, done = run(command, folder)
     said = re.findall(r"^TORCH (True|False)$", done.stderr, flags=re.MULTILINE)
     if not said:
         return f"unknown (exit status {done.returncode})"
@@ -105,7 +120,7 @@ def bystanders(pairs: int) -> str:
                 [sys.executable, "-c", f"{_SAY_TORCH}import quantgate"], folder
             ),
         }
-    head = ["", "without ms", "with ms", "difference ms", "quartiles", "torch imported"]
+    head = ["", "without ms", "with ms", "difference ms", "quartiles", "cpu difference ms", "torch imported"]
     return table(head, [[what, *cost, torch[what]] for what, cost in costs.items()])
 
 

@@ -153,7 +153,8 @@ class LearnedStep(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.step is None:
-            self.step = nn.Parameter(2 * x.detach().abs().mean() / math.sqrt(self.qmax))
+            start = 2 * x.detach().abs().mean() / math.sqrt(self.qmax)
+            self.step = nn.Parameter(start.clamp_min(_TINY))  # a tensor of zeros must come back as zeros
         # The paper's gradient scale: the value of the step, the gradient of step * share.
         share = 1 / math.sqrt(x.numel() * self.qmax)
         step = (self.step - self.step * share).detach() + self.step * share
