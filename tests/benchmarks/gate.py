@@ -42,8 +42,10 @@ _SAY_TORCH = (
 
 def run(command: Sequence[str], folder: Path) -> tuple[float, float, subprocess.CompletedProcess[str]]:
     """Seconds of a process from its start to its end, its seconds of processor time, and what it said."""
-    # A run of pytest around this one, or options from the environment, must not leak in.
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "QUANTGATE_"))}
+    # A run of pytest around this one, or options from the environment, must not leak in; and an installed
+    # package has its bytecode.
+    left_out = ("PYTEST_", "QUANTGATE_", "PYTHONDONTWRITEBYTECODE")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(left_out)}
     started, used = time.perf_counter(), _children_cpu()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return time.perf_counter() - started, _children_cpu() - used, done
