@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -73,7 +74,7 @@ class Gate:
         others = [replace(cell, seed=seed) for seed in _more_seeds(cell.seed)]
         results = [first, *(self.assess(each, self.train(each), control_of(each)) for each in others)]
         scores = [result.bpb for result in results]
-        finite = [float("inf") if score is None else score for score in scores]
+        finite = [score if score is not None and math.isfinite(score) else math.inf for score in scores]
         judging = results[median_index(finite)]
         seeds = {str(result.seed): result.bpb for result in results}
         seconds = sum(result.seconds for result in results)

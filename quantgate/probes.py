@@ -166,9 +166,9 @@ def _scale_follows(quantizer: Quantizer, x: Tensor) -> float | None:
 
     A delayed scale (a maximum over past calls) is given four calls to follow.
     """
-    if isinstance(quantizer, nn.Module) and any(True for _ in quantizer.parameters()):
-        return None
     before = float(_seeded(quantizer, x.clone()).abs().max())
+    if isinstance(quantizer, nn.Module) and any(True for _ in quantizer.parameters()):
+        return None  # asked after the first call, which may have made them
     after = 0.0
     for _ in range(4):
         after = float(_seeded(quantizer, 4 * x).abs().max())

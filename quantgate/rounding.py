@@ -12,6 +12,8 @@ from quantgate.formats import BUILTIN
 #: per tensor, per row or per block of 16 and more is the same everywhere.
 RAMP_SHAPE = (32, 192)
 RUN = 16
+#: Distance of the neighbours: within a bin of 8 bits, so that noise makes them change places.
+NEAR = 0.0015
 #: Values nearer than this share of the range are one: x + (q(x) - x).detach() leaves q(x) by a rounding of float32.
 SAME = 1e-5
 #: A grid of more values than this is looked at element by element; the ramp has few of them between two values.
@@ -20,11 +22,12 @@ _SEED = 1_597
 
 
 def ramp(device: str = "cpu") -> Tensor:
-    """Evenly spread values in [-1, 1] in random order, with +1 and -1 at the head of every run."""
-    count = RAMP_SHAPE[0] * RAMP_SHAPE[1]
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(_SEED))
-    x = torch.linspace(-1, 1, count)[order].view(-1, RUN).clone()
-    x[:, 0], x[:, 1] = 1.0, -1.0
+    """Evenly spread values in [-1, 1] in random order, each with a near neighbour, and +1 and -1 in every run."""
+    runs, pairs = RAMP_SHAPE[0] * RAMP_SHAPE[1] // RUN, RUN // 2 - 1
+    order = torch.randperm(runs * pairs, generator=torch.Generator().manual_seed(_SEED))
+    spread = torch.linspace(-1, 1, runs * pairs)[order].view(runs, pairs)
+    ends = torch.tensor([1.0, -1.0]).expand(runs, 2)
+    x = torch.cat([ends, spread, (spread + NEAR).clamp(max=1.0)], dim=1)
     return x.view(RAMP_SHAPE).to(device)
 
 
@@ -48,7 +51,7 @@ def rounding_evidence(x: Tensor, q: Tensor, again: Tensor) -> RoundingEvidence:
     return RoundingEvidence(
         threshold_positive=positive,
         threshold_negative=negative,
-        inversions=_inversions(x, q, span, one_grid=len(levels) <= MOST_LEVELS),
+        inversions=_inversions(x.view(-1, RUN), q.reshape(-1, RUN), span),
         varies=float(((again - q).abs() > SAME * span).float().mean()),
     )
 
@@ -90,14 +93,10 @@ def _mean(shares: Tensor) -> float | None:
     return float(shares.mean()) if len(shares) >= RUN else None
 
 
-def _inversions(x: Tensor, q: Tensor, span: float, *, one_grid: bool) -> float:
-    """Share of neighbours that change places: within runs, and on the whole ramp where it has one grid.
-
-    A scale that is a mean over a block gives each block a grid of its own, which may cross another's.
-    """
-    rows = (x.view(1, -1), q.reshape(1, -1)) if one_grid else (x.view(-1, RUN), q.reshape(-1, RUN))
-    order = rows[0].argsort(dim=1)
-    return float((rows[1].gather(1, order).diff(dim=1) < -SAME * span).float().mean())
+def _inversions(x: Tensor, q: Tensor, span: float) -> float:
+    """Share of neighbours within a run that change places; between runs another scale may hold."""
+    order = x.argsort(dim=1)
+    return float((q.gather(1, order).diff(dim=1) < -SAME * span).float().mean())
 
 
 def table_error(name: str, q: Tensor) -> float | None:

@@ -198,8 +198,8 @@ class _Experiment:
 
     def _prepare(self, model: TinyTransformer) -> nn.Module:
         if isinstance(self.subject, Recipe):
-            prepared = self.subject.prepare(model)
             body = sum(isinstance(module, nn.Linear) for module in model.modules()) - 1
+            prepared = self.subject.prepare(model)
             with torch.no_grad():
                 self.uncovered = uncovered_linears(prepared, self.data.inputs[:1], body=body)
             return prepared

@@ -75,7 +75,9 @@ def adam_with(store: Store, eps: float = 1e-8) -> Callable[[nn.Module, float], O
 
 def holding(keeps: Callable[[str], bool]) -> Callable[[nn.Module, float], Optimizer]:
     """AdamW over the parameters whose name passes."""
-    return lambda model, lr: AdamW([p for name, p in model.named_parameters() if keeps(name)], lr, weight_decay=0.0)
+    return lambda model, lr: AdamW(
+        [p for name, p in model.named_parameters() if keeps(name)], lr, weight_decay=0.0
+    )
 
 
 def holding_a_copy(model: nn.Module, lr: float) -> Optimizer:

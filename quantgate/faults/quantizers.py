@@ -163,7 +163,9 @@ class LearnedScaleQuantizer(nn.Module):
                 self.scale.copy_(self.sign * start.clamp(min=1e-6))
             self.ready = True
         share = 1 / (x.numel() * self.qmax) ** 0.5
-        scale = self.scale.detach() if self.detached else self.scale * share + (self.scale * (1 - share)).detach()
+        scale = (
+            self.scale.detach() if self.detached else self.scale * share + (self.scale * (1 - share)).detach()
+        )
         codes = x / scale
         clipped = codes.clamp(-self.qmax, self.qmax)
         return (clipped + (clipped.round() - clipped).detach()) * scale
