@@ -103,9 +103,10 @@ class ControlStore:
 
 
 def read_controls(folder: Path) -> list[CellResult]:
-    """Every control and negative control of a run, sorted by name."""
-    paths = sorted(folder.glob("*control-*.json"))
-    return [CellResult.from_record(json.loads(path.read_text("utf-8"))) for path in paths]
+    """Every control and negative control of a run, in an order that does not depend on who trained them."""
+    paths = folder.glob("*control-*.json")
+    controls = [CellResult.from_record(json.loads(path.read_text("utf-8"))) for path in paths]
+    return sorted(controls, key=lambda c: (c.kind, c.subject, c.width, c.seed, c.optimizer))
 
 
 def read_error(folder: Path) -> str | None:

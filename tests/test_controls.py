@@ -212,12 +212,12 @@ def test_reasons_name_the_control_and_its_score() -> None:
     assert invalid_reasons(
         [
             make_result(control, bpb=6.95),
-            make_result(control, bpb=None, verdict=Verdict.CRASHED),
+            make_result(control, bpb=None, verdict=Verdict.CRASHED, evidence={"because": "out of memory"}),
             learning(broken, bpb=5.4),
         ]
     ) == (
         "the float32 control of fp32 x sgd, seed 89 does not learn (dead, 6.95 BPB)",
-        "the float32 control of fp32 x sgd, seed 89 does not learn (crashed, no score)",
+        "the float32 control of fp32 x sgd, seed 89 does not learn (crashed, no score): out of memory",
         "the negative control dead-body x adamw, broken on purpose, learns (5.40 BPB)",
     )
 
