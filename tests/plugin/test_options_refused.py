@@ -44,7 +44,7 @@ REFUSED = [
 ]  # fmt: skip
 
 #: Option -> (from ini, from the environment, from the command line), and what each is read as.
-VALUES = {
+VALUES: dict[str, list[tuple[str, object]]] = {
     "formats": [("int4", ("int4",)), ("nf4", ("nf4",)), ("int8, bf16", ("int8", "bf16"))],
     "optimizers": [("sgd", ("sgd",)), ("muon", ("muon",)), ("adamw", ("adamw",))],
     "seeds": [("1", (1,)), ("2", (2,)), ("3,4", (3, 4))],
