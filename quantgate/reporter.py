@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
 
 from quantgate.config import Cell
 from quantgate.fixtures import MARKER_ERROR, PROPERTY
-from quantgate.matrix import parse_id
 from quantgate.reports import terminal
 from quantgate.reports.results import ResultsFile
 from quantgate.result import CellResult
@@ -47,17 +45,15 @@ class Reporter:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._plan([item.nodeid for item in session.items])
+        self._plan(self.session.plan)
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+    def pytest_xdist_node_collection_finished(self) -> None:
         if not self.planned:
-            self._plan(ids)
+            self._plan(self.session.published_plan())
 
-    def _plan(self, nodeids: Sequence[str]) -> None:
-        for nodeid in nodeids:
-            if (cell := parse_id(nodeid, self.session.registry)) is not None:
-                self.planned[nodeid] = cell
+    def _plan(self, cells: Mapping[str, Cell]) -> None:
+        self.planned = dict(cells)
         self._open()
 
     @pytest.hookimpl(tryfirst=True)
@@ -184,7 +180,7 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if not self.running or not (self.planned or self.problems):
             return
-        terminalreporter.section("quantgate")
+        terminalreporter.write_sep("=", "quantgate")
         order = {cell: place for place, cell in enumerate(self.session.cells)}
         results = sorted(self.results.values(), key=lambda result: order.get(result.cell, len(order)))
         limits = self.session.config.limits
