@@ -20,7 +20,7 @@ from quantgate.formats import BUILTIN, Format
 from quantgate.optim import OptimizerSpec
 from quantgate.registry import REGISTRY, Registry, Subject
 from quantgate.result import CellResult, canon_name
-from quantgate.trainer import Run, load_data, train_cell
+from quantgate.trainer import Run, Watch, load_data, train_cell
 from quantgate.verdict import (
     Curve,
     Verdict,
@@ -44,6 +44,8 @@ class Gate:
 
     config: Config = field(default_factory=Config)
     registry: Registry = field(default_factory=lambda: REGISTRY)
+    #: Told of the steps and scores of what is trained.
+    watch: Watch | None = None
 
     def subject(self, cell: Cell) -> Subject:
         """The subject of a cell, a control's and a negative control's included."""
@@ -56,7 +58,7 @@ class Gate:
     def train(self, cell: Cell) -> Run:
         """One training, not judged."""
         config = replace(self.config, width=cell.width, scope=cell.scope)
-        return train_cell(cell, self.subject(cell), self.optimizer(cell), config)
+        return train_cell(cell, self.subject(cell), self.optimizer(cell), config, self.watch)
 
     def optimizer(self, cell: Cell) -> OptimizerSpec:
         """The optimizer of a cell."""
@@ -163,6 +165,7 @@ def run_cell(
     seed: int = SEEDS[0],
     storage: Storage = "master",
     config: Config | None = None,
+    watch: Watch | None = None,
 ) -> CellResult:
     """Train one cell and its float32 control, and judge it.
 
@@ -172,6 +175,7 @@ def run_cell(
         seed: Of the first weights and the batches.
         storage: `master` (float32 master weights) or `inplace` (weights requantized after each step).
         config: Width, steps, rate, scope, corpus, device and limits.
+        watch: Told of each step of the cell and, where it was scored, its BPB.
 
     Raises:
         UnknownNameError: Nothing has that name.
@@ -185,8 +189,12 @@ def run_cell(
     made = registry.subject(name)
     registry.optimizer(optimizer)
     kind: Any = "format" if isinstance(made, Format) else "recipe"
+    if kind == "recipe" and (storage != "master" or config.scope != "weights"):
+        raise ValueError(
+            f"recipe {made.name!r} says itself what is quantized and stored: storage and scope are for formats"
+        )
     cell = Cell(made.name, kind, optimizer, seed, config.width, storage, config.scope)
-    return Gate(config, registry).run(cell, lambda each: _control_curve(each.control, config))
+    return Gate(config, registry, watch).run(cell, lambda each: _control_curve(each.control, config))
 
 
 @cache

@@ -91,6 +91,8 @@ class Evidence:
     zero_input: str | None = None
     #: max |q(4 x)| / max |q(x)| on one instance: 4 where the scale follows its input, 1 where it is frozen.
     scale_follows: float | None = None
+    #: Share of elements with q(4 x) != 4 q(x): 0 with a scale, or with exponents enough; high on a fixed grid.
+    fixed_grid: float = 0.0
     #: Share of the gradient that passes at size 1 and is lost at 2^-20, the size of a late gradient.
     gradient_underflow: float = 0.0
     rounding: RoundingEvidence | None = None

@@ -1,18 +1,25 @@
-"""What the probes say of a quantizer by itself, without a training."""
+"""What the probes say of a subject in seconds: a handful of training steps, every measurement, no curve."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+from quantgate.config import SEEDS, Cell, Config, Storage
 from quantgate.diagnose import diagnose
 from quantgate.evidence import Evidence, Finding
 from quantgate.formats import Format
-from quantgate.trainer import examine_format
+from quantgate.optim import OPTIMIZERS, OptimizerSpec
+from quantgate.registry import Subject
+from quantgate.trainer import train_cell
+
+#: Enough for the probes of the first, a middle and the last step, and for the updates that storage swallows.
+STEPS = 8
 
 
 @dataclass(frozen=True)
 class Examination:
-    """The evidence of a quantizer's probes, and the causes that it shows, likeliest first."""
+    """The evidence of a subject's probes, and the causes that it shows, likeliest first."""
 
     subject: str
     bits: float | None
@@ -30,8 +37,25 @@ class Examination:
         return self.findings[0].cause if self.findings else None
 
 
-def examine_subject(subject: Format, device: str = "cpu") -> Examination:
-    """Run the probes of a format."""
-    evidence = examine_format(subject, device)
+def examine_subject(
+    subject: Subject,
+    *,
+    optimizer: OptimizerSpec = OPTIMIZERS["adamw"],
+    storage: Storage = "master",
+    config: Config | None = None,
+) -> Examination:
+    """Run the probes of a format or a recipe.
+
+    Args:
+        subject: What is examined.
+        optimizer: Takes the few steps.
+        storage: `inplace` also measures how much of an update survives storage.
+        config: Width, scope, corpus and device; its number of steps is not used.
+    """
+    given = config or Config()
+    kind: Any = "format" if isinstance(subject, Format) else "recipe"
+    cell = Cell(subject.name, kind, optimizer.name, SEEDS[0], given.width, storage, given.scope)
+    short = Config(given.width, STEPS, given.lr, given.scope, given.corpus, given.device)
+    evidence = train_cell(cell, subject, optimizer, short).evidence
     findings = diagnose(evidence, bits=subject.bits, lossless=subject.lossless)
     return Examination(subject.name, subject.bits, evidence, findings)

@@ -54,6 +54,11 @@ def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
     cells = []
     for subject in subjects:
         kind: Any = "format" if isinstance(subject, Format) else "recipe"
+        if kind == "recipe" and (settings.storage == "inplace" or settings.scope != "weights"):
+            raise ValueError(
+                f"recipe {subject.name!r} says itself what is quantized and stored; storage and scope are for formats, "
+                "leave them out or name formats only"
+            )
         storages = [settings.storage or "master"]
         if nightly and settings.storage is None and isinstance(subject, Format) and _keeps_updates(subject):
             storages.append("inplace")

@@ -141,13 +141,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[place] = chosen[source]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    cells = {cell for item in session.items if (cell := _cell_of(item))}
-    gate = session.config.stash[SESSION]
+    cells = {item.nodeid: cell for item in session.items if (cell := _cell_of(item))}
     if cells:
-        # In the order of the matrix, not as they are dealt: the first one chooses the negative controls.
-        order = {cell: place for place, cell in enumerate(gate.cells)}
-        gate.planned = sorted(cells, key=lambda cell: (order.get(cell, len(order)), cell.id))
+        session.config.stash[SESSION].set_plan(cells, publish=hasattr(session.config, "workerinput"))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -133,13 +133,15 @@ def examine_quantizer(
             _seeded(make_quantizer(), steps.clone(), _SEED + 1),
         )
         rounding = rounding_evidence(steps, q, again)
+        follows, fixed_grid = _scaling(make_quantizer(), inputs[f"N(0, {INPUT_SIGMAS[2]:g})"])
         trained = _seeded(make_quantizer(), weight_like.clone())
         return Evidence(
             inputs=tuple(_probe(make_quantizer(), label, x) for label, x in inputs.items()),
             state=state,
             changes_wide=_differs_bitwise(make_quantizer(), _wide(device)),
             zero_input=_zero_input(make_quantizer, device),
-            scale_follows=_scale_follows(make_quantizer(), inputs[f"N(0, {INPUT_SIGMAS[2]:g})"]),
+            scale_follows=follows,
+            fixed_grid=fixed_grid,
             gradient_underflow=_gradient_underflow(make_quantizer(), weight_like),
             rounding=rounding,
             table_error=table_error(name, q),
@@ -161,18 +163,18 @@ def _zero_input(make_quantizer: Callable[[], Quantizer], device: str) -> str | N
     return None
 
 
-def _scale_follows(quantizer: Quantizer, x: Tensor) -> float | None:
-    """How far the largest output grows when the input grows fourfold; None for a learned scale, or no output.
+def _scaling(quantizer: Quantizer, x: Tensor) -> tuple[float | None, float]:
+    """(max |q(4 x)| / max |q(x)|, share of elements with q(4 x) != 4 q(x)), on one instance.
 
-    A delayed scale (a maximum over past calls) is given four calls to follow.
+    None for a learned scale, or no output. A delayed scale (a maximum over past calls) is given four calls to follow.
     """
-    before = float(_seeded(quantizer, x.clone()).abs().max())
+    before = _seeded(quantizer, x.clone())
     if isinstance(quantizer, nn.Module) and any(True for _ in quantizer.parameters()):
-        return None  # asked after the first call, which may have made them
-    after = 0.0
+        return None, 0.0  # asked after the first call, which may have made them
     for _ in range(4):
-        after = float(_seeded(quantizer, 4 * x).abs().max())
-    return after / before if before else None
+        after = _seeded(quantizer, 4 * x)
+    largest = float(before.abs().max())
+    return (float(after.abs().max()) / largest if largest else None), _differs(4 * before, after)
 
 
 def _gradient_underflow(quantizer: Quantizer, x: Tensor) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quantgate.formats import Format
-from quantgate.registry import REGISTRY
+from quantgate.registry import REGISTRY, Subject
 
 if TYPE_CHECKING:
     from quantgate.examination import Examination
@@ -37,15 +37,15 @@ def optimizers() -> tuple[str, ...]:
     return tuple(REGISTRY.optimizers())
 
 
-def examine(subject: str | Format) -> Examination:
-    """The probes of a format's quantizer, without a training: seconds, not minutes.
+def examine(subject: str | Subject) -> Examination:
+    """The probes of a format or recipe in a handful of steps: seconds, not minutes.
 
     Args:
-        subject: A format, its name, or `module:attribute[@bits]`.
+        subject: A format or recipe, its name, or `module:attribute[@bits]`.
 
     Raises:
         UnknownNameError: Nothing has that name.
     """
     from quantgate.examination import examine_subject
 
-    return examine_subject(get_format(subject) if isinstance(subject, str) else subject)
+    return examine_subject(REGISTRY.subject(subject) if isinstance(subject, str) else subject)

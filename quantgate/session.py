@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 _USERS_OWN = ("steps", "lr", "corpus", "device", "fail_bpb", "widths")
 
 
+#: In the shared folder: the cells that the workers collected.
+PLAN_FILE = "plan.json"
+
+
 @dataclass
 class GateSession:
     """The gate in one process of a run.
@@ -41,6 +47,8 @@ class GateSession:
     folder: Path | None = None
     #: The cells that this run will judge, known once tests are collected.
     planned: list[Cell] = field(default_factory=list)
+    #: The same by the node ids of their tests.
+    plan: dict[str, Cell] = field(default_factory=dict)
     _owns_folder: bool = False
     _results: dict[Cell, CellResult] = field(default_factory=dict)
     _invalid: tuple[str, ...] | None = None
@@ -83,6 +91,27 @@ class GateSession:
             self.folder = Path(tempfile.mkdtemp(prefix="quantgate-"))
             self._owns_folder = True
         return self.folder
+
+    def set_plan(self, cells: Mapping[str, Cell], *, publish: bool) -> None:
+        """Take the cells of the collected tests, by node id; a worker publishes them for its controller."""
+        self.plan = dict(cells)
+        # In the order of the matrix, not as they are dealt: the first one chooses the negative controls.
+        order = {cell: place for place, cell in enumerate(self.cells)}
+        self.planned = sorted(set(cells.values()), key=lambda cell: (order.get(cell, len(order)), cell.id))
+        path = self.shared_folder() / PLAN_FILE
+        if publish and not path.exists():
+            part = path.with_suffix(f".{os.getpid()}")
+            part.write_text(
+                json.dumps({nodeid: asdict(cell) for nodeid, cell in cells.items()}), encoding="utf-8"
+            )
+            part.replace(path)
+
+    def published_plan(self) -> dict[str, Cell]:
+        """The plan that the workers published, by node id; empty where none has a cell."""
+        path = None if self.folder is None else self.folder / PLAN_FILE
+        if path is None or not path.exists():
+            return {}
+        return {nodeid: Cell(**cell) for nodeid, cell in json.loads(path.read_text("utf-8")).items()}
 
     def close(self) -> None:
         """Remove the shared folder, where this process made it."""

@@ -1,0 +1,123 @@
+"""The probes of an examination in words: a line each, with what was measured and whether it is in order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+from quantgate.causes import CAUSES
+from quantgate.evidence import Evidence, Finding, TensorEvidence
+from quantgate.reports.terminal import printable
+
+#: What each probe is called, the causes that it can name, and how its measurement is said.
+_PROBES: tuple[tuple[str, tuple[str, ...], Callable[[Evidence], str | None]], ...] = (
+    ("contract", ("contract",), lambda e: "shape, dtype, input and seed respected"),
+    (
+        "all-zero input",
+        ("scale-zero",),
+        lambda e: "finite" if e.zero_input is None else f"{e.zero_input} is not",
+    ),
+    ("values change", ("no-op", "partly-applied"), lambda e: _most(e, "changed", "{:.0%} of {}")),
+    ("finite", ("non-finite",), lambda e: "every loss, gradient and weight"),
+    ("gradient reaches", ("gradient-blocked", "orphaned-parameter"), lambda e: _gradient(e)),
+    (
+        "gradient direction",
+        ("gradient-wrong",),
+        lambda e: _least(e, "gradient_cosine", "cosine {:.3f} at {}"),
+    ),
+    ("gradient size", ("gradient-misscaled", "grad-format"), lambda e: _ratio(e)),
+    (
+        "edge of the range",
+        ("clip-gradient-lost",),
+        lambda e: _most(e, "blocked_unclipped", "{:.0%} lost at {}"),
+    ),
+    ("output scale", ("not-dequantized",), lambda e: _most(e, "gain", "{:.3g} times the input at {}")),
+    ("sign", ("sign-lost",), lambda e: _least(e, "negatives_kept", "{:.0%} of negatives kept at {}")),
+    ("zeros", ("range-collapsed", "resolution"), lambda e: _most(e, "zeros", "{:.0%} at {}")),
+    ("signal to noise", (), lambda e: _least(e, "snr", "{:.1f} dB at {}")),
+    ("scale follows", ("scale-stale",), lambda e: _number(e.scale_follows, "{:.2g} of 4")),
+    ("stored updates", ("update-swallowed",), lambda e: _number(e.update_survival, "{:.1%} survive")),
+    ("optimizer state", ("optimizer-state",), lambda e: _number(e.optimizer_cosine, "agreement {:.2f}")),
+    ("learned scales", ("qparams-invalid",), lambda e: f"{len(e.learned)} trained" if e.learned else None),
+    ("rounding", ("rounding-biased", "rounding-not-random"), lambda e: _rounding(e)),
+    ("table", ("wrong-table",), lambda e: _number(e.table_error, "{:.4f} from the published one")),
+    ("export", ("train-deploy-mismatch",), lambda e: _number(e.export_differs, "{:.1%} differ")),
+)
+
+
+def probe_lines(evidence: Evidence, findings: Iterable[Finding]) -> list[tuple[str, str, bool]]:
+    """(probe, what was measured, whether it is in order) for each probe that has something to say."""
+    found = {finding.cause: finding for finding in reversed(tuple(findings))}
+    lines = []
+    for name, causes, measured in _PROBES:
+        bad = [found[cause] for cause in causes if cause in found]
+        if bad:
+            lines.append((name, printable(f"{bad[0].cause}: {bad[0].because}"), False))
+        elif (
+            evidence.contract is None and evidence.crash is None and (text := measured(evidence)) is not None
+        ):
+            lines.append((name, printable(text), True))
+    if evidence.crash is not None:
+        lines.append(("crash", printable(evidence.crash), False))
+    if evidence.state is not None:
+        lines.append(("state", printable(evidence.state), True))
+    return lines
+
+
+def cause_text(name: str) -> str:
+    """What `quantgate explain` says of a cause.
+
+    Raises:
+        KeyError: There is no such cause.
+    """
+    cause = CAUSES[name]
+    lines = [f"{cause.name}: {cause.summary}"]
+    if cause.looks:
+        lines += ["", f"How it looks: {cause.looks}"]
+    lines += ["", f"How to mend it: {cause.hint}"]
+    if cause.seen:
+        lines += ["", f"Seen in: {', '.join(cause.seen)}."]
+    return "\n".join(lines)
+
+
+def _tensors(evidence: Evidence) -> tuple[TensorEvidence, ...]:
+    return evidence.weights or evidence.inputs
+
+
+def _most(evidence: Evidence, attribute: str, text: str) -> str | None:
+    tensors = _tensors(evidence)
+    return _said(max(tensors, key=lambda t: getattr(t, attribute)), attribute, text) if tensors else None
+
+
+def _least(evidence: Evidence, attribute: str, text: str) -> str | None:
+    tensors = [t for t in _tensors(evidence) if not attribute.startswith("gradient") or t.reference_gradient]
+    return _said(min(tensors, key=lambda t: getattr(t, attribute)), attribute, text) if tensors else None
+
+
+def _said(tensor: TensorEvidence, attribute: str, text: str) -> str:
+    return text.format(getattr(tensor, attribute), tensor.tensor)
+
+
+def _gradient(evidence: Evidence) -> str | None:
+    tensors = [t for t in _tensors(evidence) if t.reference_gradient]
+    if not tensors:
+        return None
+    return f"{sum(bool(t.gradient) for t in tensors)} of {len(tensors)} tensors"
+
+
+def _ratio(evidence: Evidence) -> str | None:
+    ratios = [(t.gradient or 0) / t.reference_gradient for t in _tensors(evidence) if t.reference_gradient]
+    return f"{min(ratios):.3g} to {max(ratios):.3g} times the reference" if ratios else None
+
+
+def _rounding(evidence: Evidence) -> str | None:
+    rounding = evidence.rounding
+    if rounding is None:
+        return None
+    noise = f", {rounding.varies:.0%} vary with the seed" if rounding.varies else ""
+    places = [t for t in (rounding.threshold_positive, rounding.threshold_negative) if t is not None]
+    return f"threshold at {' and '.join(f'{t:.2f}' for t in places)} of the bin{noise}" if places else None
+
+
+def _number(value: float | None, text: str) -> str | None:
+    return None if value is None or math.isnan(value) else text.format(value)
