@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quantgate.config import DEFAULT_WIDTH, SEEDS, Cell
-from quantgate.reports.terminal import printable
-
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from quantgate.config import Cell
     from quantgate.corpus import Corpus
     from quantgate.formats import Format
     from quantgate.model import TinyTransformer
@@ -19,10 +19,44 @@ if TYPE_CHECKING:
     from quantgate.session import GateSession
 
 SESSION: pytest.StashKey[GateSession] = pytest.StashKey()
+#: The folder that a controller made for its workers, and where a worker finds it.
+FOLDER: pytest.StashKey[Path] = pytest.StashKey()
+FOLDER_INPUT = "quantgate_folder"
+#: In that folder: the cells that the workers collected.
+PLAN_FILE = "plan.json"
+#: The name of the reporter among pytest's plugins.
+REPORTER = "quantgate-reporter"
 #: The name of a result record among a test's user properties.
 PROPERTY = "quantgate"
-#: How the failure to collect a test begins whose marker cannot stand.
-MARKER_ERROR = "quantgate: "
+
+
+def session_of(config: pytest.Config) -> GateSession:
+    """The gate of this process, made when something first asks for it: other test runs need not load it.
+
+    Raises:
+        ValueError: An option, or what a hook or an entry point registers, cannot stand.
+    """
+    session = config.stash.get(SESSION, None)
+    if session is not None:
+        return session
+    from importlib.metadata import entry_points
+    from pathlib import Path
+
+    from quantgate.options import read_settings
+    from quantgate.registry import REGISTRY
+    from quantgate.session import GateSession
+
+    for entry_point in entry_points(group="quantgate"):
+        entry_point.load()(REGISTRY)
+    config.hook.pytest_quantgate_register(registry=REGISTRY)
+    inputs = getattr(config, "workerinput", None)
+    folder = config.stash.get(FOLDER, None) if inputs is None else Path(inputs[FOLDER_INPUT])
+    session = config.stash[SESSION] = GateSession(read_settings(config), REGISTRY, folder)
+    if inputs is None:
+        from quantgate.reporter import Reporter
+
+        config.pluginmanager.register(Reporter(session, config), REPORTER)
+    return session
 
 
 class LowbitCell:
@@ -67,19 +101,21 @@ class LowbitCell:
 
 def _shown(message: str) -> str:
     """A message whose parts may come from outside, line by line without control characters."""
+    from quantgate.reports.terminal import printable
+
     return "\n".join(map(printable, message.split("\n")))
 
 
 @pytest.fixture
 def lowbit_cell(request: pytest.FixtureRequest) -> LowbitCell:
     """One cell of the matrix: `lowbit_cell.assert_learns()`, or `lowbit_cell.result` for its curve and verdict."""
-    return LowbitCell(request.param, request.config.stash[SESSION], request.node)
+    return LowbitCell(request.param, session_of(request.config), request.node)
 
 
 @pytest.fixture
 def lowbit_format(request: pytest.FixtureRequest) -> Format:
     """Each number format of the run, for tests of its codec."""
-    found: Any = request.config.stash[SESSION].registry.subject(request.param)
+    found: Any = session_of(request.config).registry.subject(request.param)
     return found  # type: ignore[no-any-return]
 
 
@@ -87,7 +123,7 @@ def lowbit_format(request: pytest.FixtureRequest) -> Format:
 def lowbit_model() -> Callable[..., TinyTransformer]:
     """Makes the tiny model that cells train: `lowbit_model(width=64, seed=47)`."""
 
-    def make(width: int = DEFAULT_WIDTH, seed: int = SEEDS[0]) -> TinyTransformer:
+    def make(width: int = 64, seed: int = 47) -> TinyTransformer:
         import torch
 
         from quantgate.model import ModelConfig, build_model
@@ -102,4 +138,4 @@ def lowbit_corpus(request: pytest.FixtureRequest) -> Corpus:
     """The text that cells are trained and judged on."""
     from quantgate.corpus import load
 
-    return load(request.config.stash[SESSION].settings.corpus)
+    return load(session_of(request.config).settings.corpus)

@@ -28,7 +28,7 @@ from quantgate.faults.quantizers import amax_scale, integers, table
 from quantgate.formats import BUILTIN, Format
 from quantgate.registry import FunctionCodec
 from quantgate.result import CellResult
-from quantgate.verdict import Verdict
+from quantgate.verdict import DEFAULT_LIMITS, Verdict
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,9 @@ REPORT = (
 #: The fleet's learning rates; it multiplied Muon's 1e-4 by ten.
 FLEET_RATES: Mapping[str, float] = MappingProxyType({"adamw": 1e-4, "muon": 1e-3})
 
-#: Steps of the replayed cells. At these rates, width 64 and seed 47, the control ends after 100 steps at 5.82 (AdamW)
-#: and 6.49 (Muon), on the line; after 200 at 5.21 and 5.92.
-FLEET_STEPS = 200
+#: Steps of the replayed cells. At these rates the control (width 64, seed 47) ends at 5.82 with AdamW after 100 steps;
+#: with Muon at 6.49, which is on the line, and after 200 steps at 5.92.
+FLEET_STEPS: Mapping[str, int] = MappingProxyType({"adamw": 100, "muon": 200})
 
 
 def rounded_fraction(bits: int, largest: float = float("inf")) -> Quantizer:
@@ -132,9 +132,12 @@ class Outcome:
 
     bpb: float | None
     verdict: Verdict
-    cause: str | None = None
+    #: Where the float32 control of the same optimizer, rate and steps ended.
+    control: float | None
+    #: Every cause that holds, likeliest first.
+    causes: tuple[str, ...] = ()
+    #: The evidence of the first cause, and of each of the others: `update-swallowed: 1% of ...`.
     because: str = ""
-    #: Other causes that hold beside the first, each with its evidence.
     also: tuple[str, ...] = ()
 
 
@@ -155,7 +158,8 @@ class Row:
 
 def replayed(cell: Reported, corpus: str = "builtin") -> Outcome:
     """The cell as the fleet trained it: its quantizer, in-place storage, its rate."""
-    config = Config(steps=FLEET_STEPS, lr=FLEET_RATES[cell.optimizer], corpus=corpus)
+    steps, lr = FLEET_STEPS[cell.optimizer], FLEET_RATES[cell.optimizer]
+    config = Config(steps=steps, lr=lr, corpus=corpus)
     return _outcome(run_cell(FLEET[cell.format], cell.optimizer, storage="inplace", config=config))
 
 
@@ -174,7 +178,10 @@ def replay(jobs: int = 2, corpus: str = "builtin", *, cells: Sequence[Reported] 
 
     Raises:
         CorpusError: The corpus cannot be used.
+        ValueError: `jobs` is less than 1.
     """
+    if jobs < 1:
+        raise ValueError(f"jobs is {jobs}; at least one process is needed")
     # One optimizer after the other: the processes keep the controls that they trained.
     order = sorted(cells, key=lambda cell: cell.optimizer)
     size = max(1, min(4, len(order) // (2 * jobs)))
@@ -199,15 +206,18 @@ def _train_chunk(
 
 def _outcome(result: CellResult) -> Outcome:
     evidence = result.evidence
-    because, also = str(evidence.get("because", "")), tuple(evidence.get("also", ()))
-    return Outcome(result.bpb, result.verdict, result.cause, because, also)
+    causes = dict.fromkeys(cause for cause in (result.cause, *evidence.get("findings", ())) if cause)
+    # A cause may be found in two ways; its likelier evidence is enough.
+    also = [said for said in evidence.get("also", ()) if said.partition(":")[0] != result.cause]
+    because = str(evidence.get("because", ""))
+    return Outcome(result.bpb, result.verdict, result.bpb_control, tuple(causes), because, tuple(also))
 
 
-_HEADINGS = ("format", "optimizer", "reported", "replayed", "cause", "mended")
+_HEADINGS = ("format", "optimizer", "reported", "replayed", "causes", "mended")
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-    """The report's table beside the replay and the mended cells, and what the report does not explain below it."""
+    """The report's table beside the replay and the mended cells; below it, where the replay contradicts the report."""
     lines = [_line((*_HEADINGS, "because")), _line(("---",) * (len(_HEADINGS) + 1))]
     for row in rows:
         said = [row.replayed.because, *(f"Also {other}" for other in row.replayed.also)]
@@ -244,7 +254,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         reported.optimizer,
         f"{reported.bpb:.2f} {reported.verdict}",
         f"{_said(row.replayed)}{mark}",
-        row.replayed.cause or "",
+        ", ".join(row.replayed.causes),
         _said(row.mended),
     )
 
@@ -254,15 +264,29 @@ def _said(outcome: Outcome) -> str:
 
 
 def _notes(rows: Sequence[Row]) -> Iterator[str]:
+    """What the figures are, and what they do not explain."""
     yield (
-        f"Reported: best BPB of the fleet's own model and runs. Replayed: the fleet's quantizers, in place, "
-        f"{FLEET_STEPS} steps at its rates. Mended: this package's codecs, master weights, "
-        f"{Config().steps} steps at its rates. Seed {SEEDS[0]}."
+        "Reported: the fleet's best BPB, of its own model and much longer runs. Replayed: its quantizers, in place, at "
+        f"its rates, {_steps()}. Mended: this package's codecs, master weights and rates, {Config().steps} steps. "
+        f"Seed {SEEDS[0]}, width {Config().width}."
     )
+    controls = {
+        f"{row.reported.optimizer} {when}": outcome.control
+        for row in rows
+        for when, outcome in (("replayed", row.replayed), ("mended", row.mended))
+        if outcome.control is not None
+    }
+    yield "float32 controls: " + ", ".join(f"{name} {score:.2f}" for name, score in sorted(controls.items()))
+    for name, score in controls.items():
+        if not score < DEFAULT_LIMITS.fail_bpb:
+            yield f"The control of {name} does not learn on this corpus: those cells say nothing."
     for row in rows:
         if row.contradicts:
             yield (
-                f"* {row.reported.format} x {row.reported.optimizer}: the report says "
-                f"{row.reported.verdict}, and what its quantizer is described to do says "
-                f"{row.replayed.verdict}; something else was at work in that cell of the fleet."
+                f"* {row.reported.format} x {row.reported.optimizer}: the report says {row.reported.verdict}, its "
+                f"quantizer as it is described {row.replayed.verdict}; something else was at work in that cell."
             )
+
+
+def _steps() -> str:
+    return ", ".join(f"{steps} steps of {optimizer}" for optimizer, steps in FLEET_STEPS.items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,15 +12,19 @@ import pytest
 
 from quantgate import hookspecs
 from quantgate.fixtures import (
-    MARKER_ERROR,
+    FOLDER,
+    FOLDER_INPUT,
+    PLAN_FILE,
     PROPERTY,
+    REPORTER,
     SESSION,
     lowbit_cell,
     lowbit_corpus,
     lowbit_format,
     lowbit_model,
+    session_of,
 )
-from quantgate.options import OptionError, add_options, read_settings
+from quantgate.options import add_options, read_settings
 
 if TYPE_CHECKING:
     from quantgate.config import Cell
@@ -28,8 +34,8 @@ __all__ = ["lowbit_cell", "lowbit_corpus", "lowbit_format", "lowbit_model"]
 
 #: Seconds that a cell may take, where neither the user's options nor a marker say otherwise.
 CELL_TIMEOUT = 60
-#: Where a worker finds the folder that the run shares.
-_FOLDER_KEY = "quantgate_folder"
+#: In the shared folder: a marker that cannot stand was met.
+MISUSE_FILE = "misuse"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,24 +47,14 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    from quantgate.registry import REGISTRY, RegistrationError, UnknownNameError
-    from quantgate.session import GateSession
-
+    """Say what is wrong about the options; make the gate itself only where somebody asks for it."""
     config.addinivalue_line("markers", "lowbit: trains or checks a low-precision number format (quantgate).")
     try:
-        config.hook.pytest_quantgate_register(registry=REGISTRY)
         settings = read_settings(config)
-        folder = getattr(config, "workerinput", {}).get(_FOLDER_KEY)
-        session = GateSession(settings, REGISTRY, None if folder is None else Path(folder))
-        config.stash[SESSION] = session
-        if settings.given:
-            _check_early(session)
-    except (OptionError, UnknownNameError, RegistrationError, ValueError) as error:
+        if settings.given or config.hook.pytest_quantgate_register.get_hookimpls():
+            _check_early(session_of(config))
+    except ValueError as error:
         raise pytest.UsageError(f"quantgate: {error}") from None
-    if not hasattr(config, "workerinput"):
-        from quantgate.reporter import Reporter
-
-        config.pluginmanager.register(Reporter(session, config), "quantgate-reporter")
 
 
 def _check_early(session: GateSession) -> None:
@@ -77,24 +73,46 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     session = config.stash.get(SESSION, None)
     if session is not None:
         session.close()
+    if FOLDER in config.stash:
+        shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    node.workerinput[_FOLDER_KEY] = str(node.config.stash[SESSION].shared_folder())
+    stash = node.config.stash
+    if FOLDER not in stash:
+        stash[FOLDER] = Path(tempfile.mkdtemp(prefix="quantgate-"))
+    node.workerinput[FOLDER_INPUT] = str(stash[FOLDER])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    """The workers have collected cells: the controller reports on them."""
+    if (node.config.stash[FOLDER] / PLAN_FILE).exists():
+        session_of(node.config)
+        node.config.pluginmanager.get_plugin(REPORTER).adopt_plan()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A marker that cannot stand is a usage error, whichever process met it."""
+    held = session.config.stash.get(SESSION, None)
+    folder = session.config.stash.get(FOLDER, None if held is None else held.folder)
+    if folder is not None and (folder / MISUSE_FILE).exists():
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = {"lowbit_cell", "lowbit_format"} & set(metafunc.fixturenames)
     if not wanted:
         return
-    session = metafunc.config.stash[SESSION]
+    session = session_of(metafunc.config)
     marker = metafunc.definition.get_closest_marker("lowbit")
     try:
         cells = session.cells_for(marker.kwargs if marker else {})
     except ValueError as error:
-        # The reporter makes a usage error of it, in the controller too where a worker collects.
-        raise pytest.Collector.CollectError(f"{MARKER_ERROR}{error}") from None
+        (session.shared_folder() / MISUSE_FILE).touch()
+        raise pytest.Collector.CollectError(f"quantgate: {error}") from None
     if "lowbit_cell" in wanted:
         metafunc.parametrize("lowbit_cell", cells, ids=[cell.id for cell in cells], indirect=True)
     if "lowbit_format" in wanted:
@@ -145,14 +163,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     cells = {item.nodeid: cell for item in session.items if (cell := _cell_of(item))}
     if cells:
-        session.config.stash[SESSION].set_plan(cells, publish=hasattr(session.config, "workerinput"))
+        session_of(session.config).set_plan(cells, publish=hasattr(session.config, "workerinput"))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Outside of every timeout: the controls are trained before the first cell's clock starts."""
     if _cell_of(item) is not None and not _is_skipped(item) and not item.config.getoption("setuponly", False):
-        item.config.stash[SESSION].ensure_controls()
+        session_of(item.config).ensure_controls()
     return (yield)
 
 
@@ -180,7 +198,7 @@ def record_loss(item: pytest.Item, cell: Cell, excinfo: pytest.ExceptionInfo[Bas
     timed_out = first.startswith("Timeout")
     because = f"{cell}: {first}" if timed_out else f"{cell}: {excinfo.typename}: {first}"
     verdict = Verdict.TIMEOUT if timed_out else Verdict.CRASHED
-    result = item.config.stash[SESSION].unmeasured(cell, verdict, because)
+    result = session_of(item.config).unmeasured(cell, verdict, because)
     item.user_properties.append((PROPERTY, result.to_record()))
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 import pytest
 
 from quantgate.config import Cell
-from quantgate.fixtures import MARKER_ERROR, PROPERTY
+from quantgate.fixtures import PROPERTY
 from quantgate.reports import terminal
 from quantgate.reports.results import ResultsFile
 from quantgate.result import CellResult
@@ -34,32 +33,21 @@ class Reporter:
         self.problems: list[str] = []
         self.file: ResultsFile | None = None
         #: Whether tests are run, not merely listed.
-        self.running = False
-        #: Whether a marker cannot stand.
-        self.misused = False
+        self.running = not (config.option.collectonly or config.getoption("setuponly", False))
         #: When the first result came in, which the controls go before, and when progress was last said.
         self.first = self.said = 0.0
 
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        self.misused |= report.failed and str(report.longrepr).startswith(MARKER_ERROR)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        self._plan(self.session.plan)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self) -> None:
-        if not self.planned:
-            self._plan(self.session.published_plan())
-
-    def _plan(self, cells: Mapping[str, Cell]) -> None:
-        self.planned = dict(cells)
-        self._open()
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
-        self.running = not (self.config.option.collectonly or self.config.getoption("setuponly", False))
+        """In the only process: the cells are known now, and nothing has kept them from running."""
+        self.planned = dict(self.session.plan)
         self._open()
+
+    def adopt_plan(self) -> None:
+        """In a controller: the cells are those that the workers collected."""
+        if not self.planned:
+            self.planned = self.session.published_plan()
+            self._open()
 
     def _open(self) -> None:
         """Open the report as soon as cells will run; an earlier run's is replaced then, and not before."""
@@ -117,8 +105,6 @@ class Reporter:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.running:
             self._finish(session)
-        if self.misused:
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def _finish(self, session: pytest.Session) -> None:
         if not self.planned:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantgate import known_failures, matrix
 from quantgate.config import Cell, Config
+from quantgate.fixtures import PLAN_FILE
 from quantgate.known_failures import KnownFailure
 from quantgate.options import Settings
 from quantgate.registry import Registry
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 
 #: Options with which a user can keep even float32 from learning.
 _USERS_OWN = ("steps", "lr", "corpus", "device", "fail_bpb", "widths")
-
-
-#: In the shared folder: the cells that the workers collected.
-PLAN_FILE = "plan.json"
 
 
 @dataclass
