@@ -81,7 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     power.add_argument("--seeds", default=str(SEEDS[0]))
     power.add_argument("--widths", default=str(DEFAULT_WIDTH))
     power.add_argument("--corpora", default="builtin", metavar="TEXTS")
-    power.add_argument("--faults", metavar="NAMES", help="only these faults")
+    power.add_argument("--only", metavar="NAMES", help="only these faults or formats")
+    power.add_argument(
+        "--libraries", metavar="PATHS", help="module:attribute of mappings of faults or setups"
+    )
     power.add_argument("--jobs", type=int, default=2, help="processes (2)")
     power.add_argument("--json", type=Path, metavar="FILE", help="write the counts there too")
     power.set_defaults(command=_power)
@@ -204,13 +207,16 @@ def printable_lines(text: str) -> str:
 
 def _power(options: argparse.Namespace) -> int:
     from quantgate import power
-    from quantgate.faults import FAULTS
 
-    if options.faults and (unknown := sorted(set(options.faults.split(",")) - set(FAULTS))):
-        near = difflib.get_close_matches(unknown[0], FAULTS, n=3)
+    libraries = options.libraries.split(",") if options.libraries else power.LIBRARIES
+    only = options.only.split(",") if options.only else ()
+    known = [name for library in libraries for name in power.load_library(library)]
+    if unknown := sorted(set(only) - set(known)):
+        near = difflib.get_close_matches(unknown[0], known, n=3)
         raise ValueError(f"unknown fault {unknown[0]!r}; the nearest are {', '.join(near) or 'none'}")
     chosen = power.trials(
-        faults=options.faults.split(",") if options.faults else tuple(FAULTS),
+        libraries=libraries,
+        only=only,
         optimizers=options.optimizers.split(","),
         seeds=[int(seed) for seed in options.seeds.split(",")],
         widths=[int(width) for width in options.widths.split(",")],

@@ -283,8 +283,8 @@ def _notes(rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
         if row.contradicts:
             yield (
-                f"* {row.reported.format} x {row.reported.optimizer}: the report says {row.reported.verdict}, its "
-                f"quantizer as it is described {row.replayed.verdict}; something else was at work in that cell."
+                f"Marked *: {row.reported.format} x {row.reported.optimizer} {row.reported.verdict} in the report, and "
+                f"{row.replayed.verdict} with the quantizer that it is said to have had: something else was at work."
             )
 
 

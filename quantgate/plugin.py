@@ -82,6 +82,8 @@ def pytest_configure_node(node: Any) -> None:
     stash = node.config.stash
     if FOLDER not in stash:
         stash[FOLDER] = Path(tempfile.mkdtemp(prefix="quantgate-"))
+        if SESSION in stash:  # made before there were workers, because an option was given
+            stash[SESSION].folder = stash[FOLDER]
     node.workerinput[FOLDER_INPUT] = str(stash[FOLDER])
 
 

@@ -7,22 +7,25 @@ seeds, widths and corpora, judged, and counted by class.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from importlib import import_module
 from itertools import product
 from multiprocessing import get_context
 from typing import Any
 
 from quantgate.cell import Gate
 from quantgate.config import SEEDS, Cell, Config
-from quantgate.faults import FAULTS, Setup
-from quantgate.formats import BUILTIN, Format
+from quantgate.faults import Fault, Setup
+from quantgate.formats import Format
 from quantgate.registry import REGISTRY
 from quantgate.result import CellResult
 from quantgate.verdict import Curve, Verdict
 
+#: The package's own faults, and its formats, which are healthy.
+LIBRARIES = ("quantgate.faults:FAULTS", "quantgate.formats:BUILTIN")
 #: The optimizers that faults are run under.
 OPTIMIZERS = ("adamw", "muon", "sgd", "lion")
 
@@ -32,21 +35,29 @@ class Trial:
     """One cell of the measurement: a fault, its twin, or a built-in format."""
 
     name: str
-    #: `broken`, `twin` or `format`.
+    #: `broken`, `twin` or `healthy`.
     role: str
     optimizer: str
     seed: int
     width: int
     corpus: str
+    #: `module:attribute` of the mapping that holds it, so that another process finds it.
+    library: str
     steps: int = 100
 
     @property
     def setup(self) -> Setup:
         """What is trained."""
-        if self.role == "format":
-            return Setup(BUILTIN[self.name])
-        fault = FAULTS[self.name]
-        return fault.broken if self.role == "broken" else fault.healthy
+        found = load_library(self.library)[self.name]
+        if isinstance(found, Fault):
+            return found.broken if self.role == "broken" else found.healthy
+        return Setup(found) if isinstance(found, Format) else found
+
+    @property
+    def cause(self) -> str | None:
+        """The cause that should be named; None for what is healthy."""
+        found = load_library(self.library)[self.name]
+        return found.cause if isinstance(found, Fault) and self.role == "broken" else None
 
 
 @dataclass(frozen=True)
@@ -75,26 +86,59 @@ class Outcome:
     @property
     def expected(self) -> str | None:
         """The cause that should be named; None for what is healthy."""
-        return FAULTS[self.trial.name].cause if self.trial.role == "broken" else None
+        return self.trial.cause
+
+
+def load_library(path: str) -> Mapping[str, Fault | Setup | Format]:
+    """The faults, or the healthy setups or formats, behind `module:attribute`.
+
+    Raises:
+        ValueError: There is no such mapping.
+    """
+    module, _, attribute = path.partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"library {path!r} cannot be loaded: {error}; write module:attribute") from None
+    if not isinstance(found, Mapping):
+        raise ValueError(
+            f"library {path!r} is a {type(found).__name__}, not a mapping of faults or setups by name"
+        )
+    return found
 
 
 def trials(
     *,
-    faults: Iterable[str] = tuple(FAULTS),
-    formats: Iterable[str] = tuple(BUILTIN),
+    libraries: Sequence[str] = LIBRARIES,
+    only: Collection[str] = (),
     optimizers: Sequence[str] = OPTIMIZERS,
     seeds: Sequence[int] = SEEDS[:1],
     widths: Sequence[int] = (64,),
     corpora: Sequence[str] = ("builtin",),
     steps: int = 100,
 ) -> tuple[Trial, ...]:
-    """Every fault with its twin, and every format, under every combination of the rest."""
-    named = [(name, role) for name in faults for role in ("broken", "twin")]
-    named += [(name, "format") for name in formats]
+    """Every fault with its twin, and everything healthy, under every combination of the rest.
+
+    Args:
+        libraries: `module:attribute` of mappings of `Fault`, `Setup` or `Format` by name.
+        only: These names alone, where any are given.
+        optimizers: Names of built-in optimizers.
+        seeds: Of weights and batches.
+        widths: Of the model.
+        corpora: As the option `corpus` takes them.
+        steps: Of each training.
+    """
+    named = [
+        (library, name, role)
+        for library in libraries
+        for name, found in load_library(library).items()
+        if not only or name in only
+        for role in (("broken", "twin") if isinstance(found, Fault) else ("healthy",))
+    ]
     return tuple(
-        Trial(name, role, optimizer, seed, width, corpus, steps)
+        Trial(name, role, optimizer, seed, width, corpus, library, steps)
         for optimizer, seed, width, corpus in product(optimizers, seeds, widths, corpora)
-        for name, role in named
+        for library, name, role in named
     )
 
 
@@ -220,7 +264,11 @@ def tabulate(outcomes: Iterable[Outcome]) -> PowerTable:
         if outcome.expected is not None:
             faults.setdefault(outcome.expected, Row(outcome.expected)).add(outcome)
         else:
-            group = "healthy twins" if outcome.trial.role == "twin" else "built-in formats"
+            group = (
+                "healthy twins"
+                if outcome.trial.role == "twin"
+                else outcome.trial.library.rpartition(":")[2].lower()
+            )
             healthy.setdefault(group, Row(group)).add(outcome)
     return PowerTable(tuple(faults[name] for name in sorted(faults)), tuple(healthy.values()))
 
