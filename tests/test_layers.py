@@ -23,7 +23,7 @@ PARTS = ("fakequant", "model", "corpus", "optim", "lion")
 PLANS = ("registry", "options", "matrix", "known_failures")
 EXPERIMENT = (
     "probes", "rounding", "coverage", "optimizer_probe", "power", "faults", "trainer", "external", "cell",
-    "examination", "controls",
+    "examination", "controls", "incident",
 )  # fmt: skip
 DOORS = (
     "", "public", "hookspecs", "fixtures", "session", "reporter", "plugin", "suite", "doctor", "cli", "__main__",
