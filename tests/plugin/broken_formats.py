@@ -90,14 +90,14 @@ def gf8_with_scale(w: Tensor) -> Tensor:
 
 
 def no_zero_point(w: Tensor) -> Tensor:
-    scale = scale_of(w, 15)
-    return straight_through(w, (w / scale).round().clamp(0, 15) * scale)
+    scale = scale_of(w, 255)
+    return straight_through(w, (w / scale).round().clamp(0, 255) * scale)
 
 
 def zero_point(w: Tensor) -> Tensor:
     low, high = w.detach().aminmax()
-    scale = ((high - low) / 15).clamp_min(1e-12)
-    return straight_through(w, ((w - low) / scale).round().clamp(0, 15) * scale + low)
+    scale = ((high - low) / 255).clamp_min(1e-12)
+    return straight_through(w, ((w - low) / scale).round().clamp(0, 255) * scale + low)
 
 
 # no-op, non-finite
@@ -198,7 +198,7 @@ BROKEN: dict[str, tuple[Quantizer, float | None]] = {
     "scale_left_out": (scale_left_out, 4),
     "coarse_grid": (coarse_grid, 4),
     "gf8_without_scale": (gf8_without_scale, 8),
-    "no_zero_point": (no_zero_point, 4),
+    "no_zero_point": (no_zero_point, 8),
     "returns_its_input": (returns_its_input, 8),
     "zero_row_divides": (zero_row_divides, 4),
     "overflows": (overflows, 16),
@@ -218,7 +218,7 @@ HEALTHY: dict[str, tuple[Quantizer, float | None]] = {
     "healthy_int4": (healthy_int4, 4),
     "fitting_grid": (fitting_grid, 4),
     "gf8_with_scale": (gf8_with_scale, 8),
-    "zero_point": (zero_point, 4),
+    "zero_point": (zero_point, 8),
     "copies_in_bfloat16": (copies_in_bfloat16, 16),
     "zero_row_is_guarded": (zero_row_is_guarded, 4),
     "stochastic": (stochastic, 4),

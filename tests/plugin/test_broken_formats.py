@@ -65,7 +65,7 @@ JUDGED = {
     "healthy_int4-inplace": (
         "dead",
         "update-swallowed",
-        "of the intended update survives storage (a healthy one keeps 85%).",
+        "of the intended update survives storage (a healthy one keeps ",
         "stochastic_int8-inplace",
     ),
     "infinite_gradient": (

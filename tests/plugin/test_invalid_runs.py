@@ -55,7 +55,7 @@ def test_a_negative_control_that_learns_makes_the_run_invalid(project: Project) 
     """The failing cells and the failing test beside them would be 1; the run is 70."""
     other = "def test_other():\n    assert False\n"
     project.write(conftest=GATE_CANNOT_FAIL + BLOCKED, test_lowbit=TEST_LEARNS + other)
-    outcome = project.pytest("-n2", *FAST, "--quantgate-report=out", "--quantgate-formats=blocked,int4")
+    outcome = project.pytest("-n0", *FAST, "--quantgate-report=out", "--quantgate-formats=blocked,int4")
     assert outcome.exit_status == 70
     (control,) = [record for record in outcome.records if record["kind"] == "negative-control"]
     reason = (

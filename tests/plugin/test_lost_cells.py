@@ -132,8 +132,6 @@ def test_listing_judges_nothing_and_leaves_an_earlier_report_alone(
     report = pytester.mkdir("out") / "results.jsonl"
     report.write_text("of an earlier run\n")
     options = ["--quantgate-report=out", "--quantgate-min-cells=60", "--quantgate-formats=int4"]
-    if "-n2" in mode and listing == "--setup-plan":
-        pytest.skip("pytest-xdist runs what is only to be planned")
     result = pytester.runpytest_inprocess(*mode, listing, *options)
     assert result.ret == 0
     assert "planned" not in result.stdout.str()
