@@ -242,11 +242,11 @@ def _evidence_record(
         record |= {"because": cause.because, **cause.numbers}
     elif evidence.crash is not None:
         record["because"] = evidence.crash
-    others = [finding for finding in findings if finding is not cause]
+    others = [finding for finding in findings if cause is None or finding.cause != cause.cause]
     if others:
         record["also"] = [f"{finding.cause}: {finding.because}" for finding in others]
     if findings:
-        record["findings"] = [finding.cause for finding in findings]
+        record["findings"] = list(dict.fromkeys(finding.cause for finding in findings))
     if evidence.update_survival is not None:
         record["update_survival"] = evidence.update_survival
     if evidence.stochastic:

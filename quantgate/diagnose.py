@@ -26,12 +26,12 @@ _AT_ONCE: tuple[_Rule, ...] = (
 
 #: What was measured while it trained: a finding of the first step outranks later ones.
 _MEASURED: tuple[_Rule, ...] = (
+    ranges.not_dequantized,
     training.non_finite,
     gradients.grad_format,
     gradients.gradient_blocked,
     gradients.unreached,
     coverage.orphaned,
-    ranges.not_dequantized,
     ranges.sign_lost,
     ranges.range_collapsed,
     ranges.scale_stale,

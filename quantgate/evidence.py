@@ -48,8 +48,8 @@ class RoundingEvidence:
     #: nearest, 1 next to the value farther from -inf. None where no two values could be told apart.
     threshold_positive: float | None
     threshold_negative: float | None
-    #: Share of pairs x < y within a run for which q(x) > q(y): 0 without noise.
-    inversions: float
+    #: Share of elements whose result depends on the row they stand in: 0 without noise.
+    by_place: float
     #: Share of elements that differ between two calls under different torch seeds.
     varies: float
 

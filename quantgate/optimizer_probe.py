@@ -79,7 +79,7 @@ def _update(build: Build) -> tuple[Tensor, Tensor]:
     owned = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
     for _ in range(STEPS):
         gradient = magnitudes * (direction + 0.1 * torch.randn(sum(sizes), generator=generator))
-        for p, part in zip(parameters, gradient.split(sizes), strict=True):
+        for p, part in zip(parameters, torch.split(gradient, sizes), strict=True):
             p.grad = part.view_as(p).clone()
         for optimizer in optimizers:
             optimizer.step()

@@ -20,6 +20,7 @@ from quantgate.cell import Gate
 from quantgate.config import SEEDS, Cell, Config
 from quantgate.faults import Fault, Setup
 from quantgate.formats import Format
+from quantgate.optim import OptimizerSpec
 from quantgate.registry import REGISTRY
 from quantgate.result import CellResult
 from quantgate.verdict import Curve, Verdict
@@ -145,24 +146,20 @@ def trials(
 def run_setup(
     setup: Setup, optimizer: str, seed: int, config: Config, control_of: Callable[[Cell], Curve]
 ) -> CellResult:
-    """Train and judge a setup of the library; its own optimizer is held against `optimizer`'s control."""
+    """Train and judge a setup of the library, with its own optimizer where it has one."""
     registry = REGISTRY.with_subject(setup.subject)
     name = optimizer
     if setup.optimizer is not None:
         registry, name = registry.with_optimizer(setup.optimizer), setup.optimizer.name
     kind: Any = "format" if isinstance(setup.subject, Format) else "recipe"
     cell = Cell(setup.subject.name, kind, name, seed, config.width, setup.storage, setup.scope)
-    base = Cell(
-        setup.subject.name, kind, optimizer if setup.optimizer is None else "adamw", seed, config.width
-    )
-    return Gate(config, registry).run(
-        cell, lambda each: control_of(Cell(**{**asdict(base), "seed": each.seed}))
-    )
+    return Gate(config, registry).run(cell, control_of)
 
 
 @cache
-def _control(cell: Cell, config: Config) -> Curve:
-    return Gate(config).train(cell).curve
+def _control(cell: Cell, config: Config, own: OptimizerSpec | None) -> Curve:
+    registry = REGISTRY if own is None else REGISTRY.with_optimizer(own)
+    return Gate(config, registry).train(cell).curve
 
 
 def run_trial(trial: Trial) -> Outcome:

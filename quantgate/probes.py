@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from quantgate.evidence import Evidence, TensorEvidence
 from quantgate.fakequant import Quantizer
-from quantgate.rounding import SAME, ramp, rounding_evidence, table_error
+from quantgate.rounding import ROLL, SAME, ramp, rounding_evidence, table_error
 
 #: Standard deviations of the inputs that a quantizer is probed on by itself: a model's first weights have
 #: 1 / sqrt(width), trained ones up to about 1, a small head 1 / 32.
@@ -132,7 +132,8 @@ def examine_quantizer(
             _seeded(make_quantizer(), steps.clone()),
             _seeded(make_quantizer(), steps.clone(), _SEED + 1),
         )
-        rounding = rounding_evidence(steps, q, again)
+        rolled = _seeded(make_quantizer(), steps.roll(ROLL, 0)).roll(-ROLL, 0)
+        rounding = rounding_evidence(steps, q, again, rolled)
         follows, fixed_grid = _scaling(make_quantizer(), inputs[f"N(0, {INPUT_SIGMAS[2]:g})"])
         trained = _seeded(make_quantizer(), weight_like.clone())
         return Evidence(

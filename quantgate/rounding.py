@@ -12,32 +12,35 @@ from quantgate.formats import BUILTIN
 #: per tensor, per row or per block of 16 and more is the same everywhere.
 RAMP_SHAPE = (32, 192)
 RUN = 16
-#: Distance of the neighbours: within a bin of 8 bits, so that noise makes them change places.
-NEAR = 0.0015
+#: Rows that the ramp is moved on by: half of it, so that blocks of rows stay together.
+ROLL = 16
 #: Values nearer than this share of the range are one: x + (q(x) - x).detach() leaves q(x) by a rounding of float32.
 SAME = 1e-5
 #: A grid of more values than this is looked at element by element; the ramp has few of them between two values.
 MOST_LEVELS = 400
 _SEED = 1_597
+#: Families whose every value is published; integers have no table that could be wrong.
+_TABLES = ("codebook", "float", "goldenfloat")
 
 
 def ramp(device: str = "cpu") -> Tensor:
-    """Evenly spread values in [-1, 1] in random order, each with a near neighbour, and +1 and -1 in every run."""
-    runs, pairs = RAMP_SHAPE[0] * RAMP_SHAPE[1] // RUN, RUN // 2 - 1
-    order = torch.randperm(runs * pairs, generator=torch.Generator().manual_seed(_SEED))
-    spread = torch.linspace(-1, 1, runs * pairs)[order].view(runs, pairs)
-    ends = torch.tensor([1.0, -1.0]).expand(runs, 2)
-    x = torch.cat([ends, spread, (spread + NEAR).clamp(max=1.0)], dim=1)
+    """Evenly spread values in [-1, 1] in random order, with +1 and -1 at the head of every run."""
+    count = RAMP_SHAPE[0] * RAMP_SHAPE[1]
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(_SEED))
+    x = torch.linspace(-1, 1, count)[order].view(-1, RUN).clone()
+    x[:, 0], x[:, 1] = 1.0, -1.0
     return x.view(RAMP_SHAPE).to(device)
 
 
-def rounding_evidence(x: Tensor, q: Tensor, again: Tensor) -> RoundingEvidence:
+def rounding_evidence(x: Tensor, q: Tensor, again: Tensor, rolled: Tensor) -> RoundingEvidence:
     """How q(x) rounds.
 
     Args:
         x: The `ramp`.
         q: q(x).
         again: q(x) under another torch seed.
+        rolled: q of the ramp with its rows moved on by `ROLL`, moved back. A scale for each row, column or block,
+            a rotation of rows: all of them move with the rows; noise that is the same each time does not.
     """
     span = float(q.abs().max())
     if not span:
@@ -51,9 +54,13 @@ def rounding_evidence(x: Tensor, q: Tensor, again: Tensor) -> RoundingEvidence:
     return RoundingEvidence(
         threshold_positive=positive,
         threshold_negative=negative,
-        inversions=_inversions(x.view(-1, RUN), q.reshape(-1, RUN), span),
-        varies=float(((again - q).abs() > SAME * span).float().mean()),
+        by_place=_apart(rolled, q, span),
+        varies=_apart(again, q, span),
     )
+
+
+def _apart(one: Tensor, other: Tensor, span: float) -> float:
+    return float(((one - other).abs() > SAME * span).float().mean())
 
 
 def _levels(values: Tensor, span: float) -> Tensor:
@@ -93,12 +100,6 @@ def _mean(shares: Tensor) -> float | None:
     return float(shares.mean()) if len(shares) >= RUN else None
 
 
-def _inversions(x: Tensor, q: Tensor, span: float) -> float:
-    """Share of neighbours within a run that change places; between runs another scale may hold."""
-    order = x.argsort(dim=1)
-    return float((q.gather(1, order).diff(dim=1) < -SAME * span).float().mean())
-
-
 def table_error(name: str, q: Tensor) -> float | None:
     """How far a codebook that a subject's name claims is from the published one, as a share of its range.
 
@@ -107,10 +108,11 @@ def table_error(name: str, q: Tensor) -> float | None:
         q: q(ramp), on which every published value occurs.
     """
     for published in BUILTIN.values():
-        if published.family != "codebook" or published.name not in name.lower() or published.name == name:
+        claimed = published.name in name.lower() and published.name != name
+        if not claimed or published.family not in _TABLES or (published.bits or 0) > 8:
             continue
         levels = _levels(q.flatten(), float(q.abs().max()) or 1.0)
-        table = torch.tensor(published.values, dtype=torch.float32)
+        table = torch.tensor(sorted({value + 0.0 for value in published.values or ()}), dtype=torch.float32)
         if len(levels) != len(table):
             return None
         return float((levels.cpu() / levels.abs().max().cpu() - table / table.abs().max()).abs().max())

@@ -107,6 +107,7 @@ _TOLERANCES: tuple[tuple[float, dict[str, float]], ...] = (
     (2, {"adamw": 0.75, "muon": 2.2, "sgd": 1.2, "lion": 0.8, "rmsprop": 0.8, "adafactor": 1.05}),
     (3, {"adamw": 0.15, "muon": 0.5, "sgd": 0.2, "lion": 0.15, "rmsprop": 0.15, "adafactor": 0.2}),
     (4, {"adamw": 0.2, "muon": 0.5, "sgd": 0.2, "lion": 0.15, "rmsprop": 0.25, "adafactor": 0.3}),
+    (6, {"muon": 0.2, "": 0.1}),
     (math.inf, {"": 0.08}),
 )
 
@@ -115,7 +116,7 @@ def gap_tolerance(bits: float | None, optimizer: str) -> float:
     """How far behind its control a healthy cell of so many bits may end, in BPB; the widest where unknown."""
     known = math.inf if bits is None else bits
     row = _TOLERANCES[0][1] if bits is None else next(row for most, row in _TOLERANCES if known <= most)
-    return row.get(optimizer, max(row.values()))
+    return row.get(optimizer, row.get("", max(row.values())))
 
 
 def is_close_call(bpb: float, gap: float | None, tolerance: float, limits: Limits) -> bool:

@@ -18,8 +18,8 @@ from quantgate.rules.select import (
 
 #: Of the elements that lost their gradient, the share that was not clipped: 0 for every mask at the range's edge.
 UNCLIPPED_SHARE = 0.2
-#: Healthy norm ratios lie in 0.7 .. 1.1.
-MISSCALED_RATIO = 4.0
+#: Norm over the reference's: 0.7 where a clip mask takes 40% of ternary, 1.25 through a tanh transform.
+MISSCALED_RATIO = (1 / 3, 1.8)
 #: A cast of the gradient to float16 loses 3% of it at 2^-20, to E5M2 all.
 UNDERFLOW = 0.5
 
@@ -102,7 +102,7 @@ def gradient_misscaled(evidence: Evidence, bits: float | None, lossless: bool) -
     def misscaled(tensor: TensorEvidence) -> bool:
         if not has_reference(tensor) or is_blocked(tensor) or is_wrong(tensor):
             return False
-        return not 1 / MISSCALED_RATIO < ratio(tensor) < MISSCALED_RATIO
+        return not MISSCALED_RATIO[0] < ratio(tensor) < MISSCALED_RATIO[1]
 
     off, judged = select(evidence, misscaled, both=True)
     if not off:

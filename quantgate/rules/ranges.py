@@ -122,8 +122,8 @@ def scale_stale(evidence: Evidence, bits: float | None, lossless: bool) -> Findi
 
 def coarse(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
     """Too little signal for so many bits, where neither zeros nor clipping say why."""
-    if bits is None or bits < 4:
-        return None
+    if bits is None or bits < 4 or sign_lost(evidence, bits, lossless) is not None:
+        return None  # a lost sign takes half of the signal by itself
     limits = LEAST_SNR_FIXED if evidence.fixed_grid > FIXED else LEAST_SNR
     least = next(decibels for most, decibels in limits.items() if bits <= most)
     coarse, judged = select(evidence, lambda tensor: tensor.rms > 0 and tensor.snr < least)

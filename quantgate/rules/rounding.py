@@ -6,8 +6,8 @@ from quantgate.evidence import Evidence, Finding
 
 #: Where in the bin the threshold lies: 0.5, in the log domain 0.41; truncation and floor reach 0 and 1.
 THRESHOLD = (0.15, 0.85)
-#: A quantizer without noise has no inversion.
-INVERSIONS = 0.02
+#: Without noise no value depends on its row.
+BY_PLACE = 0.01
 VARIES = 0.01
 #: A table rounded to bfloat16 differs by 0.002.
 TABLE = 0.005
@@ -15,12 +15,12 @@ TABLE = 0.005
 
 def rounding_not_random(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
     rounding = evidence.rounding
-    if rounding is None or rounding.inversions < INVERSIONS or rounding.varies >= VARIES:
+    if rounding is None or rounding.by_place < BY_PLACE or rounding.varies >= VARIES:
         return None
     return Finding(
         "rounding-not-random",
-        f"{rounding.inversions:.0%} of neighbouring values change places, the same ones under every seed.",
-        {"inversions": rounding.inversions, "varies": rounding.varies},
+        f"{rounding.by_place:.0%} of the values depend on the row they stand in, the same under every seed.",
+        {"by_place": rounding.by_place, "varies": rounding.varies},
     )
 
 
@@ -29,10 +29,14 @@ def rounding_biased(evidence: Evidence, bits: float | None, lossless: bool) -> F
     if rounding is None or rounding.varies >= VARIES:
         return None
     low, high = THRESHOLD
-    seen = [t for t in (rounding.threshold_positive, rounding.threshold_negative) if t is not None]
-    if not any(t < low or t > high for t in seen):
-        return None
     positive, negative = rounding.threshold_positive, rounding.threshold_negative
+    if positive is None or negative is None:
+        return None
+    floored, raised = min(positive, negative) > high, max(positive, negative) < low
+    truncated = positive > high and negative < low
+    # Away from 0 is what a grid of more than x's range looks like (a tanh transform), not a way to round.
+    if not (floored or raised or truncated):
+        return None
     return Finding(
         "rounding-biased",
         f"the rounding threshold lies at {place(positive)} of the bin for positive and {place(negative)} for "
