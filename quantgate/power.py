@@ -166,7 +166,11 @@ def run_trial(trial: Trial) -> Outcome:
     """One trial, in this process."""
     config = Config(width=trial.width, steps=trial.steps, corpus=trial.corpus)
     result = run_setup(
-        trial.setup, trial.optimizer, trial.seed, config, lambda cell: _control(cell.control, config)
+        trial.setup,
+        trial.optimizer,
+        trial.seed,
+        config,
+        lambda cell: _control(cell.control, config, trial.setup.optimizer),
     )
     return Outcome(
         trial,

@@ -105,7 +105,7 @@ def judge(
 #: both corpora, seed 47; `tests/benchmarks/gaps.py` prints them), and at least 0.08.
 _TOLERANCES: tuple[tuple[float, dict[str, float]], ...] = (
     (2, {"adamw": 0.75, "muon": 2.2, "sgd": 1.2, "lion": 0.8, "rmsprop": 0.8, "adafactor": 1.05}),
-    (3, {"adamw": 0.15, "muon": 0.5, "sgd": 0.2, "lion": 0.15, "rmsprop": 0.15, "adafactor": 0.2}),
+    (3, {"adamw": 0.2, "muon": 0.5, "sgd": 0.2, "lion": 0.15, "rmsprop": 0.25, "adafactor": 0.3}),
     (4, {"adamw": 0.2, "muon": 0.5, "sgd": 0.2, "lion": 0.15, "rmsprop": 0.25, "adafactor": 0.3}),
     (6, {"muon": 0.2, "": 0.1}),
     (math.inf, {"": 0.08}),
