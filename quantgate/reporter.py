@@ -16,6 +16,8 @@ from quantgate.verdict import Verdict
 
 #: pytest itself uses 0 to 6.
 EXIT_INVALID = 70
+#: pytest's own options that list tests, or what they use, instead of running them.
+_LISTING = ("collectonly", "setuponly", "showfixtures", "show_fixtures_per_test")
 #: Seconds between two lines of progress.
 PROGRESS_SECONDS = 10.0
 
@@ -33,7 +35,7 @@ class Reporter:
         self.problems: list[str] = []
         self.file: ResultsFile | None = None
         #: Whether tests are run, not merely listed.
-        self.running = not (config.option.collectonly or config.getoption("setuponly", False))
+        self.running = not any(config.getoption(name, False) for name in _LISTING)
         #: When the first result came in, which the controls go before, and when progress was last said.
         self.first = self.said = 0.0
 
