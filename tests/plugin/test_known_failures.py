@@ -105,7 +105,7 @@ def test_a_file_that_cannot_stand(
     pytester.makepyfile(TEST_LEARNS)
     pytester.path.joinpath("known.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
     result = pytester.runpytest_inprocess(
-        *mode, "--quantgate-known-failures=known.toml", "--quantgate-formats=int4"
+        "--collect-only", *mode, "--quantgate-known-failures=known.toml", "--quantgate-formats=int4"
     )
     assert result.ret == 4
     separator = "" if message.startswith(":") else " "

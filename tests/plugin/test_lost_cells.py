@@ -124,7 +124,7 @@ def test_min_cells_of_a_run_without_cells(
     assert (said in result.outlines) is bool(least)
 
 
-@pytest.mark.parametrize("listing", ["--collect-only", "--setup-plan", "--fixtures"])
+@pytest.mark.parametrize("listing", ["--collect-only", "--setup-plan", "--fixtures", "--fixtures-per-test"])
 def test_listing_judges_nothing_and_leaves_an_earlier_report_alone(
     pytester: pytest.Pytester, mode: tuple[str, ...], listing: str
 ) -> None:

@@ -75,7 +75,7 @@ def said(result: pytest.RunResult) -> str:
 @pytest.mark.parametrize(("option", "value", "reason"), REFUSED)
 def test_on_the_command_line(pytester: pytest.Pytester, option: str, value: str, reason: str) -> None:
     pytester.makepyfile(TEST_LEARNS)
-    result = pytester.runpytest_inprocess(f"--quantgate-{option}={value}")
+    result = pytester.runpytest_inprocess("--collect-only", f"--quantgate-{option}={value}")
     assert result.ret == 4
     assert said(result) == f"ERROR: quantgate: invalid --quantgate-{option} from the command line: {reason}"
 
@@ -88,7 +88,7 @@ def test_in_the_environment_and_the_ini_file(
     field = option.replace("-", "_")
     with monkeypatch.context() as context:
         context.setenv(f"QUANTGATE_{field.upper()}", value)
-        result = pytester.runpytest_inprocess()
+        result = pytester.runpytest_inprocess("--collect-only")
         assert result.ret == 4
         assert (
             said(result)
@@ -96,7 +96,7 @@ def test_in_the_environment_and_the_ini_file(
         )
     pytester.makeini(f"[pytest]\nquantgate_{field} = {value.strip() or '%'}\n")
     if value.strip():
-        result = pytester.runpytest_inprocess()
+        result = pytester.runpytest_inprocess("--collect-only")
         assert result.ret == 4
         assert said(result) == f"ERROR: quantgate: invalid quantgate_{field} from ini: {reason}"
 
@@ -104,7 +104,7 @@ def test_in_the_environment_and_the_ini_file(
 @pytest.mark.parametrize("option", ["seeds", "shard"])
 def test_in_every_mode(pytester: pytest.Pytester, mode: tuple[str, ...], option: str) -> None:
     pytester.makepyfile(TEST_LEARNS)
-    result = pytester.runpytest_inprocess(*mode, f"--quantgate-{option}=42")
+    result = pytester.runpytest_inprocess("--collect-only", *mode, f"--quantgate-{option}=42")
     assert result.ret == 4
     assert said(result).startswith(f"ERROR: quantgate: invalid --quantgate-{option} from the command line: ")
 
@@ -150,7 +150,9 @@ def test_every_option_is_in_the_tables_of_this_file() -> None:
 
 
 def test_limits_the_wrong_way_round(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_inprocess("--quantgate-dead-bpb=6", "--quantgate-fail-bpb=6.5")
+    result = pytester.runpytest_inprocess(
+        "--collect-only", "--quantgate-dead-bpb=6", "--quantgate-fail-bpb=6.5"
+    )
     assert result.ret == 4
     assert said(result) == (
         "ERROR: quantgate: invalid limits: dead-bpb 6 lies below fail-bpb 6.5; a dead cell must fail"
@@ -202,7 +204,7 @@ def test_unknown_names(
     pytester.makepyfile(mylib="LEVELS = 16\ndef int4(w):\n    return w\n")
     pytester.path.joinpath("binary.txt").write_bytes(bytes(range(256)) * 2000)
     monkeypatch.syspath_prepend(pytester.path)
-    result = pytester.runpytest_inprocess(*mode, *arguments)
+    result = pytester.runpytest_inprocess("--collect-only", *mode, *arguments)
     assert result.ret == 4
     assert said(result).startswith(f"ERROR: quantgate: {message}")
 

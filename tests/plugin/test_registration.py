@@ -168,7 +168,7 @@ def test_a_conftest_in_tests_registers_too(pytester: pytest.Pytester) -> None:
 def test_a_name_that_cannot_be_registered(pytester: pytest.Pytester, name: str, message: str) -> None:
     pytester.makepyfile(TEST_LEARNS)
     pytester.makeconftest(HOOK.replace('"hooked"', repr(name)))
-    result = pytester.runpytest_inprocess()
+    result = pytester.runpytest_inprocess("--collect-only")
     assert result.ret == 4
     assert f"ERROR: quantgate: {message}" in result.errlines
 

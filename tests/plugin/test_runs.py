@@ -14,6 +14,16 @@ from tests.plugin.conftest import Shared
 from tests.plugin.project import BLOCKED, FAST, MODES, TEST_LEARNS, Outcome, Project
 
 CONFTEST = f"""{BLOCKED}
+
+def stochastic(w):
+    import torch
+
+    scale = (w.detach().abs().amax() / 127).clamp_min(1e-12)
+    return w + ((w / scale + torch.rand_like(w) - 0.5).round() * scale - w).detach()
+
+
+quantgate.register_format("stochastic", stochastic, bits=8)
+
 import pathlib
 import sys
 
@@ -28,7 +38,7 @@ TESTS = f"""{TEST_LEARNS}
 def test_the_format(lowbit_format, lowbit_model, lowbit_corpus):
     import torch
 
-    assert lowbit_format.name in {{"int8", "blocked"}}
+    assert lowbit_format.name in {{"stochastic", "blocked"}}
     assert lowbit_format.fake_quantize(torch.ones(2, 32)).shape == (2, 32)
     model = lowbit_model(width=32, seed=89)
     assert model(torch.zeros(1, 8, dtype=torch.long)).shape == (1, 8, 128)
@@ -43,7 +53,7 @@ quantgate_corpus = text.txt
 """
 ENVIRONMENT = {"QUANTGATE_STEPS": "60", "QUANTGATE_FAIL_BPB": "6.4", "QUANTGATE_OPTIMIZERS": "adamw,sgd"}
 COMMAND_LINE = (
-    "--quantgate-formats=int8,blocked",
+    "--quantgate-formats=stochastic,blocked",
     "--quantgate-optimizers=adamw,muon",
     "--quantgate-widths=32",
     "--quantgate-device=cpu",
@@ -53,7 +63,7 @@ COMMAND_LINE = (
     "--quantgate-min-cells=5",
     "--junitxml=junit.xml",
 )
-SUBJECTS = ("int8", "blocked")
+SUBJECTS = ("stochastic", "blocked")
 
 #: DESIGN.md, "The result record".
 KEYS = {
@@ -177,7 +187,7 @@ def test_the_table_has_a_row_for_each_format_and_a_column_for_each_optimizer(out
     heading, *rows = outcome.after(title, 4)
     assert heading.split() == ["adamw", "muon"]
     assert [row[:23].strip() for row in rows] == [
-        "(float32 control) w32", "int8 w32 wa", "blocked w32 wa",
+        "(float32 control) w32", "stochastic w32 wa", "blocked w32 wa",
     ]  # fmt: skip
     for row, name in zip(rows[1:], SUBJECTS, strict=False):
         adamw, muon = outcome.cells[name], outcome.cells[f"{name}-muon"]
