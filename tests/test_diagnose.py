@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from quantgate.causes import CAUSES
-from quantgate.diagnose import diagnose, zeros_limit
+from quantgate.diagnose import diagnose
 from quantgate.evidence import Evidence, NonFinite, TensorEvidence
 from quantgate.probes import tensor_evidence
+from quantgate.rules.ranges import zeros_limit
 
 
 def healthy(name: str = "head.weight", step: int = 0) -> TensorEvidence:

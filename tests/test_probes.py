@@ -180,7 +180,6 @@ def test_an_exception_without_words_is_named() -> None:
 # what is left behind
 
 
-@pytest.mark.xfail(reason="trainer.examine_format no longer runs within _reproducible", strict=True)
 def test_torch_is_left_as_it_was() -> None:
     torch.manual_seed(5)
     state = torch.get_rng_state()

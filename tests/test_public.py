@@ -23,7 +23,6 @@ def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(REGISTRY, held, dict(getattr(REGISTRY, held)))
 
 
-@pytest.mark.xfail(reason="the subpackage quantgate.formats shadows the function of that name", strict=True)
 def test_format_names_are_the_builtin_ones_first() -> None:
     quantgate.register_format("test_public_halves", halves, bits=4)
 

@@ -93,7 +93,7 @@ def test_a_subject_ahead_of_its_control_learns() -> None:
 
 
 def test_without_a_tolerance_the_widest_holds() -> None:
-    widest = gap_tolerance(None, "adamw")
+    widest = gap_tolerance(None, "")
 
     assert judge(curve(4.0 + widest), curve(4.0)) is Verdict.LEARNS
     assert judge(curve(4.0 + widest + 1e-6), curve(4.0)) is Verdict.LAGS
