@@ -81,7 +81,12 @@ class Gate:
         seeds = {str(result.seed): result.bpb for result in results}
         seconds = sum(result.seconds for result in results)
         return replace(
-            judging, seed=cell.seed, canon_name=first.canon_name, seeds=seeds, seconds=round(seconds, 3)
+            judging,
+            seed=cell.seed,
+            canon_name=first.canon_name,
+            evidence={**judging.evidence, "judged_seed": judging.seed},
+            seeds=seeds,
+            seconds=round(seconds, 3),
         )
 
     def _is_close(self, result: CellResult) -> bool:

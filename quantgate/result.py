@@ -105,10 +105,14 @@ def explain(result: CellResult, limits: Limits) -> str:
         lines.append(f"Cause: {result.cause}: {because}" if because else f"Cause: {result.cause}.")
         also = result.evidence.get("also")
         if also:
-            lines.append(f"Also: {'; '.join(also)}")
+            lines.append(f"Also: {' '.join(also)}")
         known = CAUSES.get(result.cause)
         hint = result.hint or (known.hint if known else "")
         lines.append(f"Hint: {hint} `quantgate explain {result.cause}`".replace("  ", " "))
+    if result.verdict is Verdict.CRASHED:
+        lines.append("Next: call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it.")
+    if result.verdict is Verdict.TIMEOUT:
+        lines.append("Next: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`.")
     if result.seeds:
         scores = ", ".join(f"seed {seed}: {_bpb(score)}" for seed, score in result.seeds.items())
         lines.append(f"A close call, judged by the median of its seeds: {scores}.")
@@ -119,8 +123,11 @@ def explain(result: CellResult, limits: Limits) -> str:
 
 def _score(result: CellResult, limits: Limits) -> str:
     match result.verdict:
-        case Verdict.REJECTED | Verdict.CRASHED | Verdict.TIMEOUT | Verdict.UNJUDGED:
+        case Verdict.REJECTED:
             return f"{result.verdict}."
+        case Verdict.CRASHED | Verdict.TIMEOUT | Verdict.UNJUDGED:
+            because = result.evidence.get("because")
+            return f"{result.verdict}: {because}" if because else f"{result.verdict}."
     control = "" if result.bpb_control is None else f"; control {result.bpb_control:.2f}"
     tolerance = result.evidence.get("tolerance")
     if result.verdict is Verdict.LAGS and tolerance is not None:

@@ -124,6 +124,7 @@ def train_cell(
         if isinstance(subject, Format):
             evidence = examine_format(subject, config.device)
         curve: tuple[tuple[int, float], ...] = ()
+        torch.manual_seed(cell.seed)  # the probes seed the generator for themselves
         if evidence.contract is None and evidence.crash is None:
             experiment = _Experiment(cell, subject, data, config, watch)
             try:

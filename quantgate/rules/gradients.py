@@ -102,6 +102,8 @@ def gradient_misscaled(evidence: Evidence, bits: float | None, lossless: bool) -
     def misscaled(tensor: TensorEvidence) -> bool:
         if not has_reference(tensor) or is_blocked(tensor) or is_wrong(tensor):
             return False
+        if not math.isfinite(ratio(tensor)):
+            return False  # said as non-finite
         return not MISSCALED_RATIO[0] < ratio(tensor) < MISSCALED_RATIO[1]
 
     off, judged = select(evidence, misscaled, both=True)
