@@ -13,6 +13,7 @@ from typing import Any
 from quantgate import __version__
 from quantgate.causes import CAUSES
 from quantgate.config import CONTROL_FORMAT, DEFAULT_WIDTH, SEEDS, Cell, Config, Storage
+from quantgate.data import load_data
 from quantgate.diagnose import diagnose
 from quantgate.evidence import Evidence, Finding
 from quantgate.faults import NEGATIVE_CONTROLS
@@ -20,7 +21,7 @@ from quantgate.formats import BUILTIN, Format
 from quantgate.optim import OptimizerSpec
 from quantgate.registry import REGISTRY, Registry, Subject
 from quantgate.result import CellResult, canon_name
-from quantgate.trainer import Run, Watch, load_data, train_cell
+from quantgate.trainer import Run, Watch, train_cell
 from quantgate.verdict import (
     Curve,
     Verdict,

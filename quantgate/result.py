@@ -112,7 +112,9 @@ def explain(result: CellResult, limits: Limits) -> str:
     if result.verdict is Verdict.CRASHED:
         lines.append("Next: call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it.")
     if result.verdict is Verdict.TIMEOUT:
-        lines.append("Next: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`.")
+        lines.append(
+            "Next: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`."
+        )
     if result.seeds:
         scores = ", ".join(f"seed {seed}: {_bpb(score)}" for seed, score in result.seeds.items())
         lines.append(f"A close call, judged by the median of its seeds: {scores}.")

@@ -12,17 +12,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from quantgate.config import Cell, Config
-from quantgate.corpus import Corpus, load
 from quantgate.coverage import uncovered_linears
+from quantgate.data import Data, load_data
 from quantgate.evidence import Evidence, LearnedScale, NonFinite, TensorEvidence
 from quantgate.fakequant import QuantizedModel, Quantizer, straight_through, watched
 from quantgate.formats import Format
@@ -34,8 +32,6 @@ from quantgate.registry import FunctionCodec, Recipe, Subject
 
 #: Sequences of a batch, each `ModelConfig.context` bytes long.
 BATCH = 16
-#: Held-out sequences that are scored, from the start of the held-out text, without overlap.
-HELDOUT_SEQUENCES = 64
 #: Points of the curve after step 0.
 CURVE_POINTS = 5
 #: In-place storage: every so many steps the intended update is compared with what was stored.
@@ -50,36 +46,6 @@ class Run:
     evidence: Evidence
     lr: float
     seconds: float
-
-
-@dataclass(frozen=True)
-class Data:
-    """A corpus as tensors of byte values (int64) on the device."""
-
-    corpus: Corpus
-    train: Tensor
-    #: (sequences, context) inputs and targets of the held-out slice.
-    inputs: Tensor
-    targets: Tensor
-
-
-@lru_cache(maxsize=4)
-def load_data(source: str, context: int, device: str) -> Data:
-    """The corpus, on the device, read once in each process."""
-    corpus = load(source)
-    train = _bytes(corpus.train)
-    heldout = _bytes(corpus.heldout)
-    length = min(HELDOUT_SEQUENCES, (len(heldout) - 1) // context) * context
-    return Data(
-        corpus=corpus,
-        train=train.to(device),
-        inputs=heldout[:length].view(-1, context).to(device),
-        targets=heldout[1 : length + 1].view(-1, context).to(device),
-    )
-
-
-def _bytes(text: bytes) -> Tensor:
-    return torch.from_numpy(np.frombuffer(text, dtype=np.uint8).astype(np.int64))
 
 
 def quantizer_factory(subject: Format) -> Callable[[], Quantizer]:
