@@ -22,7 +22,7 @@ NUMBERS = ("formats",)
 PARTS = ("fakequant", "model", "corpus", "optim", "lion")
 PLANS = ("registry", "options", "matrix", "known_failures")
 EXPERIMENT = (
-    "probes", "rounding", "coverage", "optimizer_probe", "power", "faults", "trainer", "external", "cell",
+    "data", "probes", "rounding", "coverage", "optimizer_probe", "power", "faults", "trainer", "external", "cell",
     "examination", "controls", "incident",
 )  # fmt: skip
 DOORS = (

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quantgate.config import SEEDS
+from quantgate.data import load_data
 from quantgate.model import VOCABULARY, ModelConfig, TinyTransformer, build_model, norm
-from quantgate.trainer import load_data
 from quantgate.verdict import DEFAULT_LIMITS
 
 BODY = ("qkv", "proj", "up", "down")
