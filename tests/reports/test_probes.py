@@ -1,0 +1,122 @@
+"""The probes of an examination in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from quantgate.causes import CAUSES
+from quantgate.diagnose import diagnose
+from quantgate.evidence import Evidence, Finding, LearnedScale, RoundingEvidence, TensorEvidence
+from quantgate.reports.probes import _PROBES, cause_text, probe_lines
+
+HEAD = TensorEvidence(
+    tensor="head", step=0, rms=0.125, changed=1.0, gain=1.01, snr=40.42, zeros=0.01, negatives_kept=1.0,
+    positives_kept=1.0, saturated=0.001, reference_gradient=2.0, gradient=2.0, gradient_cosine=1.0,
+    gradient_zeros=0.0, blocked_unclipped=0.0,
+)  # fmt: skip
+EMBED = replace(HEAD, tensor="embed", changed=0.5, gain=0.99, snr=38.0, zeros=0.02, gradient=1.5)
+HEALTHY = Evidence(weights=(HEAD, EMBED), rounding=RoundingEvidence(0.5, 0.49, 0.0, 0.0), scale_follows=4.0)
+
+
+def said(evidence: Evidence, *findings: Finding) -> dict[str, tuple[str, bool]]:
+    return {name: (text, good) for name, text, good in probe_lines(evidence, findings)}
+
+
+def test_a_healthy_one_in_words() -> None:
+    assert probe_lines(HEALTHY, ()) == [
+        ("contract", "shape, dtype, input and seed respected", True),
+        ("all-zero input", "finite", True),
+        ("values change", "100% of head", True),
+        ("finite", "every loss, gradient and weight", True),
+        ("gradient reaches", "2 of 2 tensors", True),
+        ("gradient direction", "cosine 1.000 at head", True),
+        ("gradient size", "0.75 to 1 times the reference", True),
+        ("edge of the range", "0% lost at head", True),
+        ("output scale", "1.01 times the input at head", True),
+        ("sign", "100% of negatives kept at head", True),
+        ("zeros", "2% at embed", True),
+        ("signal to noise", "38.0 dB at embed", True),
+        ("scale follows", "4 of 4", True),
+        ("rounding", "threshold at 0.50 and 0.49 of the bin", True),
+    ]
+
+
+def test_what_was_measured_elsewhere_is_said_where_it_was() -> None:
+    lines = said(
+        replace(
+            HEALTHY, update_survival=0.913, optimizer_cosine=0.98, table_error=0.00012, export_differs=0.0,
+            learned=(LearnedScale("s", 1.0, 1.0, True),), rounding=RoundingEvidence(0.5, None, 0.5, 0.25),
+        )
+    )  # fmt: skip
+
+    assert {name: text for name, (text, _) in lines.items() if name not in said(HEALTHY)} == {
+        "stored updates": "91.3% survive",
+        "optimizer state": "agreement 0.98",
+        "learned scales": "1 trained",
+        "table": "0.0001 from the published one",
+        "export": "0.0% differ",
+    }
+    assert lines["rounding"] == ("threshold at 0.50 of the bin, 25% vary with the seed", True)
+
+
+def test_what_was_not_measured_is_not_said() -> None:
+    assert set(said(Evidence(optimizer_cosine=math.nan))) == {"contract", "all-zero input", "finite"}
+    assert "gradient size" not in said(Evidence(weights=(replace(HEAD, reference_gradient=0.0),)))
+
+
+def test_the_inputs_speak_where_there_are_no_weights() -> None:
+    assert said(Evidence(inputs=(replace(HEAD, tensor="N(0, 1)"),)))["zeros"] == ("1% at N(0, 1)", True)
+
+
+def test_a_finding_fails_its_probe_with_its_sentence() -> None:
+    lines = said(HEALTHY, Finding("sign-lost", "no negatives."), Finding("sign-lost", "later."))
+
+    assert lines["sign"] == ("sign-lost: no negatives.", False)
+    assert all(good for name, (_, good) in lines.items() if name != "sign")
+
+
+def test_a_breach_of_contract_is_all_that_is_said() -> None:
+    evidence = Evidence(contract="returns a \x1b[1mlist.")
+
+    assert probe_lines(evidence, diagnose(evidence, bits=8)) == [
+        ("contract", "contract: returns a \\x1b[1mlist.", False)
+    ]
+
+
+def test_a_crash_is_said_alone_and_state_beside_it() -> None:
+    assert probe_lines(Evidence(crash="KeyError: no\n", state="it keeps state."), ()) == [
+        ("crash", "KeyError: no\\n", False),
+        ("state", "it keeps state.", True),
+    ]
+
+
+def test_every_cause_has_one_probe() -> None:
+    asked = [cause for _, causes, _ in _PROBES for cause in causes]
+
+    assert len(set(asked)) == len(asked)
+    assert set(asked) == set(CAUSES) - {"unexplained"}
+
+
+@pytest.mark.parametrize("cause", sorted({c for _, causes, _ in _PROBES for c in causes} - {"resolution"}))
+def test_every_finding_fails_one_line(cause: str) -> None:
+    lines = probe_lines(HEALTHY, [Finding(cause, "bad.")])
+
+    assert [text for _, text, good in lines if not good] == [f"{cause}: bad."]
+
+
+def test_the_text_of_a_cause() -> None:
+    assert cause_text("grad-format") == (
+        "grad-format: Gradients are cast to a format in which they underflow.\n\n"
+        "How it looks: It learns early and stops as gradients become small.\n\n"
+        "How to mend it: scale the gradient before the cast and unscale it after, per tensor."
+    )
+    assert cause_text("partly-applied").endswith("\n\nSeen in: pytorch/ao issue 2241.")
+    assert "How it looks" not in cause_text("unexplained")
+
+
+def test_an_unknown_cause_has_no_text() -> None:
+    with pytest.raises(KeyError):
+        cause_text("no-such-cause")
