@@ -60,7 +60,7 @@ def test_a_healthy_format_learns() -> None:
 
 
 def test_its_record_reads_back() -> None:
-    result = run_cell("int8", "adamw", config=CONFIG)
+    result = run_cell("int8", "adamw", config=replace(CONFIG, steps=5))
 
     assert CellResult.from_record(result.to_record()).to_record() == result.to_record()
 
@@ -286,6 +286,22 @@ def test_a_curve_that_no_probe_explains_is_unexplained() -> None:
     assert (result.verdict, result.cause, result.evidence["because"]) == (
         Verdict.DEAD, "unexplained", "every probe is in order.",
     )  # fmt: skip
+
+
+def test_whoever_watches_is_told_of_steps_and_scores() -> None:
+    told: list[tuple[int, float | None]] = []
+    config = replace(CONFIG, width=16, steps=3)
+    result = run_cell("int8", "sgd", config=config, watch=lambda step, score: told.append((step, score)))
+
+    assert told[0] == result.curve[0]
+    assert [step for step, score in told if score is None] == [1, 2, 3]
+    assert [each for each in told if each[1] is not None] == list(result.curve)
+
+
+@pytest.mark.parametrize("given", [{"storage": "inplace"}, {"config": Config(scope="weights+activations")}])
+def test_a_recipe_takes_no_storage_or_scope(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"^recipe 'theirs' says itself what is quantized and stored"):
+        run_cell(Recipe("theirs", lambda model: model, bits=8), "sgd", **given)
 
 
 def test_a_format_may_state_its_tolerance() -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
@@ -498,8 +499,5 @@ def test_a_pool_gives_what_this_process_gives() -> None:
     pooled = {each.trial: each for each in power.run(chosen, 1)}
 
     assert set(pooled) == set(chosen)
-    for trial in chosen:
-        here = power.run_trial(trial)
-        assert (here.verdict, here.cause, here.bpb, here.gap) == (
-            pooled[trial].verdict, pooled[trial].cause, pooled[trial].bpb, pooled[trial].gap,
-        )  # fmt: skip
+    here, there = power.run_trial(chosen[0]), pooled[chosen[0]]
+    assert replace(here, seconds=0) == replace(there, seconds=0)

@@ -48,11 +48,29 @@ def test_verdicts_that_have_a_score(changes: dict[str, Any], message: str) -> No
     assert result.message() == f"mylib_int4 x adamw: {message} (limit 6.50, chance 7.00; control 5.09)."
 
 
-@pytest.mark.parametrize("verdict", [Verdict.REJECTED, Verdict.CRASHED, Verdict.TIMEOUT, Verdict.UNJUDGED])
-def test_verdicts_without_a_score(verdict: Verdict) -> None:
+@pytest.mark.parametrize(
+    ("verdict", "following"),
+    [
+        (Verdict.REJECTED, ""),
+        (Verdict.CRASHED, "\nNext: call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it."),
+        (
+            Verdict.TIMEOUT,
+            "\nNext: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`.",
+        ),
+        (Verdict.UNJUDGED, ""),
+    ],
+)
+def test_verdicts_without_a_score(verdict: Verdict, following: str) -> None:
     result = make_result(bpb=None, bpb_control=None, verdict=verdict, cause=None, evidence={})
 
-    assert result.message() == f"mylib_int4 x adamw: {verdict}."
+    assert result.message() == f"mylib_int4 x adamw: {verdict}.{following}"
+
+
+@pytest.mark.parametrize("verdict", [Verdict.CRASHED, Verdict.TIMEOUT, Verdict.UNJUDGED])
+def test_why_there_is_no_score_is_said(verdict: Verdict) -> None:
+    result = make_result(bpb=None, verdict=verdict, cause=None, evidence={"because": "KeyError: 'scale'"})
+
+    assert result.message().splitlines()[0] == f"mylib_int4 x adamw: {verdict}: KeyError: 'scale'"
 
 
 def test_what_is_not_the_default_is_said() -> None:
@@ -68,13 +86,13 @@ def test_other_causes_and_state_and_seeds_are_said() -> None:
     result = make_result(
         cause="resolution",
         hint=None,
-        evidence={"also": ["sign-lost: half of it", "no-op: none"], "state": "it keeps state (scale)."},
+        evidence={"also": ["sign-lost: half of it.", "no-op: none."], "state": "it keeps state (scale)."},
         seeds={"47": 6.51, "89": None, "123": 6.4},
     )
 
     assert result.message().splitlines()[1:] == [
         "Cause: resolution.",
-        "Also: sign-lost: half of it; no-op: none",
+        "Also: sign-lost: half of it. no-op: none.",
         "Hint: scale by the mean instead of the maximum, scale per row or block, or take more bits. "
         "`quantgate explain resolution`",
         "A close call, judged by the median of its seeds: seed 47: 6.51, seed 89: non-finite, seed 123: 6.40.",
