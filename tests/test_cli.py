@@ -495,7 +495,7 @@ def test_trials_are_every_combination() -> None:
 
 
 def test_a_pool_gives_what_this_process_gives() -> None:
-    chosen = power.trials(only=("int8_codes_returned",), optimizers=("sgd",), widths=(16,), steps=2)
+    chosen = power.trials(only=("int8",), optimizers=("sgd",), widths=(16,), steps=2)
     pooled = {each.trial: each for each in power.run(chosen, 1)}
 
     assert set(pooled) == set(chosen)

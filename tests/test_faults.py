@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 import torch
 
@@ -123,6 +125,7 @@ def test_an_orphans_gradient_is_not_called_misscaled(name: str) -> None:
     assert [finding.cause for finding in examined(FAULTS[name].broken).findings] == ["orphaned-parameter"]
 
 
+@cache
 def evidence(name: str) -> Evidence:
     return examined(FAULTS[name].broken).evidence
 
