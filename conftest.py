@@ -1,3 +1,15 @@
 """Root of the tests."""
 
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
 pytest_plugins = ["pytester"]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m lowbit` runs the gate alone: no other test file is imported, nor what only they need."""
+    other = collection_path.suffix == ".py" and collection_path.name != "test_lowbit.py"
+    return True if other and config.option.markexpr == "lowbit" else None

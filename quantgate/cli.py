@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 from quantgate import __version__
 from quantgate.causes import CAUSES
 from quantgate.config import DEFAULT_STEPS, DEFAULT_WIDTH, SEEDS, Config
+from quantgate.registry import UnknownNameError
 from quantgate.reports.probes import cause_text, probe_lines
 from quantgate.reports.terminal import printable
 
@@ -127,7 +129,14 @@ def _setup(name: str, registry: Registry) -> Setup:
     """A fault of the library by its name, or any subject of the registry."""
     from quantgate.faults import FAULTS, Setup
 
-    return FAULTS[name].broken if name in FAULTS else Setup(registry.subject(name))
+    if name in FAULTS:
+        return FAULTS[name].broken
+    try:
+        return Setup(registry.subject(name))
+    except UnknownNameError:
+        if ":" in name or not (near := difflib.get_close_matches(name, FAULTS, n=1)):
+            raise
+        raise ValueError(f"unknown format {name!r}; did you mean the fault {near[0]!r}?") from None
 
 
 def _explain(options: argparse.Namespace) -> int:
@@ -168,8 +177,11 @@ class _Bar:
 def _run(options: argparse.Namespace) -> int:
     from quantgate.cell import run_cell
 
-    if options.steps < 1 or options.width < 16:
-        raise ValueError("--steps must be at least 1 and --width at least 16")
+    if options.steps < 1 or options.width < 16 or options.width % 16:
+        raise ValueError("--steps must be at least 1, and --width 16 or a multiple of 32")
+    if options.lr is not None and not 0 < options.lr < math.inf:
+        raise ValueError(f"--lr {options.lr}: a learning rate is a positive number")
+    _check_device(options.device)
     config = Config(
         width=options.width, steps=options.steps, lr=options.lr, corpus=options.corpus, device=options.device
     )
@@ -198,6 +210,15 @@ def _run(options: argparse.Namespace) -> int:
         return EXIT_OK
     print(printable_lines(result.message()))
     return EXIT_FAILED
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name!r}: {str(error).splitlines()[0]}") from None
 
 
 def printable_lines(text: str) -> str:

@@ -186,6 +186,8 @@ def run_trial(trial: Trial) -> Outcome:
 
 def run(chosen: Sequence[Trial], jobs: int) -> Iterator[Outcome]:
     """Every trial's outcome as it comes, from `jobs` processes."""
+    if jobs < 1:
+        raise ValueError(f"{jobs} jobs; at least one process is needed")
     size = max(1, min(12, len(chosen) // (4 * jobs)))
     chunks = [chosen[start : start + size] for start in range(0, len(chosen), size)]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:

@@ -202,8 +202,7 @@ class _Experiment:
         else:
             logits = trainee(windows[:, :-1])
         loss = _cross_entropy(logits, windows[:, 1:])
-        for each in optimizers:
-            each.zero_grad()
+        trainee.zero_grad()  # not the optimizers': a parameter that none of them holds has a gradient too
         if loss.requires_grad:
             loss.backward()  # type: ignore[no-untyped-call]
         self._check_finite(loss, trainee, weights, step)

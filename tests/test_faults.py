@@ -114,10 +114,6 @@ def test_the_negative_controls_are_three() -> None:
     assert tuple(NEGATIVE_CONTROLS) == ("dead-body", "zero-gradient", "negated-gradient")
 
 
-@pytest.mark.xfail(
-    reason="trainer._step clears what the optimizers hold, so an orphan's gradient grows from step to step",
-    strict=True,
-)
 @pytest.mark.parametrize(
     "name", [name for name, fault in FAULTS.items() if fault.cause == "orphaned-parameter"]
 )

@@ -11,11 +11,11 @@ from quantgate.reports.terminal import printable
 
 #: What each probe is called, the causes that it can name, and how its measurement is said.
 _PROBES: tuple[tuple[str, tuple[str, ...], Callable[[Evidence], str | None]], ...] = (
-    ("contract", ("contract",), lambda e: "shape, dtype, input and seed respected"),
+    ("contract", ("contract",), lambda e: "shape, dtype, input and seed respected" if e.inputs else None),
     (
         "all-zero input",
         ("scale-zero",),
-        lambda e: "finite" if e.zero_input is None else f"{e.zero_input} is not",
+        lambda e: "finite" if e.inputs else None,
     ),
     ("values change", ("no-op", "partly-applied"), lambda e: _most(e, "changed", "{:.0%} of {}")),
     ("finite", ("non-finite",), lambda e: "every loss, gradient and weight"),
