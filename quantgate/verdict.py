@@ -102,7 +102,8 @@ def judge(
 
 #: Tolerances (BPB) by the most bits they hold for, and by optimizer. Each is 1.5 times the largest gap that
 #: `tests/benchmarks/sweep.py` saw in healthy cells (34 formats and 16 unusual quantizers, widths 32, 64 and 128,
-#: both corpora, seed 47; `tests/benchmarks/gaps.py` prints them), at least 0.08, and never narrower than with more bits.
+#: both corpora, seed 47; `tests/benchmarks/gaps.py` prints them), at least 0.08, and no
+#: narrower than with more bits.
 _TOLERANCES: tuple[tuple[float, dict[str, float]], ...] = (
     (2, {"adamw": 0.75, "muon": 2.2, "sgd": 1.2, "lion": 0.8, "rmsprop": 0.8, "adafactor": 1.05}),
     (3, {"adamw": 0.2, "muon": 0.5, "sgd": 0.2, "lion": 0.15, "rmsprop": 0.25, "adafactor": 0.3}),
