@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import json
 import math
 import sys
 import time
@@ -253,7 +252,7 @@ def _power(options: argparse.Namespace) -> int:
     counted = power.tabulate(outcomes)
     print(counted.to_markdown())
     if options.json is not None:
-        options.json.write_text(json.dumps(json.loads(counted.to_json()), indent=1) + "\n", encoding="utf-8")
+        options.json.write_text(counted.to_json() + "\n", encoding="utf-8")
     return EXIT_FAILED if any(row.missed for row in (*counted.faults, *counted.healthy)) else EXIT_OK
 
 
