@@ -9,8 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quantgate.cell import run_cell
-    from quantgate.config import Config
+    from quantgate.gate.cell import run_cell
+    from quantgate.records.cell import Config
     from quantgate.formats import Encoded, Format
     from quantgate.public import (
         examine,
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         register_optimizer,
         register_recipe,
     )
-    from quantgate.result import CellResult
-    from quantgate.verdict import Verdict, judge
+    from quantgate.records.result import CellResult
+    from quantgate.records.verdict import Verdict, judge
 
 __version__ = "0.1.0"
 
@@ -44,13 +44,13 @@ __all__ = [
 ]
 
 _HOMES = {
-    "CellResult": "quantgate.result",
-    "Config": "quantgate.config",
+    "CellResult": "quantgate.records.result",
+    "Config": "quantgate.records.cell",
     "Encoded": "quantgate.formats",
     "Format": "quantgate.formats",
-    "Verdict": "quantgate.verdict",
-    "judge": "quantgate.verdict",
-    "run_cell": "quantgate.cell",
+    "Verdict": "quantgate.records.verdict",
+    "judge": "quantgate.records.verdict",
+    "run_cell": "quantgate.gate.cell",
 }
 
 

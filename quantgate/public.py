@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from quantgate.formats import Format
-from quantgate.registry import REGISTRY, Subject
+from quantgate.subjects.registry import REGISTRY, Subject
 
 if TYPE_CHECKING:
-    from quantgate.examination import Examination
+    from quantgate.gate.examination import Examination
 
 register_format = REGISTRY.register_format
 register_recipe = REGISTRY.register_recipe
@@ -46,6 +46,6 @@ def examine(subject: str | Subject) -> Examination:
     Raises:
         UnknownNameError: Nothing has that name.
     """
-    from quantgate.examination import examine_subject
+    from quantgate.gate.examination import examine_subject
 
     return examine_subject(REGISTRY.subject(subject) if isinstance(subject, str) else subject)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from quantgate.fixtures import LowbitCell
+    from quantgate.plugin.fixtures import LowbitCell
 
 
 def test_learns(lowbit_cell: LowbitCell) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from quantgate.config import Cell
-from quantgate.result import CellResult, canon_name
-from quantgate.verdict import Verdict
+from quantgate.records.cell import Cell
+from quantgate.records.result import CellResult, canon_name
+from quantgate.records.verdict import Verdict
 
 #: The cell of DESIGN.md's sample.
 CELL = Cell("mylib_int4", "format", "adamw", 47)

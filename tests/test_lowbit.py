@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantgate.fixtures import LowbitCell
+from quantgate.plugin.fixtures import LowbitCell
 
 
 def test_learns(lowbit_cell: LowbitCell) -> None:

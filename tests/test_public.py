@@ -8,8 +8,8 @@ from torch import Tensor
 
 import quantgate
 from quantgate.formats import BUILTIN
-from quantgate.optim import OPTIMIZERS
-from quantgate.registry import REGISTRY, UnknownNameError
+from quantgate.training.optimizers import OPTIMIZERS
+from quantgate.subjects.registry import REGISTRY, UnknownNameError
 
 
 def halves(x: Tensor) -> Tensor:

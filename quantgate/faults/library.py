@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quantgate.config import Scope, Storage
-from quantgate.fakequant import Quantizer
+from quantgate.records.cell import Scope, Storage
+from quantgate.training.fakequant import Quantizer
 from quantgate.faults import optimizers, quantizers
 from quantgate.faults.quantizers import (
     Grid,
@@ -25,10 +25,10 @@ from quantgate.faults.quantizers import (
     with_backward,
 )
 from quantgate.formats import BUILTIN, Format
-from quantgate.optim import OPTIMIZERS, Build, OptimizerSpec
-from quantgate.probes import INPUT_SHAPE
-from quantgate.registry import FunctionCodec, PairCodec, Recipe, Subject
-from quantgate.rounding import RAMP_SHAPE
+from quantgate.training.optimizers import OPTIMIZERS, Build, OptimizerSpec
+from quantgate.probes.quantizers import INPUT_SHAPE
+from quantgate.subjects.registry import FunctionCodec, PairCodec, Recipe, Subject
+from quantgate.probes.rounding import RAMP_SHAPE
 
 
 @dataclass(frozen=True)

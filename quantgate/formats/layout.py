@@ -210,13 +210,13 @@ class Layout:
     def build(self) -> Codec:
         """The codec that runs this layout. Imports torch."""
         if self.scale.block is not None:
-            from quantgate.formats.block import BlockCodec
+            from quantgate.formats.kernels.block import BlockCodec
 
             return BlockCodec(self)
         if self.scale.kind == "affine":
-            from quantgate.formats.integer import AffineCodec
+            from quantgate.formats.kernels.integer import AffineCodec
 
             return AffineCodec(self)
-        from quantgate.formats.scaled import ScaledCodec
+        from quantgate.formats.kernels.scaled import ScaledCodec
 
         return ScaledCodec(self)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from quantgate.causes import CAUSES
-from quantgate.evidence import Evidence, Finding, TensorEvidence
+from quantgate.diagnosis.causes import CAUSES
+from quantgate.diagnosis.evidence import Evidence, Finding, TensorEvidence
 from quantgate.reports.terminal import printable
 
 #: What each probe is called, the causes that it can name, and how its measurement is said.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TextIO
 
-from quantgate.result import CellResult, to_line
+from quantgate.records.result import CellResult, to_line
 
 FILE_NAME = "results.jsonl"
 

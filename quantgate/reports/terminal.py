@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from quantgate.causes import CAUSES
-from quantgate.config import SEEDS
-from quantgate.result import CellResult
-from quantgate.verdict import CHANCE_BPB, Limits, Verdict
+from quantgate.diagnosis.causes import CAUSES
+from quantgate.records.cell import SEEDS
+from quantgate.records.result import CellResult
+from quantgate.records.verdict import CHANCE_BPB, Limits, Verdict
 
 #: A piece of a line and how it is marked up (pytest's terminal writer's names).
 Piece = tuple[str, Mapping[str, bool]]

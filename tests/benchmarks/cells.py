@@ -4,7 +4,7 @@
 
 Both are trained by the same code, the float32 cell (the control) with the format that changes nothing, one
 after the other, control and quantized cell in turn, on one thread. The time of the probes is measured inside
-the same trainings, around each call of a function of `quantgate.probes`, and taken off both: `ratio` is the
+the same trainings, around each call of a function of `quantgate.probes.quantizers`, and taken off both: `ratio` is the
 median over the rounds of quantized / float32, probes apart, whose mean over the `pr` matrix is to be at most
 1.15; `with probes` is the same with them; `probes` is their share of the quantized cell's time, to be at most
 a fifth. `--clock cpu` counts processor time instead, which other work on the machine disturbs less; on an
@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from quantgate import trainer
-from quantgate.cell import Gate
-from quantgate.config import DEFAULT_STEPS, DEFAULT_WIDTH, SEEDS, Cell, Config
-from quantgate.matrix import PR_FORMATS, PR_OPTIMIZERS
+from quantgate.training import trainer
+from quantgate.gate.cell import Gate
+from quantgate.records.cell import DEFAULT_STEPS, DEFAULT_WIDTH, SEEDS, Cell, Config
+from quantgate.gate.matrix import PR_FORMATS, PR_OPTIMIZERS
 from tests.benchmarks.sweep import checked, optimizer_names, subject_names
 from tests.benchmarks.tables import table
 from tests.benchmarks.unusual import registry
@@ -66,11 +66,11 @@ class Stopwatch:
 
 @contextmanager
 def timed_probes(clock: Clock) -> Iterator[Stopwatch]:
-    """Times every function of `quantgate.probes` that the trainer calls."""
+    """Times every function of `quantgate.probes.quantizers` that the trainer calls."""
     watch = Stopwatch(clock)
     with ExitStack() as stack:
         for name, value in list(vars(trainer).items()):
-            if callable(value) and getattr(value, "__module__", "") == "quantgate.probes":
+            if callable(value) and getattr(value, "__module__", "") == "quantgate.probes.quantizers":
                 stack.enter_context(mock.patch.object(trainer, name, watch.wrap(value)))
         yield watch
 

@@ -8,7 +8,7 @@ Prints, as Markdown:
 2. extremes: the most suspicious value of each measurement over all cells of lossy formats that learn, per
    class of bits, to be held against the thresholds of `quantgate/diagnose.py`;
 3. false alarms: every cell of a healthy subject whose verdict is not `learns`, with its cause;
-4. a proposal for `quantgate.verdict.gap_tolerance`: the largest healthy gap times 1.5, rounded up to 0.05.
+4. a proposal for `quantgate.records.verdict.gap_tolerance`: the largest healthy gap times 1.5, rounded up to 0.05.
 
 Subjects that may fail are judged apart: their cells count in no gap, and are no false alarm where the cause
 is `resolution`.

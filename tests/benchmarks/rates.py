@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from quantgate.config import SEEDS, Config
+from quantgate.records.cell import SEEDS, Config
 from tests.benchmarks.gaps import corpus_of, grouped
 from tests.benchmarks.sweep import Record, add_common, run, units
 from tests.benchmarks.tables import table

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quantgate.registry import Registry
+from quantgate.subjects.registry import Registry
 
 FakeQuantize = Callable[[Tensor], Tensor]
 

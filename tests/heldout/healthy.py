@@ -18,8 +18,8 @@ from torch.optim import Optimizer
 
 from quantgate.faults import Setup
 from quantgate.formats import BUILTIN
-from quantgate.optim import OPTIMIZERS
-from quantgate.registry import PairCodec, Recipe
+from quantgate.training.optimizers import OPTIMIZERS
+from quantgate.subjects.registry import PairCodec, Recipe
 from tests.heldout.parts import (
     TINY,
     Grid,

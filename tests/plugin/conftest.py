@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quantgate.registry import REGISTRY
+from quantgate.subjects.registry import REGISTRY
 from tests.plugin.project import MODES, Outcome, Project, shared_outcome
 
 Shared = Callable[[str, Callable[[Project], Outcome]], Outcome]

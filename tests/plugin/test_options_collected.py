@@ -209,7 +209,7 @@ def test_the_marker_is_listed(pytester: pytest.Pytester) -> None:
 
 
 def test_every_option_is_in_the_help_in_its_three_spellings(pytester: pytest.Pytester) -> None:
-    from quantgate.options import OPTIONS
+    from quantgate.plugin.options import OPTIONS
 
     text = " ".join(pytester.runpytest_inprocess("--help").stdout.str().split())
     for option in OPTIONS:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from quantgate.fixtures import SESSION
-from quantgate.options import OPTIONS
+from quantgate.plugin.fixtures import SESSION
+from quantgate.plugin.options import OPTIONS
 from tests.plugin.project import TEST_LEARNS
 
 #: (option, value, what is said of it).

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from quantgate.causes import CAUSES
-from quantgate.diagnose import diagnose
-from quantgate.evidence import Evidence, Finding, LearnedScale, RoundingEvidence, TensorEvidence
+from quantgate.diagnosis.causes import CAUSES
+from quantgate.diagnosis.diagnose import diagnose
+from quantgate.diagnosis.evidence import Evidence, Finding, LearnedScale, RoundingEvidence, TensorEvidence
 from quantgate.reports.probes import _PROBES, cause_text, probe_lines
 
 HEAD = TensorEvidence(

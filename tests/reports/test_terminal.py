@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import pytest
 
-from quantgate.config import Cell
+from quantgate.records.cell import Cell
 from quantgate.reports.terminal import (
     Counts,
     Line,
@@ -19,8 +19,8 @@ from quantgate.reports.terminal import (
     printable,
     table,
 )
-from quantgate.result import CellResult
-from quantgate.verdict import DEFAULT_LIMITS, Limits, Verdict
+from quantgate.records.result import CellResult
+from quantgate.records.verdict import DEFAULT_LIMITS, Limits, Verdict
 from tests.examples import learning, make_result
 
 

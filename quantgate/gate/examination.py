@@ -1,0 +1,61 @@
+"""What the probes say of a subject in seconds: a handful of training steps, every measurement, no curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from quantgate.records.cell import SEEDS, Cell, Config, Storage
+from quantgate.diagnosis.diagnose import diagnose
+from quantgate.diagnosis.evidence import Evidence, Finding
+from quantgate.formats import Format
+from quantgate.training.optimizers import OPTIMIZERS, OptimizerSpec
+from quantgate.subjects.registry import Subject
+from quantgate.training.trainer import train_cell
+
+#: Enough for the probes of the first, a middle and the last step, and for the updates that storage swallows.
+STEPS = 8
+
+
+@dataclass(frozen=True)
+class Examination:
+    """The evidence of a subject's probes, and the causes that it shows, likeliest first."""
+
+    subject: str
+    bits: float | None
+    evidence: Evidence
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether no probe found a fault."""
+        return not self.findings and self.evidence.crash is None
+
+    @property
+    def cause(self) -> str | None:
+        """The likeliest cause; None where nothing is wrong."""
+        return self.findings[0].cause if self.findings else None
+
+
+def examine_subject(
+    subject: Subject,
+    *,
+    optimizer: OptimizerSpec = OPTIMIZERS["adamw"],
+    storage: Storage = "master",
+    config: Config | None = None,
+) -> Examination:
+    """Run the probes of a format or a recipe.
+
+    Args:
+        subject: What is examined.
+        optimizer: Takes the few steps.
+        storage: `inplace` also measures how much of an update survives storage.
+        config: Width, scope, corpus and device; its number of steps is not used.
+    """
+    given = config or Config()
+    kind: Any = "format" if isinstance(subject, Format) else "recipe"
+    cell = Cell(subject.name, kind, optimizer.name, SEEDS[0], given.width, storage, given.scope)
+    short = Config(given.width, STEPS, given.lr, given.scope, given.corpus, given.device)
+    evidence = train_cell(cell, subject, optimizer, short).evidence
+    findings = diagnose(evidence, bits=subject.bits, lossless=subject.lossless)
+    return Examination(subject.name, subject.bits, evidence, findings)

@@ -1,0 +1,158 @@
+"""Which cells a run holds, and in which order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell, Config
+from quantgate.formats import BUILTIN, Format
+from quantgate.formats.layout import Layout, Minifloat
+from quantgate.plugin.options import Settings
+from quantgate.subjects.registry import NAME, Registry
+from quantgate.records.verdict import Limits
+
+#: The incident's formats, its 16-bit reference cluster and the formats of today's hardware.
+PR_FORMATS = (
+    "int4", "int8", "uint8", "posit8", "nf4", "mxfp8", "gf4", "gf8", "gf32",
+    "fp16", "posit16", "gf256",
+    "fp8_e4m3", "fp8_e5m2", "mxfp4", "bf16", "gf16", "nvfp4",
+)  # fmt: skip
+
+#: SGD is there because adaptive optimizers hide mis-scaled gradients.
+PR_OPTIMIZERS = ("adamw", "muon", "sgd")
+
+NIGHTLY_SEEDS = SEEDS[:3]
+NIGHTLY_WIDTHS = (64, 128)
+
+#: In-place storage of fewer bits truly swallows updates at the shipped rates, which is no fault of a codec. Nor is
+#: it bf16's, whose 7 bits of fraction keep 0.54 (Lion) to 0.82 (SGD) of them; gf16's 9 keep 0.97 and more.
+IN_PLACE_BITS = 16
+IN_PLACE_FRACTION_BITS = 9
+
+#: Time of a cell relative to AdamW's, measured at width 64.
+_RELATIVE_TIME = {"muon": 1.4}
+
+_ID = re.compile(
+    rf"(?:^|[\[-])(?P<subject>{NAME.pattern})-(?P<optimizer>{NAME.pattern})-s(?P<seed>\d+)"
+    r"(?:-w(?P<width>\d+))?(?P<inplace>-inplace)?(?P<wa>-wa)?(?=[\]-]|$)"
+)
+
+
+def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
+    """Every cell of the run before sharding, sorted the same way in every process.
+
+    Raises:
+        UnknownNameError: An option names a format or an optimizer that is not known.
+    """
+    subjects = [registry.subject(name) for name in _subject_names(settings, registry)]
+    nightly = settings.matrix == "nightly"
+    optimizers = [registry.optimizer(name).name for name in _optimizer_names(settings, registry)]
+    seeds = settings.seeds or (NIGHTLY_SEEDS if nightly else SEEDS[:1])
+    widths = settings.widths or (NIGHTLY_WIDTHS if nightly else (DEFAULT_WIDTH,))
+    cells = []
+    for subject in subjects:
+        kind: Any = "format" if isinstance(subject, Format) else "recipe"
+        if kind == "recipe" and (settings.storage == "inplace" or settings.scope != "weights"):
+            raise ValueError(
+                f"recipe {subject.name!r} says itself what is quantized and stored; storage and scope are for formats, "
+                "leave them out or name formats only"
+            )
+        storages = [settings.storage or "master"]
+        if nightly and settings.storage is None and isinstance(subject, Format) and _keeps_updates(subject):
+            storages.append("inplace")
+        cells += [
+            Cell(subject.name, kind, optimizer, seed, width, storage, settings.scope)  # type: ignore[arg-type]
+            for storage in storages
+            for width in widths
+            for seed in seeds
+            for optimizer in optimizers
+        ]
+    return tuple(dict.fromkeys(cells))
+
+
+def _keeps_updates(format: Format) -> bool:
+    """Whether a healthy trainer may store its weights in this format and nowhere else."""
+    element = format.codec.element if isinstance(format.codec, Layout) else None
+    if isinstance(element, Minifloat) and element.fraction_bits < IN_PLACE_FRACTION_BITS:
+        return False
+    return (format.bits or 0) >= IN_PLACE_BITS
+
+
+def _subject_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
+    if settings.formats is not None:
+        return settings.formats
+    if registered := registry.registered():
+        return registered
+    return tuple(BUILTIN) if settings.matrix == "nightly" else PR_FORMATS
+
+
+def _optimizer_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
+    if settings.optimizers is not None:
+        return settings.optimizers
+    if registered := registry.registered_optimizers():
+        return registered
+    return tuple(registry.optimizers()) if settings.matrix == "nightly" else PR_OPTIMIZERS
+
+
+def take_shard(cells: Sequence[Cell], shard: tuple[int, int] | None) -> tuple[Cell, ...]:
+    """The cells of shard (k, n): of n parts of about equal time, the k-th.
+
+    Cells that share a control lie together, so that a shard trains few of them.
+    """
+    if shard is None:
+        return tuple(cells)
+    k, n = shard
+    grouped = sorted(cells, key=lambda cell: (cell.width, cell.seed, cell.optimizer))
+    total = sum(map(relative_time, grouped))
+    taken, passed = [], 0.0
+    for cell in grouped:
+        middle = passed + relative_time(cell) / 2
+        passed += relative_time(cell)
+        if int(middle / total * n) == k - 1:
+            taken.append(cell)
+    return tuple(taken)
+
+
+def relative_time(cell: Cell) -> float:
+    """How long a cell takes, in cells of AdamW at the default width."""
+    return (cell.width / DEFAULT_WIDTH) * _RELATIVE_TIME.get(cell.optimizer, 1.0)
+
+
+def deal(cells: Sequence[Cell], workers: int) -> list[int]:
+    """The order in which cells are handed out: places in `cells`, longest first, dealt in strides.
+
+    pytest-xdist hands out contiguous chunks; dealt so, each chunk holds long and short cells alike.
+    """
+    longest_first = sorted(range(len(cells)), key=lambda place: -relative_time(cells[place]))
+    return [place for k in range(workers) for place in longest_first[k::workers]]
+
+
+def parse_id(text: str, registry: Registry) -> Cell | None:
+    """The cell that a test id is about; None where it names none. Its kind is looked up in the registry."""
+    for match in _ID.finditer(text.partition("[")[2] if "[" in text else text):
+        subject = match["subject"]
+        known = registry.subjects().get(subject)
+        kind: Any = "format" if known is None or isinstance(known, Format) else "recipe"
+        return Cell(
+            subject=subject,
+            kind=kind,
+            optimizer=match["optimizer"],
+            seed=int(match["seed"]),
+            width=int(match["width"] or DEFAULT_WIDTH),
+            storage="inplace" if match["inplace"] else "master",
+            scope="weights+activations" if match["wa"] else "weights",
+        )
+    return None
+
+
+def config_of(settings: Settings) -> Config:
+    """How the run's cells are trained and judged."""
+    return Config(
+        steps=settings.steps,
+        lr=settings.lr,
+        corpus=settings.corpus,
+        device=settings.device,
+        limits=Limits(settings.fail_bpb, settings.dead_bpb),
+    )

@@ -1,0 +1,210 @@
+"""The pytest plugin: adapts pytest's hooks to the gate, without torch until a cell is asked for."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from quantgate.plugin import hookspecs
+from quantgate.plugin.fixtures import (
+    FOLDER,
+    FOLDER_INPUT,
+    PLAN_FILE,
+    PROPERTY,
+    REPORTER,
+    SESSION,
+    lowbit_cell,
+    lowbit_corpus,
+    lowbit_format,
+    lowbit_model,
+    session_of,
+)
+from quantgate.plugin.options import add_options, read_settings
+
+if TYPE_CHECKING:
+    from quantgate.records.cell import Cell
+    from quantgate.plugin.session import GateSession
+
+__all__ = ["lowbit_cell", "lowbit_corpus", "lowbit_format", "lowbit_model"]
+
+#: Seconds that a cell may take, where neither the user's options nor a marker say otherwise.
+CELL_TIMEOUT = 60
+#: In the shared folder: a marker that cannot stand was met.
+MISUSE_FILE = "misuse"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Say what is wrong about the options; make the gate itself only where somebody asks for it."""
+    config.addinivalue_line("markers", "lowbit: trains or checks a low-precision number format (quantgate).")
+    try:
+        settings = read_settings(config)
+        if settings.given or config.hook.pytest_quantgate_register.get_hookimpls():
+            _check_early(session_of(config))
+    except ValueError as error:
+        raise pytest.UsageError(f"quantgate: {error}") from None
+
+
+def _check_early(session: GateSession) -> None:
+    """What can be wrong about the options is said before a test is collected, and without torch."""
+    names = session.settings.given
+    if names & {"formats", "optimizers", "known_failures"}:
+        assert session.cells is not None
+        assert session.known_failures is not None
+    if "corpus" in names:
+        from quantgate.corpus import load
+
+        load(session.settings.corpus)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    session = config.stash.get(SESSION, None)
+    if session is not None:
+        session.close()
+    if FOLDER in config.stash:
+        shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    stash = node.config.stash
+    if FOLDER not in stash:
+        stash[FOLDER] = Path(tempfile.mkdtemp(prefix="quantgate-"))
+        if SESSION in stash:  # made before there were workers, because an option was given
+            stash[SESSION].folder = stash[FOLDER]
+    node.workerinput[FOLDER_INPUT] = str(stash[FOLDER])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node: Any) -> None:
+    """The workers have collected cells: the controller reports on them."""
+    if (node.config.stash[FOLDER] / PLAN_FILE).exists():
+        session_of(node.config)
+        node.config.pluginmanager.get_plugin(REPORTER).adopt_plan()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A marker that cannot stand is a usage error, whichever process met it."""
+    held = session.config.stash.get(SESSION, None)
+    folder = session.config.stash.get(FOLDER, None if held is None else held.folder)
+    if folder is not None and (folder / MISUSE_FILE).exists():
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    wanted = {"lowbit_cell", "lowbit_format"} & set(metafunc.fixturenames)
+    if not wanted:
+        return
+    session = session_of(metafunc.config)
+    marker = metafunc.definition.get_closest_marker("lowbit")
+    try:
+        cells = session.cells_for(marker.kwargs if marker else {})
+    except ValueError as error:
+        (session.shared_folder() / MISUSE_FILE).touch()
+        raise pytest.Collector.CollectError(f"quantgate: {error}") from None
+    if "lowbit_cell" in wanted:
+        metafunc.parametrize("lowbit_cell", cells, ids=[cell.id for cell in cells], indirect=True)
+    if "lowbit_format" in wanted:
+        names = list(dict.fromkeys(cell.subject for cell in cells if cell.kind == "format"))
+        metafunc.parametrize("lowbit_format", names, ids=names, indirect=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what uses the gate, before `-m` selects."""
+    uses_gate = {"lowbit_cell", "lowbit_format"} & set(getattr(item, "fixturenames", ()))
+    if uses_gate and item.get_closest_marker("lowbit") is None:
+        item.add_marker("lowbit")
+
+
+def _needs_timeout(item: pytest.Item) -> bool:
+    config = item.config
+    if not config.pluginmanager.hasplugin("timeout") or item.get_closest_marker("timeout"):
+        return False
+    import os
+
+    given = config.getoption("timeout", None) is not None or config.getini("timeout")
+    return not given and not os.environ.get("PYTEST_TIMEOUT")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Limit each cell's time where nobody has, the user's own hooks included; order the cells for pytest-xdist.
+
+    Dealt so, each contiguous chunk that it hands out holds long and short cells alike.
+    """
+    places = [place for place, item in enumerate(items) if _cell_of(item) is not None]
+    for place in places:
+        if _needs_timeout(items[place]):
+            items[place].add_marker(pytest.mark.timeout(CELL_TIMEOUT))
+    workers = getattr(config, "workerinput", {}).get("workercount", 0)
+    if workers < 2 or not places:
+        return
+    from quantgate.gate.matrix import deal
+
+    chosen = [items[place] for place in places]
+    order = deal([cell for item in chosen if (cell := _cell_of(item))], workers)
+    for place, source in zip(places, order, strict=True):
+        items[place] = chosen[source]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    cells = {item.nodeid: cell for item in session.items if (cell := _cell_of(item))}
+    if cells:
+        session_of(session.config).set_plan(cells, publish=hasattr(session.config, "workerinput"))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Outside of every timeout: the controls are trained before the first cell's clock starts."""
+    if _cell_of(item) is not None and not _is_skipped(item) and not item.config.getoption("setuponly", False):
+        session_of(item.config).ensure_controls()
+    return (yield)
+
+
+def _is_skipped(item: pytest.Item) -> bool:
+    return any(marker.name == "skip" for marker in item.iter_markers())
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A cell that ended without a result still gets its record: it timed out or crashed."""
+    cell = _cell_of(item)
+    if cell is not None and call.when == "call" and call.excinfo is not None:
+        recorded = any(name == PROPERTY for name, _ in item.user_properties)
+        if not recorded and not call.excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt)):
+            record_loss(item, cell, call.excinfo)
+    return (yield)
+
+
+def record_loss(item: pytest.Item, cell: Cell, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Join the record of a cell that raised to its test's properties."""
+    from quantgate.records.verdict import Verdict
+
+    said = str(excinfo.value).strip().splitlines()
+    first = said[0] if said else "no message"
+    timed_out = first.startswith("Timeout")
+    because = f"{cell}: {first}" if timed_out else f"{cell}: {excinfo.typename}: {first}"
+    verdict = Verdict.TIMEOUT if timed_out else Verdict.CRASHED
+    result = session_of(item.config).unmeasured(cell, verdict, because)
+    item.user_properties.append((PROPERTY, result.to_record()))
+
+
+def _cell_of(item: pytest.Item) -> Cell | None:
+    callspec = getattr(item, "callspec", None)
+    found: Cell | None = callspec.params.get("lowbit_cell") if callspec is not None else None
+    return found

@@ -1,0 +1,193 @@
+"""The controller's side of a run: collects results, writes the report, prints the table, sets the exit status."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from quantgate.records.cell import Cell
+from quantgate.plugin.fixtures import PROPERTY
+from quantgate.reports import terminal
+from quantgate.reports.results import ResultsFile
+from quantgate.records.result import CellResult
+from quantgate.plugin.session import GateSession
+from quantgate.records.verdict import Verdict
+
+#: pytest itself uses 0 to 6.
+EXIT_INVALID = 70
+#: pytest's own options that list tests, or what they use, instead of running them.
+_LISTING = ("collectonly", "setuponly", "showfixtures", "show_fixtures_per_test")
+#: Seconds between two lines of progress.
+PROGRESS_SECONDS = 10.0
+
+
+class Reporter:
+    """Registered in the controller, or in the only process; workers have none."""
+
+    def __init__(self, session: GateSession, config: pytest.Config) -> None:
+        self.session = session
+        self.config = config
+        self.results: dict[Cell, CellResult] = {}
+        self.planned: dict[str, Cell] = {}
+        self.skipped: set[Cell] = set()
+        self.controls: list[CellResult] = []
+        self.problems: list[str] = []
+        self.file: ResultsFile | None = None
+        #: Whether tests are run, not merely listed.
+        self.running = not any(config.getoption(name, False) for name in _LISTING)
+        #: When the first result came in, which the controls go before, and when progress was last said.
+        self.first = self.said = 0.0
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """In the only process: the cells are known now, and nothing has kept them from running."""
+        self.planned = dict(self.session.plan)
+        self._open()
+
+    def adopt_plan(self) -> None:
+        """In a controller: the cells are those that the workers collected."""
+        if not self.planned:
+            self.planned = self.session.published_plan()
+            self._open()
+
+    def _open(self) -> None:
+        """Open the report as soon as cells will run; an earlier run's is replaced then, and not before."""
+        if not (self.running and self.planned):
+            return
+        if self.session.settings.report is not None and self.file is None:
+            try:
+                self.file = ResultsFile(self.session.settings.report)
+            except OSError as error:
+                raise pytest.UsageError(
+                    f"quantgate: the report folder {str(self.session.settings.report)!r} cannot be "
+                    f"written to: {error.strerror}"
+                ) from None
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        cell = self.planned.get(report.nodeid)
+        if cell is None:
+            return
+        record = dict(report.user_properties).get(PROPERTY)
+        if isinstance(record, dict):
+            self._add(CellResult.from_record(record))
+        elif report.skipped and report.when in {"setup", "call"}:
+            self.skipped.add(cell)
+        elif report.failed:  # its worker died: nothing but the name of the test came back
+            because = (
+                terminal.printable(str(report.longrepr).strip().splitlines()[0]) if report.longrepr else ""
+            )
+            self._add(self.session.unmeasured(cell, Verdict.CRASHED, because or "no message"))
+        self._say_progress()
+
+    def _add(self, result: CellResult) -> None:
+        if result.cell in self.results:
+            return
+        self.results[result.cell] = result
+        if self.file is not None:
+            self.file.append(result)
+
+    def _say_progress(self) -> None:
+        now = time.monotonic()
+        done, planned = len(self.results), len(set(self.planned.values()))
+        if done == 1:
+            self.first = self.said = now
+        if now - self.said < PROGRESS_SECONDS or not 1 < done < planned:
+            return
+        self.said = now
+        left = (now - self.first) / (done - 1) * (planned - done)
+        learn = sum(result.verdict.passes for result in self.results.values())
+        terminal_reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal_reporter is not None:
+            terminal_reporter.write_line(
+                f"\nquantgate: {done} of {planned} cells judged, {learn} learn, about {left:.0f} s left"
+            )
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.running:
+            self._finish(session)
+
+    def _finish(self, session: pytest.Session) -> None:
+        if not self.planned:
+            self._check_least(0, session)
+            return
+        from quantgate.gate.controls import read_controls  # not at the top: other runs need no file lock
+
+        folder = self.session.folder
+        if folder is not None and folder.exists():
+            self.controls = read_controls(folder)
+        for cell in dict.fromkeys(self.planned.values()):
+            if cell not in self.results and cell not in self.skipped:
+                self._add(self.session.unmeasured(cell, Verdict.UNJUDGED, "the run ended before its turn"))
+        if self.file is not None:
+            for control in self.controls:
+                self.file.append(control)
+            self.file.close()
+        self._set_status(session)
+
+    def _set_status(self, session: pytest.Session) -> None:
+        from quantgate.gate.controls import invalid_reasons, read_error
+
+        error = read_error(self.session.folder) if self.session.folder else None
+        invalid = invalid_reasons(self.controls)
+        if error:
+            self.problems = [error]
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif invalid and self.session.is_users_doing(self.controls):
+            self.problems = [
+                *invalid,
+                "the options of this run keep even float32 from learning; mend them first",
+            ]
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        elif invalid:
+            self.problems = [
+                *invalid,
+                "the run is invalid: the machine or the gate is at fault, not the formats",
+            ]
+            session.exitstatus = EXIT_INVALID
+        else:
+            self._check_least(self.counts.judged, session)
+
+    def _check_least(self, judged: int, session: pytest.Session) -> None:
+        least = self.session.settings.min_cells
+        if self.planned and judged < self.counts.planned:
+            self.problems.append(f"{judged} of {self.counts.planned} planned cells were judged")
+        if judged < least:
+            self.problems.append(f"{judged} cells were judged, and min-cells asks for {least}")
+        if self.problems and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @property
+    def counts(self) -> terminal.Counts:
+        """What became of the cells so far."""
+        ran = [r for r in self.results.values() if r.verdict is not Verdict.UNJUDGED]
+        judged = [r for r in ran if r.verdict.judged]
+        return terminal.Counts(len(set(self.planned.values())), len(ran), len(judged), len(self.skipped))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.running or not (self.planned or self.problems):
+            return
+        terminalreporter.write_sep("=", "quantgate")
+        order = {cell: place for place, cell in enumerate(self.session.cells)}
+        results = sorted(self.results.values(), key=lambda result: order.get(result.cell, len(order)))
+        limits = self.session.config.limits
+        for line in terminal.table(results, self.controls, limits):
+            _write(terminalreporter, line)
+        for section in (terminal.failures(results), terminal.close_calls(results)):
+            if section:
+                terminalreporter.write_line("")
+            for line in section:
+                _write(terminalreporter, line)
+        terminalreporter.write_line("")
+        terminalreporter.write_line(f"{self.counts}, {terminal.control_line(self.controls)}")
+        for problem in self.problems:
+            terminalreporter.write_line(f"quantgate: {terminal.printable(problem)}", red=True)
+        if self.file is not None:
+            terminalreporter.write_line(f"results: {terminal.printable(str(self.file.path))}")
+
+
+def _write(terminalreporter: pytest.TerminalReporter, line: terminal.Line) -> None:
+    for text, markup in line:
+        terminalreporter.write(text, **markup)
+    terminalreporter.write_line("")

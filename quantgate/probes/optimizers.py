@@ -1,0 +1,96 @@
+"""Whether an optimizer keeps what it must: its update beside that of the same algorithm with float32 state.
+
+The optimizer is fed gradients whose elements span three decades, as a model's do. Among torch's own and the
+built-in optimizers the one whose update agrees where gradients are large is taken for its algorithm; a state
+that loses small values then shows where gradients are small.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from quantgate.training.model import ModelConfig, build_model
+from quantgate.training.optimizers import OPTIMIZERS, Build
+
+WIDTH = 32
+STEPS = 30
+RATE = 1e-3
+#: Sizes of the gradient's elements: from 10^-2 down to 10^-5.
+LARGEST, DECADES = 1e-2, 3.0
+#: The update of the same algorithm agrees so well where gradients are large.
+SAME_ALGORITHM = 0.9
+_SEED = 2_584
+
+
+@lru_cache(maxsize=64)
+def update_cosine(build: Build) -> float | None:
+    """Agreement with the float32-state update where gradients are small, in -1..1; None where no algorithm fits.
+
+    1 is agreement; the cosine is multiplied by the ratio of the norms, the smaller over the larger, so that an
+    update that explodes where the state was lost counts as none. 0 where the update is not finite.
+    """
+    try:
+        update, held = _update(build)
+    except Exception:  # a build that fits another model only is not probed; its own cell says what it raises
+        return None
+    if not bool(held.any()):
+        return None
+    if not torch.isfinite(update[held]).all():
+        return 0.0
+    magnitudes = _magnitudes(len(update))
+    large, small = held & (magnitudes >= LARGEST / 2), held & (magnitudes <= LARGEST * 10 ** (1 - DECADES))
+    fits = []
+    for reference in OPTIMIZERS.values():
+        expected, _ = _update(reference.build)
+        fits.append((_agreement(update[large], expected[large]), _agreement(update[small], expected[small])))
+    best_large, best_small = max(fits)
+    return best_small if best_large >= SAME_ALGORITHM else None
+
+
+class _Trainee(nn.Module):
+    """The tiny model under the names that a cell's trainee gives it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = build_model(ModelConfig(width=WIDTH), torch.Generator().manual_seed(_SEED))
+
+
+def _magnitudes(count: int) -> Tensor:
+    generator = torch.Generator().manual_seed(_SEED)
+    return LARGEST * 10 ** (-DECADES * torch.rand(count, generator=generator))
+
+
+@lru_cache(maxsize=64)
+def _update(build: Build) -> tuple[Tensor, Tensor]:
+    """(the sum of `STEPS` updates on gradients that depend on nothing but the seed, elements that are held)."""
+    trainee = _Trainee()
+    parameters = list(trainee.parameters())
+    sizes = [p.numel() for p in parameters]
+    generator = torch.Generator().manual_seed(_SEED + 1)
+    magnitudes = _magnitudes(sum(sizes))
+    direction = torch.randn(sum(sizes), generator=generator).sign()
+    before = torch.cat([p.detach().flatten().clone() for p in parameters])
+    built = build(trainee, RATE)
+    optimizers = built if isinstance(built, list) else [built]
+    owned = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
+    for _ in range(STEPS):
+        gradient = magnitudes * (direction + 0.1 * torch.randn(sum(sizes), generator=generator))
+        for p, part in zip(parameters, torch.split(gradient, sizes), strict=True):
+            p.grad = part.view_as(p).clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    after = torch.cat([p.detach().flatten() for p in parameters])
+    held = torch.cat([torch.full((p.numel(),), id(p) in owned) for p in parameters])
+    return after - before, held
+
+
+def _agreement(update: Tensor, expected: Tensor) -> float:
+    norms = float(update.norm()), float(expected.norm())
+    if not all(norms) or not all(map(math.isfinite, norms)):
+        return 0.0
+    cosine = float(update.dot(expected)) / (norms[0] * norms[1])
+    return cosine * min(norms) / max(norms)

@@ -1,0 +1,83 @@
+"""What a cell is and how it is trained: plain values, shared by every layer, with no torch behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from quantgate.records.verdict import DEFAULT_LIMITS, Limits
+
+Storage = Literal["master", "inplace"]
+Scope = Literal["weights", "weights+activations"]
+Kind = Literal["format", "recipe", "control", "negative-control"]
+
+DEFAULT_WIDTH = 64
+DEFAULT_STEPS = 100
+
+#: The fleet's seeds, in the order in which escalation takes them; 42 to 45 are forbidden there.
+SEEDS = (47, 89, 123, 144, 1597, 2584, 4181, 6765, 10946, 17711)
+
+#: The subject name of a control: the format that changes nothing.
+CONTROL_FORMAT = "fp32"
+
+
+@dataclass(frozen=True)
+class Config:
+    """How a cell is trained and judged, whatever its subject, optimizer and seed."""
+
+    #: Residual width of the model.
+    width: int = DEFAULT_WIDTH
+    #: Optimizer steps.
+    steps: int = DEFAULT_STEPS
+    #: Learning rate; None takes the optimizer's own for this width.
+    lr: float | None = None
+    #: What is fake-quantized: every weight, or every weight and every input of a linear layer.
+    scope: Scope = "weights"
+    #: `builtin`, `tinyshakespeare` or the path of a text.
+    corpus: str = "builtin"
+    #: A torch device.
+    device: str = "cpu"
+    #: The lines that the final bits per byte is held against.
+    limits: Limits = DEFAULT_LIMITS
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training run that is judged: subject x optimizer x seed x width."""
+
+    subject: str
+    kind: Kind
+    optimizer: str
+    seed: int
+    width: int = DEFAULT_WIDTH
+    storage: Storage = "master"
+    scope: Scope = "weights"
+
+    @property
+    def id(self) -> str:
+        """`format-optimizer-sSEED`, with what is not the default appended; stable, it keys the history."""
+        parts = [self.subject, self.optimizer, f"s{self.seed}"]
+        if self.width != DEFAULT_WIDTH:
+            parts.append(f"w{self.width}")
+        if self.storage != "master":
+            parts.append(self.storage)
+        if self.scope != "weights":
+            parts.append("wa")
+        return "-".join(parts)
+
+    @property
+    def control(self) -> Cell:
+        """The float32 cell of the same optimizer, seed and width."""
+        return replace(self, subject=CONTROL_FORMAT, kind="control", storage="master", scope="weights")
+
+    def __str__(self) -> str:
+        text = f"{self.subject} x {self.optimizer}"
+        if self.seed != SEEDS[0]:
+            text += f", seed {self.seed}"
+        if self.width != DEFAULT_WIDTH:
+            text += f", width {self.width}"
+        if self.storage != "master":
+            text += ", in place"
+        if self.scope != "weights":
+            text += f", {self.scope}"
+        return text

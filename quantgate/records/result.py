@@ -1,0 +1,168 @@
+"""The record of one cell: what `results.jsonl` holds, a JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from typing import Any
+
+from quantgate.diagnosis.causes import CAUSES
+from quantgate.records.cell import Cell
+from quantgate.records.verdict import CHANCE_BPB, DEFAULT_LIMITS, Limits, Verdict
+
+#: The lane that this package's runs take in the fleet's canonical names.
+LANE = "GATE"
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """A cell, its curve and its verdict. Scores are bits per byte; absent ones are None."""
+
+    subject: str
+    kind: str
+    format: str
+    optimizer: str
+    seed: int
+    width: int
+    steps: int
+    lr: float | None
+    storage: str
+    scope: str
+    bpb_initial: float | None
+    bpb: float | None
+    bpb_control: float | None
+    gap: float | None
+    verdict: Verdict
+    cause: str | None
+    hint: str | None
+    evidence: Mapping[str, Any]
+    curve: tuple[tuple[int, float | None], ...]
+    seconds: float
+    corpus: Mapping[str, str]
+    environment: Mapping[str, Any]
+    quantgate: str
+    canon_name: str
+    shard: str | None = None
+    #: The scores of every seed where a close call asked for more: seed -> BPB.
+    seeds: Mapping[str, float | None] = field(default_factory=dict)
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that this is the result of."""
+        return Cell(
+            subject=self.subject,
+            kind=self.kind,  # type: ignore[arg-type]
+            optimizer=self.optimizer,
+            seed=self.seed,
+            width=self.width,
+            storage=self.storage,  # type: ignore[arg-type]
+            scope=self.scope,  # type: ignore[arg-type]
+        )
+
+    def to_record(self) -> dict[str, Any]:
+        """A dict of JSON's own types: NaN and infinities become None."""
+        record: dict[str, Any] = jsonable(asdict(self))
+        return record
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> CellResult:
+        """The result that `to_record` wrote; keys of later versions are left out.
+
+        Raises:
+            ValueError: It is no object, a key is missing, or its verdict or curve is none.
+        """
+        if not isinstance(record, Mapping):
+            raise ValueError(f"not a result record: {type(record).__name__}, not an object")
+        required = (f.name for f in fields(cls) if f.default is f.default_factory is MISSING)
+        if missing := [name for name in required if name not in record]:
+            raise ValueError(f"not a result record: {', '.join(missing)} missing; was it cut in mid-line?")
+        given = {f.name: record[f.name] for f in fields(cls) if f.name in record}
+        try:
+            given["verdict"] = Verdict(given["verdict"])
+            given["curve"] = tuple((step, score) for step, score in given["curve"])
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"not a result record: {error}") from None
+        return cls(**given)
+
+    def message(self, limits: Limits = DEFAULT_LIMITS) -> str:
+        """What was seen, the limit, the likely cause and the next step."""
+        return explain(self, limits)
+
+
+def canon_name(cell: Cell, lr: float | None) -> str:
+    """The fleet's name of a cell: `IGLA-{LANE}-{format}-h{width}-LR{lr}-rng{seed}-{optimizer}`."""
+    rate = "default" if lr is None else f"{lr:g}"
+    return f"IGLA-{LANE}-{cell.subject}-h{cell.width}-LR{rate}-rng{cell.seed}-{cell.optimizer}"
+
+
+def explain(result: CellResult, limits: Limits) -> str:
+    """The message of a cell that does not learn."""
+    lines = [f"{result.cell}: {_score(result, limits)}"]
+    if result.cause:
+        because = result.evidence.get("because")
+        lines.append(f"Cause: {result.cause}: {because}" if because else f"Cause: {result.cause}.")
+        also = result.evidence.get("also")
+        if also:
+            lines.append(f"Also: {' '.join(also)}")
+        known = CAUSES.get(result.cause)
+        hint = result.hint or (known.hint if known else "")
+        lines.append(f"Hint: {hint} `quantgate explain {result.cause}`".replace("  ", " "))
+    if result.verdict is Verdict.CRASHED:
+        lines.append("Next: call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it.")
+    if result.verdict is Verdict.TIMEOUT:
+        lines.append(
+            "Next: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`."
+        )
+    if result.seeds:
+        scores = ", ".join(f"seed {seed}: {_bpb(score)}" for seed, score in result.seeds.items())
+        lines.append(f"A close call, judged by the median of its seeds: {scores}.")
+    if result.evidence.get("state"):
+        lines.append(f"Note: {result.evidence['state']}")
+    return "\n".join(lines)
+
+
+def _score(result: CellResult, limits: Limits) -> str:
+    match result.verdict:
+        case Verdict.REJECTED:
+            return f"{result.verdict}."
+        case Verdict.CRASHED | Verdict.TIMEOUT | Verdict.UNJUDGED:
+            because = result.evidence.get("because")
+            return f"{result.verdict}: {because}" if because else f"{result.verdict}."
+    control = "" if result.bpb_control is None else f"; control {result.bpb_control:.2f}"
+    tolerance = result.evidence.get("tolerance")
+    if result.verdict is Verdict.LAGS and tolerance is not None:
+        control += f", tolerance {tolerance:.2f}"
+    named = "" if result.verdict in {Verdict.DEAD, Verdict.PARTIAL} else f"{result.verdict}: "
+    return (
+        f"{named}{_bpb(result.bpb)} BPB after {result.steps} steps "
+        f"(limit {limits.fail_bpb:.2f}, chance {CHANCE_BPB:.2f}{control})."
+    )
+
+
+def _bpb(score: float | None) -> str:
+    return "non-finite" if score is None or not math.isfinite(score) else f"{score:.2f}"
+
+
+def jsonable(value: Any) -> Any:
+    """`value` in JSON's own types: tuples become lists, NaN and infinities None."""
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return str(value)
+    return value
+
+
+def to_line(result: CellResult) -> str:
+    """One line of `results.jsonl`, without its newline."""
+    return json.dumps(result.to_record(), allow_nan=False, ensure_ascii=True)
+
+
+def with_shard(result: CellResult, shard: str | None) -> CellResult:
+    """The same result, marked with the shard of the run that it belongs to."""
+    return replace(result, shard=shard)

@@ -1,0 +1,103 @@
+"""The optimizers of the matrix and their learning rates.
+
+The rates are production-like, and so low that a swallowed update shows: the fleet of the incident ran AdamW
+at 1e-4, where int8 weights that are requantized in place never move, while at 1e-3 the same fault is
+invisible. `tests/benchmarks/rates.py` prints the measurement behind them: at widths 32, 64 and 128, over the
+default seeds and both corpora, every control ends below 6.0, ternary learns and in-place int4 is dead.
+
+torch is imported when an optimizer is built, not before: the names are needed where nothing is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.optim import Optimizer
+
+#: `build(model, lr)` returns the optimizers that together hold every parameter of the model.
+Build = Callable[["nn.Module", float], "Optimizer | list[Optimizer]"]
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """An optimizer as data: how it is built, and its rate for a width."""
+
+    name: str
+    build: Build
+    #: Learning rate at width 64.
+    lr: float
+    #: Whether the rate falls with the width, as 64 / width: optimizers whose step has a fixed size per
+    #: element must shrink it as rows grow longer.
+    per_width: bool = False
+
+    def rate(self, width: int) -> float:
+        """The default learning rate for a model of this width."""
+        return self.lr * 64 / width if self.per_width else self.lr
+
+
+def _adamw(model: nn.Module, lr: float) -> Optimizer:
+    import torch
+
+    return torch.optim.AdamW(model.parameters(), lr, weight_decay=0.0, fused=_fused(model.parameters()))
+
+
+def _sgd(model: nn.Module, lr: float) -> Optimizer:
+    import torch
+
+    return torch.optim.SGD(model.parameters(), lr, momentum=0.9, fused=_fused(model.parameters()))
+
+
+def _muon(model: nn.Module, lr: float) -> list[Optimizer]:
+    import torch
+
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    others = [p for p in model.parameters() if p.ndim != 2]  # Muon rejects them
+    built: list[Optimizer] = []
+    if matrices:
+        built.append(torch.optim.Muon(matrices, lr, weight_decay=0.0))
+    if others:
+        built.append(torch.optim.AdamW(others, ADAMW_LR, weight_decay=0.0, fused=_fused(others)))
+    return built
+
+
+def _lion(model: nn.Module, lr: float) -> Optimizer:
+    from quantgate.training.lion import Lion
+
+    return Lion(model.parameters(), lr)
+
+
+def _rmsprop(model: nn.Module, lr: float) -> Optimizer:
+    import torch
+
+    return torch.optim.RMSprop(model.parameters(), lr)
+
+
+def _adafactor(model: nn.Module, lr: float) -> Optimizer:
+    import torch
+
+    return torch.optim.Adafactor(model.parameters(), lr, weight_decay=0.0)
+
+
+def _fused(parameters: Iterable[Tensor]) -> bool:
+    """Whether torch has a fused step for where the parameters lie."""
+    return all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in parameters)
+
+
+ADAMW_LR = 2e-4
+
+_OPTIMIZERS = (
+    OptimizerSpec("adamw", _adamw, ADAMW_LR, per_width=True),
+    OptimizerSpec("muon", _muon, 5e-3),
+    OptimizerSpec("sgd", _sgd, 2e-3),
+    OptimizerSpec("lion", _lion, 1.5e-4, per_width=True),
+    OptimizerSpec("rmsprop", _rmsprop, 7e-5, per_width=True),
+    OptimizerSpec("adafactor", _adafactor, 8e-3),
+)
+
+#: The built-in optimizers by name.
+OPTIMIZERS: Mapping[str, OptimizerSpec] = MappingProxyType({spec.name: spec for spec in _OPTIMIZERS})

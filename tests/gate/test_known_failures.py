@@ -1,0 +1,133 @@
+"""The file of known failures: what it may say, and every way in which it is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quantgate.records.cell import Cell
+from quantgate.gate.known_failures import KnownFailure, KnownFailuresError, load
+from quantgate.subjects.registry import Registry
+
+CELLS = (
+    Cell("int4", "format", "adamw", 47),
+    Cell("int4", "format", "muon", 47),
+    Cell("gf8", "format", "adamw", 47, 128, "inplace"),
+)
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "known.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def entry(name: str = "int4-adamw-s47", reason: str = "see issue 12", cause: str = "update-swallowed") -> str:
+    return f'["{name}"]\nreason = "{reason}"\ncause = "{cause}"\n'
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(KnownFailuresError) as caught:
+        load(path, CELLS, Registry())
+    message = str(caught.value)
+    assert message.startswith(f"known failures {str(path)!r}")
+    return message.removeprefix(f"known failures {str(path)!r}")
+
+
+def test_entries_are_read_by_cell_id(tmp_path: Path) -> None:
+    path = write(tmp_path, entry() + entry("gf8-adamw-s47-w128-inplace", "no scale", "range-collapsed"))
+
+    assert load(path, CELLS, Registry()) == {
+        "int4-adamw-s47": KnownFailure("see issue 12", "update-swallowed"),
+        "gf8-adamw-s47-w128-inplace": KnownFailure("no scale", "range-collapsed"),
+    }
+
+
+def test_an_empty_file_knows_no_failure(tmp_path: Path) -> None:
+    assert load(write(tmp_path, "# nothing is red\n"), CELLS, Registry()) == {}
+
+
+def test_a_missing_file_is_said(tmp_path: Path) -> None:
+    assert refused(tmp_path / "known.toml") == " cannot be read: No such file or directory"
+
+
+def test_a_folder_is_said(tmp_path: Path) -> None:
+    assert refused(tmp_path) == " cannot be read: Is a directory"
+
+
+def test_another_format_is_said(tmp_path: Path) -> None:
+    assert refused(write(tmp_path, "{}")).startswith(" is not TOML: ")
+
+
+def test_another_encoding_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "known.toml"
+    path.write_bytes(b'["int4-adamw-s47"]\nreason = "\xff"\n')
+
+    assert refused(path).startswith(" is not TOML: ")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "",
+        'reason = "r"',
+        'cause = "no-op"',
+        'reason = ""\ncause = "no-op"',
+        'reason = "  "\ncause = "no-op"',
+        'reason = 3\ncause = "no-op"',
+        'reason = "r"\ncause = "no-op"\nuntil = "2027"',
+    ],
+)
+def test_an_entry_needs_a_reason_and_a_cause_alone(tmp_path: Path, fields: str) -> None:
+    path = write(tmp_path, f'["int4-adamw-s47"]\n{fields}\n')
+
+    assert refused(path) == ": 'int4-adamw-s47' needs a reason and a cause, and no more"
+
+
+def test_a_value_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, 'int4-adamw-s47 = "known"\n')
+
+    assert refused(path) == ": 'int4-adamw-s47' needs a reason and a cause, and no more"
+
+
+def test_an_unknown_cause_names_the_nearest(tmp_path: Path) -> None:
+    assert refused(write(tmp_path, entry(cause="updates-swallowed"))) == (
+        ": 'int4-adamw-s47' has the unknown cause 'updates-swallowed'; did you mean 'update-swallowed'?"
+    )
+
+
+def test_a_cause_near_to_none_lists_all(tmp_path: Path) -> None:
+    message = refused(write(tmp_path, entry(cause="zzz")))
+
+    assert message.startswith(": 'int4-adamw-s47' has the unknown cause 'zzz'; known are gradient-blocked, ")
+
+
+def test_a_cause_must_be_a_text(tmp_path: Path) -> None:
+    path = write(tmp_path, '["int4-adamw-s47"]\nreason = "r"\ncause = ["no-op"]\n')
+
+    assert refused(path).startswith(": 'int4-adamw-s47' has the unknown cause ['no-op']")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["int4-adamw-s48", "int4-adamw", "int4-adamw-s47-inplace", "int9-adamw-s47", "int8-adam-s47"],
+    ids=repr,
+)
+def test_an_entry_that_matches_no_cell_names_the_nearest(tmp_path: Path, name: str) -> None:
+    assert (
+        refused(write(tmp_path, entry(name))) == f": {name!r} matches no cell; did you mean 'int4-adamw-s47'?"
+    )
+
+
+def test_an_entry_near_to_no_cell_is_refused(tmp_path: Path) -> None:
+    assert refused(write(tmp_path, entry("zzz"))) == ": 'zzz' matches no cell"
+
+
+def test_an_entry_for_a_pair_that_does_not_run_is_refused(tmp_path: Path) -> None:
+    assert refused(write(tmp_path, entry("gf8-muon-s47"))).startswith(": 'gf8-muon-s47' matches no cell")
+
+
+@pytest.mark.parametrize("name", ["int8-adamw-s47", "int4-sgd-s47", "nf4-lion-s89-w128-inplace-wa"], ids=len)
+def test_an_entry_about_what_this_run_leaves_out_stands(tmp_path: Path, name: str) -> None:
+    assert set(load(write(tmp_path, entry(name)), CELLS, Registry())) == {name}

@@ -1,0 +1,156 @@
+"""A run that cannot prove that it passes and fails: exit status 70, or 4 where its own options are at fault."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.plugin.project import BLOCKED, FAST, NARROW, TEST_LEARNS, Outcome, Project
+
+#: A gate whose first negative control is healthy, and whose others are not there.
+GATE_CANNOT_FAIL = """
+import quantgate.gate.cell
+from quantgate.formats import BUILTIN
+
+quantgate.gate.cell.NEGATIVE_CONTROLS = {"dead-body": BUILTIN["int8"]}
+"""
+#: A machine on which nothing learns.
+MACHINE_CANNOT_LEARN = """
+import dataclasses
+
+from quantgate import optim
+
+slow = {name: dataclasses.replace(spec, lr=1e-12) for name, spec in optim.OPTIMIZERS.items()}
+import quantgate.subjects.registry
+
+quantgate.subjects.registry.OPTIMIZERS = slow
+"""
+OPTIMIZER_THAT_STANDS_STILL = """
+import quantgate
+
+
+def build(model, lr):
+    import torch
+
+    return torch.optim.SGD(model.parameters(), lr=0.0)
+
+
+quantgate.register_optimizer("still", build)
+"""
+ADAMW = (*NARROW, "--quantgate-optimizers=adamw", "--quantgate-report=out")
+THE_GATES = "quantgate: the run is invalid: the machine or the gate is at fault, not the formats"
+THE_USERS = "quantgate: the options of this run keep even float32 from learning; mend them first"
+
+
+def unjudged(outcome: Outcome, reason: str) -> None:
+    """Assert that no cell has a verdict, and that each says why."""
+    for record in outcome.cells.values():
+        assert (record["verdict"], record["cause"], record["bpb"]) == ("unjudged", None, None)
+        assert record["evidence"]["because"] == f"the run is invalid: {reason}"
+    assert f"quantgate: {reason}" in outcome.lines
+
+
+def test_a_negative_control_that_learns_makes_the_run_invalid(project: Project) -> None:
+    """The failing cells and the failing test beside them would be 1; the run is 70."""
+    other = "def test_other():\n    assert False\n"
+    project.write(conftest=GATE_CANNOT_FAIL + BLOCKED, test_lowbit=TEST_LEARNS + other)
+    outcome = project.pytest("-n0", *FAST, "--quantgate-report=out", "--quantgate-formats=blocked,int4")
+    assert outcome.exit_status == 70
+    (control,) = [record for record in outcome.records if record["kind"] == "negative-control"]
+    reason = (
+        "the negative control dead-body x adamw, width 32, broken on purpose, learns "
+        f"({control['bpb']:.2f} BPB)"
+    )
+    unjudged(outcome, reason)
+    assert set(outcome.cells) == {"blocked", "int4"}
+    assert THE_GATES in outcome.lines
+    assert (
+        "2 planned / 0 ran / 0 judged / 0 skipped, 1 of 1 controls learn, 0 of 1 negative controls fail"
+        in outcome.lines
+    )
+
+
+def test_a_control_that_does_not_learn_makes_the_run_invalid(project: Project) -> None:
+    project.write(conftest=MACHINE_CANNOT_LEARN, test_lowbit=TEST_LEARNS)
+    outcome = project.pytest(
+        "-n0", "--quantgate-optimizers=adamw", "--quantgate-report=out", "--quantgate-formats=int4"
+    )
+    assert outcome.exit_status == 70
+    (control,) = [record for record in outcome.records if record["kind"] == "control"]
+    unjudged(outcome, f"the float32 control of fp32 x adamw does not learn (dead, {control['bpb']:.2f} BPB)")
+    assert THE_GATES in outcome.lines
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--quantgate-lr=1e-9", "--quantgate-steps=5"),
+        ("--quantgate-steps=1",),
+        ("--quantgate-corpus=noise.txt",),
+    ],
+    ids=["lr", "steps", "corpus"],
+)
+def test_options_that_keep_the_control_from_learning_are_a_usage_error(
+    project: Project, options: tuple[str, ...]
+) -> None:
+    project.write(test_lowbit=TEST_LEARNS)
+    noise = bytes(random.Random(7).choices(range(1, 128), k=300_000))
+    (project.folder / "noise.txt").write_bytes(noise)
+    outcome = project.pytest("-n0", *ADAMW, *options, "--quantgate-formats=int4")
+    assert outcome.exit_status == 4
+    (control,) = [record for record in outcome.records if record["kind"] == "control"]
+    unjudged(
+        outcome,
+        f"the float32 control of fp32 x adamw, width 32 does not learn ({control['verdict']}, "
+        f"{control['bpb']:.2f} BPB)",
+    )
+    assert THE_USERS in outcome.lines
+    assert THE_GATES not in outcome.lines
+
+
+def test_so_is_an_optimizer_of_the_user_that_stands_still(project: Project) -> None:
+    """A negative control that learns beside it does not make it the gate's fault: 4 comes before 70."""
+    project.write(conftest=OPTIMIZER_THAT_STANDS_STILL + GATE_CANNOT_FAIL, test_lowbit=TEST_LEARNS)
+    outcome = project.pytest(
+        "-n0", "--quantgate-optimizers=adamw,still", "--quantgate-report=out", "--quantgate-formats=int4"
+    )
+    assert outcome.exit_status == 4
+    assert THE_USERS in outcome.lines
+    said = [line for line in outcome.lines if line.startswith("quantgate: the ")]
+    assert said[0].startswith("quantgate: the float32 control of fp32 x still does not learn (dead, 7.")
+    assert said[1].startswith("quantgate: the negative control dead-body x adamw, broken on purpose, learns")
+    assert {record["verdict"] for record in outcome.cells.values()} == {"unjudged"}
+
+
+def test_controls_that_crash_prove_nothing_and_say_why(project: Project) -> None:
+    still = OPTIMIZER_THAT_STANDS_STILL.replace("import torch\n", "raise OSError('no \\x1b[31mmemory')\n")
+    project.write(conftest=still, test_lowbit=TEST_LEARNS)
+    outcome = project.pytest("-n0", *NARROW, "--quantgate-formats=int4", "--quantgate-report=out")
+    assert outcome.exit_status == 4
+    assert "\x1b" not in outcome.stdout
+    crash = r"OSError: no \x1b[31mmemory (at conftest.py:"
+    said = [line.partition(crash)[0] for line in outcome.lines if line.startswith("quantgate: the ")]
+    assert said == [
+        "quantgate: the float32 control of fp32 x still, width 32 does not learn (crashed, no score): ",
+        *(
+            f"quantgate: the negative control {name} x still, width 32 proves nothing (crashed): "
+            for name in ("dead-body", "negated-gradient", "zero-gradient")
+        ),
+        THE_USERS,
+    ]
+    assert (
+        "1 planned / 0 ran / 0 judged / 0 skipped, 0 of 1 controls learn, 0 of 3 negative controls fail"
+        in outcome.lines
+    )
+
+
+def test_a_device_that_is_not_there_is_a_usage_error(project: Project) -> None:
+    project.write(test_lowbit=TEST_LEARNS)
+    outcome = project.pytest("-n2", *ADAMW, "--quantgate-device=cuda:99", "--quantgate-formats=int4,nf4")
+    assert outcome.exit_status == 4
+    assert {record["verdict"] for record in outcome.cells.values()} == {"unjudged"}
+    (said,) = [
+        line for line in outcome.lines if line.startswith("quantgate: fp32 x adamw, width 32 cannot be")
+    ]
+    assert said.startswith("quantgate: fp32 x adamw, width 32 cannot be trained: ")
