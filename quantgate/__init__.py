@@ -9,22 +9,39 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from quantgate.gate.cell import run_cell
-    from quantgate.records.cell import Config
     from quantgate.formats import Encoded, Format
-    from quantgate.public import (
-        examine,
-        formats,
+    from quantgate.gate.examination import examine
+    from quantgate.gate.run import run_cell
+    from quantgate.records.cell import Config
+    from quantgate.records.result import CellResult
+    from quantgate.records.verdict import Verdict, judge
+    from quantgate.subjects.public import (
         get_format,
-        optimizers,
+        list_formats,
+        list_optimizers,
         register_format,
         register_optimizer,
         register_recipe,
     )
-    from quantgate.records.result import CellResult
-    from quantgate.records.verdict import Verdict, judge
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "CellResult": "quantgate.records.result",
+    "Config": "quantgate.records.cell",
+    "Encoded": "quantgate.formats",
+    "Format": "quantgate.formats",
+    "Verdict": "quantgate.records.verdict",
+    "examine": "quantgate.gate.examination",
+    "get_format": "quantgate.subjects.public",
+    "judge": "quantgate.records.verdict",
+    "list_formats": "quantgate.subjects.public",
+    "list_optimizers": "quantgate.subjects.public",
+    "register_format": "quantgate.subjects.public",
+    "register_optimizer": "quantgate.subjects.public",
+    "register_recipe": "quantgate.subjects.public",
+    "run_cell": "quantgate.gate.run",
+}
 
 __all__ = [
     "CellResult",
@@ -33,31 +50,21 @@ __all__ = [
     "Format",
     "Verdict",
     "examine",
-    "formats",
     "get_format",
     "judge",
-    "optimizers",
+    "list_formats",
+    "list_optimizers",
     "register_format",
     "register_optimizer",
     "register_recipe",
     "run_cell",
 ]
 
-_HOMES = {
-    "CellResult": "quantgate.records.result",
-    "Config": "quantgate.records.cell",
-    "Encoded": "quantgate.formats",
-    "Format": "quantgate.formats",
-    "Verdict": "quantgate.records.verdict",
-    "judge": "quantgate.records.verdict",
-    "run_cell": "quantgate.gate.cell",
-}
-
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _HOMES:
         raise AttributeError(f"module 'quantgate' has no attribute {name!r}")
-    return getattr(import_module(_HOMES.get(name, "quantgate.public")), name)
+    return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

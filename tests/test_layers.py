@@ -185,7 +185,7 @@ def loaded_after(*modules: str) -> set[str]:
 def test_readers_load_no_torch_in_fact() -> None:
     loaded = loaded_after(*TORCH_FREE)
 
-    assert "quantgate.gate.matrix" in loaded
+    assert "quantgate.plan.matrix" in loaded
     assert not {"torch", "numpy"} & loaded
 
 

@@ -8,8 +8,9 @@ from torch import Tensor
 
 import quantgate
 from quantgate.formats import BUILTIN
+from quantgate.subjects.names import UnknownNameError
+from quantgate.subjects.registry import REGISTRY
 from quantgate.training.optimizers import OPTIMIZERS
-from quantgate.subjects.registry import REGISTRY, UnknownNameError
 
 
 def halves(x: Tensor) -> Tensor:

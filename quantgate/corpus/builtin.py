@@ -21,7 +21,8 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Final, TypeAlias
 
-from quantgate.corpus.lexicon import LINE_ENDS, PHRASES, SPEAKERS, SPEECH_ENDS, SPEECH_LINES, WORDS
+from quantgate.corpus.phrases import LINE_ENDS, PHRASES, SPEAKERS, SPEECH_ENDS, SPEECH_LINES
+from quantgate.corpus.words import WORDS
 
 #: The speech under way at this many bytes is the last one.
 SIZE: Final = 256 * 1024

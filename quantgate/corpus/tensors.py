@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from quantgate.corpus import Corpus, load
+from quantgate.corpus.text import Corpus, load
 
 #: Held-out sequences that are scored, from the start of the held-out text, without overlap.
 HELDOUT_SEQUENCES = 64

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from quantgate.records.cell import Scope, Storage
-from quantgate.training.fakequant import Quantizer
-from quantgate.faults import optimizers, quantizers
+from quantgate.faults import gradients, optimizers, quantizers
 from quantgate.faults.quantizers import (
     Grid,
     activations_only,
@@ -24,32 +22,16 @@ from quantgate.faults.quantizers import (
     ternary,
     with_backward,
 )
+from quantgate.faults.recipes import quantize_linears
+from quantgate.faults.setups import Fault, Setup
 from quantgate.formats import BUILTIN, Format
-from quantgate.training.optimizers import OPTIMIZERS, Build, OptimizerSpec
-from quantgate.probes.quantizers import INPUT_SHAPE
-from quantgate.subjects.registry import FunctionCodec, PairCodec, Recipe, Subject
-from quantgate.probes.rounding import RAMP_SHAPE
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What a cell trains: a subject, and what else is not the default."""
-
-    subject: Subject
-    storage: Storage = "master"
-    scope: Scope = "weights"
-    #: None for whichever optimizer the run brings.
-    optimizer: OptimizerSpec | None = None
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A broken setup, the cause that must be named, and the same setup without the fault."""
-
-    name: str
-    cause: str
-    broken: Setup
-    healthy: Setup
+from quantgate.probes.quantizer.calls import INPUT_SHAPE
+from quantgate.probes.quantizer.ramp import RAMP_SHAPE
+from quantgate.records.cell import Scope
+from quantgate.subjects.codecs import FunctionCodec, PairCodec
+from quantgate.subjects.kinds import Recipe
+from quantgate.training.fakequant import Quantizer
+from quantgate.training.optimizers import OPTIMIZERS, Build
 
 
 def _format(name: str, function: Quantizer | None, bits: float | None, **more: Any) -> Format:
@@ -97,26 +79,6 @@ def _recipe(cause: str, name: str, broken: Callable[[nn.Module], nn.Module]) -> 
     )
 
 
-class _QuantizedWeight(nn.Module):
-    """Parametrizes a weight with a quantizer."""
-
-    def __init__(self, quantize: Quantizer) -> None:
-        super().__init__()
-        self.quantize = quantize
-
-    def forward(self, weight: Tensor) -> Tensor:
-        return self.quantize(weight)
-
-
-def quantize_linears(model: nn.Module, chosen: Callable[[int], bool] = lambda place: True) -> nn.Module:
-    """int8 weights in the linear layers that are chosen by their place."""
-    linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    for place, module in enumerate(linears):
-        if chosen(place):
-            torch.nn.utils.parametrize.register_parametrization(module, "weight", _QuantizedWeight(_INT8))
-    return model
-
-
 def _identity(x: Tensor) -> Tensor:
     return x
 
@@ -135,10 +97,6 @@ def _only(chosen: Callable[[torch.Size], bool], quantize: Quantizer) -> Quantize
     return lambda x: quantize(x) if chosen(x.shape) or x.shape[0] in _PROBE_ROWS else x
 
 
-def _grad_cast(dtype: torch.dtype) -> quantizers.Backward:
-    return lambda gradient, x, q: gradient.to(dtype).to(gradient.dtype)
-
-
 def _under_no_grad(grid: Grid) -> Quantizer:
     return torch.no_grad()(grid)
 
@@ -152,23 +110,6 @@ _NF4_SHIFTED = tuple(value if abs(value) in {0.0, 1.0} else value + 0.03 for val
 
 def _ste(name: str) -> Quantizer:
     return straight_through(builtin(name))
-
-
-def _scaled_gradient(factor: Callable[[Tensor], Tensor | float]) -> quantizers.Backward:
-    return lambda gradient, x, q: gradient * factor(x)
-
-
-def _inside(gradient: Tensor, x: Tensor, q: Tensor) -> Tensor:
-    """The gradient where the code is not the largest of its row."""
-    return gradient * (q.abs() < q.abs().amax(dim=-1, keepdim=True))
-
-
-def _inside_tensor(gradient: Tensor, x: Tensor, q: Tensor) -> Tensor:
-    return gradient * (q.abs() < q.abs().amax())
-
-
-def _passes(gradient: Tensor, x: Tensor, q: Tensor) -> Tensor:
-    return gradient
 
 
 def _quarter_grid(x: Tensor) -> Tensor:
@@ -224,13 +165,13 @@ def _library() -> tuple[Fault, ...]:
         _fault(wrong, "posit8_gradient_constant", with_backward(posit8, lambda g, x, q: torch.ones_like(g)), _ste("posit8"), 8),
         _fault(wrong, "fp8_gradient_of_other_row", with_backward(fp8, lambda g, x, q: g.roll(1, 0)), _ste("fp8_e4m3"), 8),
         _fault(wrong, "mxfp4_gradient_is_input", with_backward(mxfp4, lambda g, x, q: x), _ste("mxfp4"), 4),
-        _fault(misscaled, "int8_gradient_times_scale", with_backward(integers(127), _scaled_gradient(lambda x: quantizers.amax_scale(x, 127))), _INT8, 8),
-        _fault(misscaled, "int4_gradient_over_scale", with_backward(integers(7), _scaled_gradient(lambda x: 1 / quantizers.amax_scale(x, 7))), _INT4, 4),
-        _fault(misscaled, "posit8_gradient_times_1e_6", with_backward(posit8, _scaled_gradient(lambda x: 1e-6)), _ste("posit8"), 8),
-        _fault(misscaled, "nf4_gradient_times_16", with_backward(nf4, _scaled_gradient(lambda x: 16.0)), _ste("nf4"), 4),
-        _fault(clip, "int4_edge_without_gradient", with_backward(integers(7), _inside_tensor), with_backward(integers(7), _passes), 4),
-        _fault(clip, "int8_row_edge_without_gradient", with_backward(int8_rows, _inside), with_backward(int8_rows, _passes), 8),
-        _fault(clip, "ternary_edge_without_gradient", with_backward(ternary, _inside_tensor), with_backward(ternary, _passes), 1.58),
+        _fault(misscaled, "int8_gradient_times_scale", with_backward(integers(127), gradients.times(lambda x: quantizers.amax_scale(x, 127))), _INT8, 8),
+        _fault(misscaled, "int4_gradient_over_scale", with_backward(integers(7), gradients.times(lambda x: 1 / quantizers.amax_scale(x, 7))), _INT4, 4),
+        _fault(misscaled, "posit8_gradient_times_1e_6", with_backward(posit8, gradients.times(lambda x: 1e-6)), _ste("posit8"), 8),
+        _fault(misscaled, "nf4_gradient_times_16", with_backward(nf4, gradients.times(lambda x: 16.0)), _ste("nf4"), 4),
+        _fault(clip, "int4_edge_without_gradient", with_backward(integers(7), gradients.inside_tensor), with_backward(integers(7), gradients.passed), 4),
+        _fault(clip, "int8_row_edge_without_gradient", with_backward(int8_rows, gradients.inside_rows), with_backward(int8_rows, gradients.passed), 8),
+        _fault(clip, "ternary_edge_without_gradient", with_backward(ternary, gradients.inside_tensor), with_backward(ternary, gradients.passed), 1.58),
         _fault(off_scale, "int8_codes_returned", straight_through(integers(127, dequantize=lambda codes, scale: codes)), _INT8, 8),
         _fault(off_scale, "int4_divided_by_scale", straight_through(integers(7, dequantize=torch.div)), _INT4, 4),
         _fault(off_scale, "int8_scale_twice", straight_through(integers(127, dequantize=lambda codes, scale: codes * scale * scale)), _INT8, 8),
@@ -278,8 +219,8 @@ def _library() -> tuple[Fault, ...]:
         _fault("wrong-table", "nf4_shifted", straight_through(table(_NF4_SHIFTED)), straight_through(table(_NF4)), 4),
         _export_fault("int8_export_rounds_down", integers(127), integers(127, rounding=torch.floor), 8),
         _export_fault("int4_export_per_row", integers(7), int4_rows, 4),
-        _fault("grad-format", "int8_gradient_in_e5m2", with_backward(integers(127), _grad_cast(torch.float8_e5m2)), _INT8, 8),
-        _fault("grad-format", "fp8_gradient_in_e4m3", with_backward(fp8, _grad_cast(torch.float8_e4m3fn)), _ste("fp8_e4m3"), 8),
+        _fault("grad-format", "int8_gradient_in_e5m2", with_backward(integers(127), gradients.cast(torch.float8_e5m2)), _INT8, 8),
+        _fault("grad-format", "fp8_gradient_in_e4m3", with_backward(fp8, gradients.cast(torch.float8_e4m3fn)), _ste("fp8_e4m3"), 8),
         _made("qparams-invalid", "lsq_negative_scale", lambda: quantizers.LearnedScaleQuantizer(7, sign=-1.0), lambda: quantizers.LearnedScaleQuantizer(7), 4),
         _made("qparams-invalid", "lsq_detached_scale", lambda: quantizers.LearnedScaleQuantizer(127, detached=True), lambda: quantizers.LearnedScaleQuantizer(127), 8),
     )  # fmt: skip
@@ -287,20 +228,3 @@ def _library() -> tuple[Fault, ...]:
 
 #: Every fault by its name.
 FAULTS: Mapping[str, Fault] = MappingProxyType({fault.name: fault for fault in _library()})
-
-
-def _zero_gradient(gradient: Tensor, x: Tensor, q: Tensor) -> Tensor:
-    return torch.zeros_like(gradient)
-
-
-#: In every run, to prove that it can fail: a dead body, a zero gradient, a negated gradient.
-NEGATIVE_CONTROLS: Mapping[str, Format] = MappingProxyType(
-    {
-        made.name: made
-        for made in (
-            _format("dead-body", straight_through(torch.zeros_like), 8),
-            _format("zero-gradient", with_backward(integers(127), _zero_gradient), 8),
-            _format("negated-gradient", with_backward(integers(127), lambda g, x, q: -g), 8),
-        )
-    }
-)

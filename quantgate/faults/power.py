@@ -1,29 +1,27 @@
-"""The gate's power, measured: faults caught, causes named and false alarms, beside the plain BPB < 6.5 gate.
+"""The gate's power, measured: every fault with its healthy twin and every built-in format, trained and judged.
 
-Every fault of the library and its healthy twin, and every built-in format, are trained under several optimizers,
-seeds, widths and corpora, judged, and counted by class.
+Under several optimizers, seeds, widths and corpora; `quantgate.faults.tally` counts the outcomes.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from itertools import product
 from multiprocessing import get_context
-from typing import Any
 
-from quantgate.gate.cell import Gate
-from quantgate.records.cell import SEEDS, Cell, Config
-from quantgate.faults import Fault, Setup
+from quantgate.faults.setups import Fault, Setup
 from quantgate.formats import Format
-from quantgate.training.optimizers import OptimizerSpec
-from quantgate.subjects.registry import REGISTRY
+from quantgate.gate.run import Gate
+from quantgate.records.cell import SEEDS, Cell, Config
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Curve, Verdict
+from quantgate.subjects.kinds import kind_of
+from quantgate.subjects.registry import REGISTRY
+from quantgate.training.optimizers import OptimizerSpec
 
 #: The package's own faults, and its formats, which are healthy.
 LIBRARIES = ("quantgate.faults:FAULTS", "quantgate.formats:BUILTIN")
@@ -151,8 +149,9 @@ def run_setup(
     name = optimizer
     if setup.optimizer is not None:
         registry, name = registry.with_optimizer(setup.optimizer), setup.optimizer.name
-    kind: Any = "format" if isinstance(setup.subject, Format) else "recipe"
-    cell = Cell(setup.subject.name, kind, name, seed, config.width, setup.storage, setup.scope)
+    cell = Cell(
+        setup.subject.name, kind_of(setup.subject), name, seed, config.width, setup.storage, setup.scope
+    )
     return Gate(config, registry).run(cell, control_of)
 
 
@@ -197,89 +196,3 @@ def run(chosen: Sequence[Trial], jobs: int) -> Iterator[Outcome]:
 
 def _run_chunk(chunk: Sequence[Trial]) -> list[Outcome]:
     return [run_trial(trial) for trial in chunk]
-
-
-@dataclass
-class Row:
-    """Counts of one class of faults, or of one group of healthy subjects."""
-
-    name: str
-    cells: int = 0
-    flagged: int = 0
-    right_cause: int = 0
-    among_causes: int = 0
-    plainly: int = 0
-    missed: list[str] = field(default_factory=list)
-
-    def add(self, outcome: Outcome) -> None:
-        """Count an outcome."""
-        self.cells += 1
-        self.flagged += outcome.flagged
-        self.plainly += outcome.plainly_flagged
-        expected = outcome.expected
-        self.right_cause += expected is not None and outcome.cause == expected
-        self.among_causes += expected is not None and expected in outcome.findings
-        if outcome.flagged != (expected is not None):
-            where = outcome.trial
-            self.missed.append(
-                f"{where.name} x {where.optimizer} s{where.seed} w{where.width} {where.corpus}: "
-                f"{outcome.verdict} {outcome.cause or ''}"
-            )
-
-
-@dataclass(frozen=True)
-class PowerTable:
-    """Detection by class, and alarms among what is healthy."""
-
-    faults: tuple[Row, ...]
-    healthy: tuple[Row, ...]
-
-    def to_json(self) -> str:
-        """Both tables as one JSON object."""
-        return json.dumps(
-            {"faults": list(map(asdict, self.faults)), "healthy": list(map(asdict, self.healthy))}, indent=1
-        )
-
-    def to_markdown(self) -> str:
-        """Both tables as Markdown."""
-        lines = [
-            "| fault class | cells | caught | right cause first | right cause among those named | BPB < 6.5 alone |",
-            "|---|---:|---:|---:|---:|---:|",
-        ]
-        for row in (*self.faults, _total(self.faults)):
-            lines.append(
-                f"| {row.name} | {row.cells} | {_share(row.flagged, row)} | {_share(row.right_cause, row)} "
-                f"| {_share(row.among_causes, row)} | {_share(row.plainly, row)} |"
-            )
-        lines += ["", "| healthy | cells | false alarms | BPB < 6.5 alone |", "|---|---:|---:|---:|"]
-        lines += [f"| {row.name} | {row.cells} | {row.flagged} | {row.plainly} |" for row in self.healthy]
-        missed = [line for row in (*self.faults, *self.healthy) for line in row.missed]
-        if missed:
-            lines += ["", f"Missed or false ({len(missed)}):", *(f"- {line}" for line in missed[:40])]
-        return "\n".join(lines)
-
-
-def tabulate(outcomes: Iterable[Outcome]) -> PowerTable:
-    """Count outcomes by class."""
-    faults: dict[str, Row] = {}
-    healthy: dict[str, Row] = {}
-    for outcome in outcomes:
-        if outcome.expected is not None:
-            faults.setdefault(outcome.expected, Row(outcome.expected)).add(outcome)
-        else:
-            group = (
-                "healthy twins"
-                if outcome.trial.role == "twin"
-                else outcome.trial.library.rpartition(":")[2].lower()
-            )
-            healthy.setdefault(group, Row(group)).add(outcome)
-    return PowerTable(tuple(faults[name] for name in sorted(faults)), tuple(healthy.values()))
-
-
-def _total(rows: Sequence[Row]) -> Row:
-    counted = ("cells", "flagged", "right_cause", "among_causes", "plainly")
-    return Row("**all**", **{name: sum(getattr(row, name) for row in rows) for name in counted})
-
-
-def _share(count: int, row: Row) -> str:
-    return f"{count} ({count / row.cells:.0%})" if row.cells else "0"

@@ -16,24 +16,8 @@ Where the specifications leave a choice or contradict each other, this package h
 - Scaling divides by the scale. Multiplying by its reciprocal would differ near ties.
 """
 
-from __future__ import annotations
-
-import sys
-from types import ModuleType
-
 from quantgate.formats.catalogue import ALIASES, BUILTIN
-from quantgate.formats.descriptor import Codec, Encoded, Format
+from quantgate.formats.descriptor import Format
+from quantgate.formats.encoded import Codec, Encoded
 
 __all__ = ["ALIASES", "BUILTIN", "Codec", "Encoded", "Format"]
-
-
-class _CallableModule(ModuleType):
-    """`quantgate.formats` is this package and, called, the list of every format's name."""
-
-    def __call__(self) -> tuple[str, ...]:
-        from quantgate.public import formats
-
-        return formats()
-
-
-sys.modules[__name__].__class__ = _CallableModule

@@ -8,10 +8,7 @@ no format has code of its own.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
-
-if TYPE_CHECKING:
-    from quantgate.formats.descriptor import Codec
+from typing import ClassVar, Literal
 
 #: The largest finite float32.
 FLOAT32_MAX = (2.0 - 2.0**-23) * 2.0**127
@@ -206,17 +203,3 @@ class Layout:
         if isinstance(self.element, Codebook):
             return "lower"
         return "encoding" if isinstance(self.element, Posit) else "even"
-
-    def build(self) -> Codec:
-        """The codec that runs this layout. Imports torch."""
-        if self.scale.block is not None:
-            from quantgate.formats.kernels.block import BlockCodec
-
-            return BlockCodec(self)
-        if self.scale.kind == "affine":
-            from quantgate.formats.kernels.integer import AffineCodec
-
-            return AffineCodec(self)
-        from quantgate.formats.kernels.scaled import ScaledCodec
-
-        return ScaledCodec(self)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
-from quantgate.records.cell import SEEDS, Cell, Config, Storage
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence, Finding
-from quantgate.formats import Format
+from quantgate.gate.experiment import train_cell
+from quantgate.records.cell import SEEDS, Cell, Config, Storage
+from quantgate.subjects.kinds import Subject, kind_of
+from quantgate.subjects.registry import REGISTRY
 from quantgate.training.optimizers import OPTIMIZERS, OptimizerSpec
-from quantgate.subjects.registry import Subject
-from quantgate.training.trainer import train_cell
 
 #: Enough for the probes of the first, a middle and the last step, and for the updates that storage swallows.
 STEPS = 8
@@ -37,6 +36,18 @@ class Examination:
         return self.findings[0].cause if self.findings else None
 
 
+def examine(subject: str | Subject) -> Examination:
+    """The probes of a format or recipe in a handful of steps: seconds, not minutes.
+
+    Args:
+        subject: A format or recipe, its name, or `module:attribute[@bits]`.
+
+    Raises:
+        UnknownNameError: Nothing has that name.
+    """
+    return examine_subject(REGISTRY.subject(subject) if isinstance(subject, str) else subject)
+
+
 def examine_subject(
     subject: Subject,
     *,
@@ -53,9 +64,8 @@ def examine_subject(
         config: Width, scope, corpus and device; its number of steps is not used.
     """
     given = config or Config()
-    kind: Any = "format" if isinstance(subject, Format) else "recipe"
-    cell = Cell(subject.name, kind, optimizer.name, SEEDS[0], given.width, storage, given.scope)
-    short = Config(given.width, STEPS, given.lr, given.scope, given.corpus, given.device)
+    cell = Cell(subject.name, kind_of(subject), optimizer.name, SEEDS[0], given.width, storage, given.scope)
+    short = replace(given, steps=STEPS)
     evidence = train_cell(cell, subject, optimizer, short).evidence
     findings = diagnose(evidence, bits=subject.bits, lossless=subject.lossless)
     return Examination(subject.name, subject.bits, evidence, findings)

@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import os
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from quantgate.plugin import hookspecs
-from quantgate.plugin.fixtures import (
-    FOLDER,
-    FOLDER_INPUT,
-    PLAN_FILE,
-    PROPERTY,
-    REPORTER,
-    SESSION,
-    lowbit_cell,
-    lowbit_corpus,
-    lowbit_format,
-    lowbit_model,
-    session_of,
-)
-from quantgate.plugin.options import add_options, read_settings
+from quantgate.plugin.fixtures import lowbit_cell, lowbit_corpus, lowbit_format, lowbit_model
+from quantgate.plugin.lifecycle import close, folder_of, is_misused, session_of, settings_of
+from quantgate.plugin.names import FOLDER_INPUT, PROPERTY, REPORTER
+from quantgate.plugin.options import add_options
 
 if TYPE_CHECKING:
-    from quantgate.records.cell import Cell
     from quantgate.plugin.session import GateSession
+    from quantgate.records.cell import Cell
 
 __all__ = ["lowbit_cell", "lowbit_corpus", "lowbit_format", "lowbit_model"]
 
 #: Seconds that a cell may take, where neither the user's options nor a marker say otherwise.
 CELL_TIMEOUT = 60
-#: In the shared folder: a marker that cannot stand was met.
-MISUSE_FILE = "misuse"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,8 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Say what is wrong about the options; make the gate itself only where somebody asks for it."""
     config.addinivalue_line("markers", "lowbit: trains or checks a low-precision number format (quantgate).")
     try:
-        settings = read_settings(config)
-        if settings.given or config.hook.pytest_quantgate_register.get_hookimpls():
+        if settings_of(config).given or config.hook.pytest_quantgate_register.get_hookimpls():
             _check_early(session_of(config))
     except ValueError as error:
         raise pytest.UsageError(f"quantgate: {error}") from None
@@ -70,37 +55,26 @@ def _check_early(session: GateSession) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    session = config.stash.get(SESSION, None)
-    if session is not None:
-        session.close()
-    if FOLDER in config.stash:
-        shutil.rmtree(config.stash[FOLDER], ignore_errors=True)
+    close(config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    stash = node.config.stash
-    if FOLDER not in stash:
-        stash[FOLDER] = Path(tempfile.mkdtemp(prefix="quantgate-"))
-        if SESSION in stash:  # made before there were workers, because an option was given
-            stash[SESSION].folder = stash[FOLDER]
-    node.workerinput[FOLDER_INPUT] = str(stash[FOLDER])
+    node.workerinput[FOLDER_INPUT] = str(folder_of(node.config).path)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any) -> None:
     """The workers have collected cells: the controller reports on them."""
-    if (node.config.stash[FOLDER] / PLAN_FILE).exists():
+    if folder_of(node.config).plan():
         session_of(node.config)
         node.config.pluginmanager.get_plugin(REPORTER).adopt_plan()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A marker that cannot stand is a usage error, whichever process met it."""
-    held = session.config.stash.get(SESSION, None)
-    folder = session.config.stash.get(FOLDER, None if held is None else held.folder)
-    if folder is not None and (folder / MISUSE_FILE).exists():
+    """A marker that is refused is a usage error, whichever process met it."""
+    if is_misused(session.config):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
@@ -113,7 +87,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     try:
         cells = session.cells_for(marker.kwargs if marker else {})
     except ValueError as error:
-        (session.shared_folder() / MISUSE_FILE).touch()
+        session.folder.mark_misuse()
         raise pytest.Collector.CollectError(f"quantgate: {error}") from None
     if "lowbit_cell" in wanted:
         metafunc.parametrize("lowbit_cell", cells, ids=[cell.id for cell in cells], indirect=True)
@@ -134,8 +108,6 @@ def _needs_timeout(item: pytest.Item) -> bool:
     config = item.config
     if not config.pluginmanager.hasplugin("timeout") or item.get_closest_marker("timeout"):
         return False
-    import os
-
     given = config.getoption("timeout", None) is not None or config.getini("timeout")
     return not given and not os.environ.get("PYTEST_TIMEOUT")
 
@@ -153,7 +125,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     workers = getattr(config, "workerinput", {}).get("workercount", 0)
     if workers < 2 or not places:
         return
-    from quantgate.gate.matrix import deal
+    from quantgate.plan.order import deal
 
     chosen = [items[place] for place in places]
     order = deal([cell for item in chosen if (cell := _cell_of(item))], workers)
@@ -165,7 +137,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collection_finish(session: pytest.Session) -> None:
     cells = {item.nodeid: cell for item in session.items if (cell := _cell_of(item))}
     if cells:
-        session_of(session.config).set_plan(cells, publish=hasattr(session.config, "workerinput"))
+        gate = session_of(session.config)
+        gate.plan = cells
+        if hasattr(session.config, "workerinput"):  # its controller reports on what it collected
+            gate.folder.publish_plan(cells)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

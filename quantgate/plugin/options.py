@@ -14,54 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantgate.plan.settings import Settings
+
 if TYPE_CHECKING:
     import pytest
 
 
 class OptionError(ValueError):
     """A value that an option does not take."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The options of a run, parsed. None stands for what the matrix or the optimizer chooses."""
-
-    formats: tuple[str, ...] | None = None
-    optimizers: tuple[str, ...] | None = None
-    seeds: tuple[int, ...] | None = None
-    widths: tuple[int, ...] | None = None
-    steps: int = 100
-    lr: float | None = None
-    storage: str | None = None
-    scope: str = "weights"
-    device: str = "cpu"
-    fail_bpb: float = 6.5
-    dead_bpb: float = 6.9
-    corpus: str = "builtin"
-    matrix: str = "pr"
-    #: (this shard from 1, how many).
-    shard: tuple[int, int] | None = None
-    report: Path | None = None
-    known_failures: Path | None = None
-    min_cells: int = 0
-    #: Names of the options that were given, whatever their value.
-    given: frozenset[str] = frozenset()
-
-    def override(self, values: Mapping[str, Any], source: str) -> Settings:
-        """These settings with what a marker says.
-
-        Raises:
-            OptionError: The marker names no option of a cell, or a value it does not take.
-        """
-        changed: dict[str, Any] = {}
-        for name, value in values.items():
-            option = _BY_FIELD.get(name)
-            if option is None or not option.of_cell:
-                allowed = ", ".join(each.field for each in OPTIONS if each.of_cell)
-                raise OptionError(f"{source}: {name!r} cannot be set here; what can is {allowed}")
-            text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-            changed[name] = option.read(text, f"{name} from {source}")
-        return replace(self, **changed, given=self.given | changed.keys())
 
 
 @dataclass(frozen=True)
@@ -246,6 +206,23 @@ def read_settings(config: pytest.Config) -> Settings:
             )
         settings = replace(settings, dead_bpb=settings.fail_bpb)
     return settings
+
+
+def override(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
+    """Settings with what a marker says on top.
+
+    Raises:
+        OptionError: The marker names no option of a cell, or a value it does not take.
+    """
+    changed: dict[str, Any] = {}
+    for name, value in values.items():
+        option = _BY_FIELD.get(name)
+        if option is None or not option.of_cell:
+            allowed = ", ".join(each.field for each in OPTIONS if each.of_cell)
+            raise OptionError(f"{source}: {name!r} cannot be set here; what can is {allowed}")
+        text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+        changed[name] = option.read(text, f"{name} from {source}")
+    return replace(settings, **changed, given=settings.given | changed.keys())
 
 
 def _find(config: pytest.Config, option: Option) -> tuple[str, str] | None:

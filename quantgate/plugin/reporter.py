@@ -6,13 +6,15 @@ import time
 
 import pytest
 
+from quantgate.gate.validity import invalid_reasons, is_users_doing
+from quantgate.plugin.names import PROPERTY
+from quantgate.plugin.session import GateSession
 from quantgate.records.cell import Cell
-from quantgate.plugin.fixtures import PROPERTY
+from quantgate.records.result import CellResult
+from quantgate.records.verdict import Verdict
 from quantgate.reports import terminal
 from quantgate.reports.results import ResultsFile
-from quantgate.records.result import CellResult
-from quantgate.plugin.session import GateSession
-from quantgate.records.verdict import Verdict
+from quantgate.reports.text import printable
 
 #: pytest itself uses 0 to 6.
 EXIT_INVALID = 70
@@ -48,7 +50,7 @@ class Reporter:
     def adopt_plan(self) -> None:
         """In a controller: the cells are those that the workers collected."""
         if not self.planned:
-            self.planned = self.session.published_plan()
+            self.planned = self.session.folder.plan()
             self._open()
 
     def _open(self) -> None:
@@ -74,9 +76,7 @@ class Reporter:
         elif report.skipped and report.when in {"setup", "call"}:
             self.skipped.add(cell)
         elif report.failed:  # its worker died: nothing but the name of the test came back
-            because = (
-                terminal.printable(str(report.longrepr).strip().splitlines()[0]) if report.longrepr else ""
-            )
+            because = printable(str(report.longrepr).strip().splitlines()[0]) if report.longrepr else ""
             self._add(self.session.unmeasured(cell, Verdict.CRASHED, because or "no message"))
         self._say_progress()
 
@@ -112,11 +112,7 @@ class Reporter:
         if not self.planned:
             self._check_least(0, session)
             return
-        from quantgate.gate.controls import read_controls  # not at the top: other runs need no file lock
-
-        folder = self.session.folder
-        if folder is not None and folder.exists():
-            self.controls = read_controls(folder)
+        self.controls = self.session.folder.controls()
         for cell in dict.fromkeys(self.planned.values()):
             if cell not in self.results and cell not in self.skipped:
                 self._add(self.session.unmeasured(cell, Verdict.UNJUDGED, "the run ended before its turn"))
@@ -127,14 +123,12 @@ class Reporter:
         self._set_status(session)
 
     def _set_status(self, session: pytest.Session) -> None:
-        from quantgate.gate.controls import invalid_reasons, read_error
-
-        error = read_error(self.session.folder) if self.session.folder else None
         invalid = invalid_reasons(self.controls)
-        if error:
-            self.problems = [error]
+        registered = self.session.registry.registered_optimizers()
+        if failure := self.session.folder.failure:
+            self.problems = [failure]
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        elif invalid and self.session.is_users_doing(self.controls):
+        elif invalid and is_users_doing(self.controls, self.session.settings, registered):
             self.problems = [
                 *invalid,
                 "the options of this run keep even float32 from learning; mend them first",
@@ -182,9 +176,9 @@ class Reporter:
         terminalreporter.write_line("")
         terminalreporter.write_line(f"{self.counts}, {terminal.control_line(self.controls)}")
         for problem in self.problems:
-            terminalreporter.write_line(f"quantgate: {terminal.printable(problem)}", red=True)
+            terminalreporter.write_line(f"quantgate: {printable(problem)}", red=True)
         if self.file is not None:
-            terminalreporter.write_line(f"results: {terminal.printable(str(self.file.path))}")
+            terminalreporter.write_line(f"results: {printable(str(self.file.path))}")
 
 
 def _write(terminalreporter: pytest.TerminalReporter, line: terminal.Line) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
 
+from quantgate import __version__
 from quantgate.diagnosis.causes import CAUSES
-from quantgate.records.cell import Cell
+from quantgate.records.cell import Cell, Config
 from quantgate.records.verdict import CHANCE_BPB, DEFAULT_LIMITS, Limits, Verdict
 
 #: The lane that this package's runs take in the fleet's canonical names.
@@ -161,6 +162,36 @@ def jsonable(value: Any) -> Any:
 def to_line(result: CellResult) -> str:
     """One line of `results.jsonl`, without its newline."""
     return json.dumps(result.to_record(), allow_nan=False, ensure_ascii=True)
+
+
+def unmeasured(cell: Cell, verdict: Verdict, because: str, config: Config) -> CellResult:
+    """The result of a cell that has no score: it was lost, skipped, or the run was invalid."""
+    return CellResult(
+        subject=cell.subject,
+        kind=cell.kind,
+        format=cell.subject if cell.kind == "format" else "",
+        optimizer=cell.optimizer,
+        seed=cell.seed,
+        width=cell.width,
+        steps=config.steps,
+        lr=config.lr,
+        storage=cell.storage,
+        scope=cell.scope,
+        bpb_initial=None,
+        bpb=None,
+        bpb_control=None,
+        gap=None,
+        verdict=verdict,
+        cause=None,
+        hint=None,
+        evidence={"because": because},
+        curve=(),
+        seconds=0.0,
+        corpus={"name": config.corpus},
+        environment={},
+        quantgate=__version__,
+        canon_name=canon_name(cell, config.lr),
+    )
 
 
 def with_shard(result: CellResult, shard: str | None) -> CellResult:

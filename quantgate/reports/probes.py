@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.evidence import Evidence, Finding, TensorEvidence
-from quantgate.reports.terminal import printable
+from quantgate.reports.text import printable
 
 #: What each probe is called, the causes that it can name, and how its measurement is said.
 _PROBES: tuple[tuple[str, tuple[str, ...], Callable[[Evidence], str | None]], ...] = (

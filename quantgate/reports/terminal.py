@@ -9,6 +9,7 @@ from quantgate.diagnosis.causes import CAUSES
 from quantgate.records.cell import SEEDS
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import CHANCE_BPB, Limits, Verdict
+from quantgate.reports.text import printable
 
 #: A piece of a line and how it is marked up (pytest's terminal writer's names).
 Piece = tuple[str, Mapping[str, bool]]
@@ -128,11 +129,6 @@ def close_calls(results: Sequence[CellResult]) -> list[Line]:
 def colour(result: CellResult) -> Mapping[str, bool]:
     """How a result is marked up."""
     return _COLOURS.get(result.verdict, _FAILED)
-
-
-def printable(text: str) -> str:
-    """`text` without control characters: a name from outside must not drive the terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _row_name(result: CellResult) -> str:

@@ -1,118 +1,31 @@
 """What is registered: formats, recipes and optimizers by name, the built-in ones and the user's.
 
-Names are resolved here and nowhere else, and an unknown one is an error that lists the nearest known: there
+Names are looked up here and nowhere else, and an unknown one is an error that lists the nearest known: there
 is no fallback. In the incident an unknown format name silently trained in float32 and won.
 """
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import math
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from quantgate.formats import ALIASES, BUILTIN, Format
+from quantgate.subjects.codecs import FunctionCodec, PairCodec
+from quantgate.subjects.kinds import Recipe, Subject
+from quantgate.subjects.names import (
+    RegistrationError,
+    UnknownNameError,
+    check_name,
+    require_callable,
+    require_positive,
+    unknown,
+)
+from quantgate.subjects.paths import resolve
 from quantgate.training.optimizers import OPTIMIZERS, Build, OptimizerSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-#: What a name may hold: it becomes part of test ids, file names and canonical names.
-NAME = re.compile(r"[A-Za-z0-9_.:@+]+")
-
-
-class UnknownNameError(ValueError):
-    """A name that nothing is registered under."""
-
-
-class RegistrationError(ValueError):
-    """A registration that cannot stand."""
-
-
-@dataclass(frozen=True)
-class FunctionCodec:
-    """A user's fake-quantizer: its own backward is under test.
-
-    Exactly one of `function` and `factory` is given; `factory()` makes a function or module for each
-    parameter of each cell. `export` is the codec that what was trained is stored with.
-    """
-
-    function: Callable[[Tensor], Tensor] | None = None
-    factory: Callable[[], Callable[[Tensor], Tensor]] | None = None
-    export: PairCodec | None = None
-
-    @property
-    def values(self) -> tuple[float, ...] | None:
-        return None
-
-    def make(self) -> Callable[[Tensor], Tensor]:
-        """The function, or a fresh one of the factory."""
-        if self.factory is not None:
-            return self.factory()
-        assert self.function is not None
-        return self.function
-
-    def fake_quantize(self, x: Tensor, scale: object = None) -> Tensor:
-        _no_scale(scale)
-        return self.make()(x)
-
-    def encode(self, x: Tensor, scale: object = None) -> Any:
-        return self._exported().encode(x, scale)
-
-    def decode(self, encoded: Any) -> Tensor:
-        return self._exported().decode(encoded)
-
-    def _exported(self) -> PairCodec:
-        if self.export is None:
-            raise TypeError("this format was registered as a fake-quantizer alone: it has no codes")
-        return self.export
-
-
-@dataclass(frozen=True)
-class PairCodec:
-    """A user's encode and decode; the gate adds the straight-through estimator."""
-
-    encoder: Callable[[Tensor], Any]
-    decoder: Callable[[Any], Tensor]
-
-    @property
-    def values(self) -> tuple[float, ...] | None:
-        return None
-
-    def fake_quantize(self, x: Tensor, scale: object = None) -> Tensor:
-        _no_scale(scale)
-        return self.decoder(self.encoder(x))
-
-    def encode(self, x: Tensor, scale: object = None) -> Any:
-        _no_scale(scale)
-        return self.encoder(x)
-
-    def decode(self, encoded: Any) -> Tensor:
-        return self.decoder(encoded)
-
-
-def _no_scale(scale: object) -> None:
-    if scale is not None:
-        raise TypeError(
-            "a registered quantizer chooses its own scale; call the function itself to give it one"
-        )
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A function that makes a model train in low precision (a QAT library's module swap, say)."""
-
-    name: str
-    prepare: Callable[[nn.Module], nn.Module]
-    bits: float | None
-    lossless: bool = False
-    gap_tolerance: float | None = None
-
-
-Subject = Format | Recipe
 
 
 @dataclass
@@ -168,9 +81,9 @@ class Registry:
             ("encode", encode),
             ("decode", decode),
         ):
-            _require_callable(f"format {name!r}: {what}", value)
-        _require_positive(f"format {name!r}: bits", bits)
-        _require_positive(f"format {name!r}: gap_tolerance", gap_tolerance)
+            require_callable(f"format {name!r}: {what}", value)
+        require_positive(f"format {name!r}: bits", bits)
+        require_positive(f"format {name!r}: gap_tolerance", gap_tolerance)
         pair = PairCodec(encode, decode) if encode is not None and decode is not None else None
         trains = fake_quantize is not None or factory is not None
         codec: Any = FunctionCodec(fake_quantize, factory, pair) if trains else pair
@@ -193,8 +106,8 @@ class Registry:
         Raises:
             RegistrationError: The name is taken or malformed, or `prepare` cannot be called.
         """
-        _require_callable(f"recipe {name!r}: prepare", prepare, required=True)
-        _require_positive(f"recipe {name!r}: bits", bits)
+        require_callable(f"recipe {name!r}: prepare", prepare, required=True)
+        require_positive(f"recipe {name!r}: bits", bits)
         self._recipes[self._free(name)] = made = Recipe(name, prepare, bits)
         return made
 
@@ -204,8 +117,8 @@ class Registry:
         Raises:
             RegistrationError: The name is taken or malformed, or `build` cannot be called.
         """
-        _require_callable(f"optimizer {name!r}: build", build, required=True)
-        _check_name("optimizer", name)
+        require_callable(f"optimizer {name!r}: build", build, required=True)
+        check_name("optimizer", name)
         if name in self.optimizers():
             raise RegistrationError(f"optimizer {name!r} is already registered; choose another name")
         made = replace(OPTIMIZERS["adamw"], name=name, build=build)
@@ -257,7 +170,7 @@ class Registry:
             return known[canonical]
         if ":" in name:
             return self._import(name)
-        raise UnknownNameError(_unknown("format", name, (*known, *ALIASES)))
+        raise UnknownNameError(unknown("format", name, (*known, *ALIASES)))
 
     def optimizer(self, name: str) -> OptimizerSpec:
         """The optimizer of that name.
@@ -267,65 +180,22 @@ class Registry:
         """
         known = self.optimizers()
         if name not in known:
-            raise UnknownNameError(_unknown("optimizer", name, known))
+            raise UnknownNameError(unknown("optimizer", name, known))
         return known[name]
 
     def _import(self, name: str) -> Format:
-        path, _, bits = name.partition("@")
-        module_name, _, attribute = path.partition(":")
-        if bits and not re.fullmatch(r"\d+(\.\d+)?", bits):
-            raise UnknownNameError(f"{name!r}: {bits!r} after @ is not a number of bits; write {path}@4, say")
-        try:
-            target: Any = importlib.import_module(module_name)
-        except (Exception, SystemExit) as error:  # a module's own code may raise anything
-            said = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
-            raise UnknownNameError(
-                f"{name!r}: module {module_name!r} cannot be imported ({said}); is it on the path?"
-            ) from error
-        for part in attribute.split("."):
-            if not hasattr(target, part):
-                raise UnknownNameError(_unknown(f"attribute of {module_name}", part, dir(target)))
-            target = getattr(target, part)
-        width = float(bits) if bits else None
+        target, bits = resolve(name)
         if isinstance(target, Format):
-            _require_positive(f"format {name!r}: bits", width)
-            self._formats[name] = replace(target, name=self._free(name), bits=width or target.bits)
+            require_positive(f"format {name!r}: bits", bits)
+            self._formats[name] = replace(target, name=self._free(name), bits=bits or target.bits)
             return self._formats[name]
-        if not callable(target):
-            raise UnknownNameError(f"{name!r} is a {type(target).__name__}, neither a function nor a Format")
-        return self.register_format(name, target, bits=width)
+        return self.register_format(name, target, bits=bits)
 
     def _free(self, name: str) -> str:
-        _check_name("subject", name)
+        check_name("subject", name)
         if name in self.subjects() or name in ALIASES:
             raise RegistrationError(f"subject {name!r} is already registered; choose another name")
         return name
-
-
-def _check_name(what: str, name: str) -> None:
-    if not isinstance(name, str) or not NAME.fullmatch(name):
-        raise RegistrationError(
-            f"{what} {name!r}: a name holds letters, digits and _ . : @ + only, since it becomes part of test "
-            "ids and file names"
-        )
-
-
-def _require_callable(what: str, value: object, *, required: bool = False) -> None:
-    if (required or value is not None) and not callable(value):
-        raise RegistrationError(f"{what} is a {type(value).__name__}, not a function")
-
-
-def _require_positive(what: str, value: float | None) -> None:
-    if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-        raise RegistrationError(f"{what} is {value!r}, not a positive number")
-
-
-def _unknown(what: str, name: str, known: Iterable[str] | Mapping[str, object]) -> str:
-    choices = [choice for choice in known if not choice.startswith("_")]
-    begun = [choice for choice in choices if name and choice.startswith(name.lower())]
-    near = [*dict.fromkeys([*begun, *difflib.get_close_matches(name.lower(), choices, cutoff=0.5)])][:3]
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"known are {', '.join(choices)}."
-    return f"unknown {what} {name!r}; {hint}"
 
 
 #: The registry that `quantgate.register_format` and its like write to.

@@ -78,6 +78,11 @@ class QuantizedModel(nn.Module):
         made = (*self.weight_quantizers.values(), *(q for _, q in self.input_quantizers))
         self.learned = nn.ModuleList(q for q in made if isinstance(q, nn.Module))
 
+    @property
+    def has_modules(self) -> bool:
+        """Whether a weight's quantizer is a module, which may make its parameters at its first call."""
+        return any(isinstance(q, nn.Module) for q in self.weight_quantizers.values())
+
     def weights(self) -> dict[str, Tensor]:
         """The weights that the forward pass reads: one call of each parameter's quantizer."""
         named: dict[str, Tensor] = dict(self.model.named_parameters())

@@ -40,47 +40,48 @@ class OptimizerSpec:
         return self.lr * 64 / width if self.per_width else self.lr
 
 
-def _adamw(model: nn.Module, lr: float) -> Optimizer:
+def _torch(name: str) -> Callable[..., Optimizer]:
+    """The optimizer of torch of that name."""
     import torch
 
-    return torch.optim.AdamW(model.parameters(), lr, weight_decay=0.0, fused=_fused(model.parameters()))
+    from quantgate.training.eager import eager
+
+    found: Callable[..., Optimizer] = eager(getattr(torch.optim, name))
+    return found
+
+
+def _adamw(model: nn.Module, lr: float) -> Optimizer:
+    return _torch("AdamW")(model.parameters(), lr, weight_decay=0.0, fused=_fused(model.parameters()))
 
 
 def _sgd(model: nn.Module, lr: float) -> Optimizer:
-    import torch
-
-    return torch.optim.SGD(model.parameters(), lr, momentum=0.9, fused=_fused(model.parameters()))
+    return _torch("SGD")(model.parameters(), lr, momentum=0.9, fused=_fused(model.parameters()))
 
 
 def _muon(model: nn.Module, lr: float) -> list[Optimizer]:
-    import torch
-
     matrices = [p for p in model.parameters() if p.ndim == 2]
     others = [p for p in model.parameters() if p.ndim != 2]  # Muon rejects them
     built: list[Optimizer] = []
     if matrices:
-        built.append(torch.optim.Muon(matrices, lr, weight_decay=0.0))
+        built.append(_torch("Muon")(matrices, lr, weight_decay=0.0))
     if others:
-        built.append(torch.optim.AdamW(others, ADAMW_LR, weight_decay=0.0, fused=_fused(others)))
+        built.append(_torch("AdamW")(others, ADAMW_LR, weight_decay=0.0, fused=_fused(others)))
     return built
 
 
 def _lion(model: nn.Module, lr: float) -> Optimizer:
+    from quantgate.training.eager import eager
     from quantgate.training.lion import Lion
 
-    return Lion(model.parameters(), lr)
+    return eager(Lion)(model.parameters(), lr)
 
 
 def _rmsprop(model: nn.Module, lr: float) -> Optimizer:
-    import torch
-
-    return torch.optim.RMSprop(model.parameters(), lr)
+    return _torch("RMSprop")(model.parameters(), lr)
 
 
 def _adafactor(model: nn.Module, lr: float) -> Optimizer:
-    import torch
-
-    return torch.optim.Adafactor(model.parameters(), lr, weight_decay=0.0)
+    return _torch("Adafactor")(model.parameters(), lr, weight_decay=0.0)
 
 
 def _fused(parameters: Iterable[Tensor]) -> bool:

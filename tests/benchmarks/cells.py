@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
-from quantgate.training import trainer
-from quantgate.gate.cell import Gate
+from quantgate.gate.run import Gate
+from quantgate.plan.matrix import PR_FORMATS, PR_OPTIMIZERS
 from quantgate.records.cell import DEFAULT_STEPS, DEFAULT_WIDTH, SEEDS, Cell, Config
-from quantgate.gate.matrix import PR_FORMATS, PR_OPTIMIZERS
+from quantgate.training import trainer
 from tests.benchmarks.sweep import checked, optimizer_names, subject_names
 from tests.benchmarks.tables import table
 from tests.benchmarks.unusual import registry

@@ -24,13 +24,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from quantgate.gate.cell import Gate
-from quantgate.records.cell import DEFAULT_STEPS, SEEDS, Cell, Config, Scope, Storage
 from quantgate.diagnosis.evidence import Evidence, TensorEvidence
 from quantgate.formats import BUILTIN
-from quantgate.gate.matrix import relative_time
-from quantgate.training.optimizers import OPTIMIZERS
+from quantgate.gate.run import Gate
+from quantgate.plan.order import relative_time
+from quantgate.records.cell import DEFAULT_STEPS, SEEDS, Cell, Config, Scope, Storage
 from quantgate.records.result import CellResult, jsonable
+from quantgate.training.optimizers import OPTIMIZERS
 from tests.benchmarks import unusual
 
 Record = dict[str, Any]

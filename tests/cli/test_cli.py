@@ -15,14 +15,14 @@ from typing import NamedTuple
 import pytest
 
 from quantgate import __version__
-from quantgate.faults import power
+from quantgate.cli.main import main
+from quantgate.cli.run import _Bar
 from quantgate.diagnosis.causes import CAUSES
-from quantgate.cli.main import _Bar, main
-from quantgate.faults import FAULTS
+from quantgate.faults import FAULTS, power
 from quantgate.formats import BUILTIN
-from quantgate.subjects.registry import REGISTRY
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
+from quantgate.subjects.registry import REGISTRY
 from tests.examples import make_result
 
 
@@ -344,7 +344,7 @@ def test_a_failing_run_exits_1_and_says_why(quantgate: Command) -> None:
 
 
 def shown(monkeypatch: pytest.MonkeyPatch, result: CellResult) -> None:
-    monkeypatch.setattr("quantgate.gate.cell.run_cell", lambda *given, **more: result)
+    monkeypatch.setattr("quantgate.gate.run.run_cell", lambda *given, **more: result)
 
 
 def test_scores_that_are_no_numbers_are_said(quantgate: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from quantgate import corpus as corpus_module
 from quantgate.corpus import MAX_BYTES, MIN_BYTES, TINYSHAKESPEARE, Corpus, CorpusError, load
+from quantgate.corpus import text as corpus_module
 from quantgate.corpus.builtin import SHA256, SIZE, generate
 from quantgate.corpus.fetch import cache_folder
 

@@ -11,8 +11,8 @@ import torch
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence, NonFinite, TensorEvidence
-from quantgate.probes.quantizers import tensor_evidence
 from quantgate.diagnosis.rules.ranges import zeros_limit
+from quantgate.probes.tensors import tensor_evidence
 
 
 def healthy(name: str = "head.weight", step: int = 0) -> TensorEvidence:

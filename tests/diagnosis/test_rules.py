@@ -13,9 +13,9 @@ from torch import Tensor
 
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence, LearnedScale, NonFinite, RoundingEvidence, TensorEvidence
-from quantgate.probes.quantizers import tensor_evidence
-from quantgate.probes.rounding import ROLL, ramp, rounding_evidence
 from quantgate.diagnosis.rules import gradients, ranges, rounding, select, training
+from quantgate.probes.quantizer.ramp import ROLL, ramp, rounding_evidence
+from quantgate.probes.tensors import tensor_evidence
 
 X = torch.randn(64, 64, generator=torch.Generator().manual_seed(0)) / 8
 SCALE = X.abs().amax() / 127

@@ -10,19 +10,9 @@ import pytest
 import torch
 
 from quantgate.corpus import CorpusError
+from quantgate.faults.fleet import FLEET, FLEET_RATES, REPORT, Reported
+from quantgate.faults.incident import Outcome, Row, replay, replayed, to_markdown, to_text
 from quantgate.formats import BUILTIN
-from quantgate.faults.incident import (
-    FLEET,
-    FLEET_RATES,
-    REPORT,
-    Outcome,
-    Reported,
-    Row,
-    replay,
-    replayed,
-    to_markdown,
-    to_text,
-)
 from quantgate.records.verdict import Verdict
 
 #: The table of the bug report as it was handed down.

@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from quantgate.diagnosis.causes import CAUSES
-from quantgate.records.cell import Config
 from quantgate.diagnosis.evidence import Evidence
-from quantgate.gate.examination import Examination, examine_subject
-from quantgate.faults import FAULTS, NEGATIVE_CONTROLS, Setup
+from quantgate.faults import FAULTS, Setup
 from quantgate.faults.optimizers import half, keep, linear_map, root_map
 from quantgate.faults.quantizers import activations_only, blocks, integers, table, truncate_bits
 from quantgate.formats import BUILTIN, Format
+from quantgate.gate.examination import Examination, examine_subject
+from quantgate.gate.negative import NEGATIVE_CONTROLS
+from quantgate.records.cell import Config
+from quantgate.subjects.names import NAME
 from quantgate.training.optimizers import OPTIMIZERS
-from quantgate.subjects.registry import NAME
 
 #: What no fault is a case of: breaches of the contract, what they lead to, and the lack of any other cause.
 WITHOUT_A_FAULT = {"contract", "non-finite", "resolution", "unexplained"}

@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 
 from quantgate import CellResult, Config, get_format, run_cell
-from quantgate.gate.cell import Gate
-from quantgate.records.cell import SEEDS, Cell
 from quantgate.corpus import CorpusError
 from quantgate.diagnosis.evidence import Evidence, NonFinite
-from quantgate.faults import NEGATIVE_CONTROLS
 from quantgate.formats import Format
-from quantgate.subjects.registry import Recipe, Registry, UnknownNameError
-from quantgate.training.trainer import Run
+from quantgate.gate.experiment import Run
+from quantgate.gate.negative import NEGATIVE_CONTROLS
+from quantgate.gate.run import Gate
+from quantgate.records.cell import SEEDS, Cell
 from quantgate.records.verdict import Curve, Verdict
+from quantgate.subjects.kinds import Recipe
+from quantgate.subjects.names import UnknownNameError
+from quantgate.subjects.registry import Registry
 
 CONFIG = Config(width=32)
 

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from GONE import read_controls, read_error
 
-from quantgate.gate.cell import Gate, negative_controls
-from quantgate.records.cell import Cell
-from quantgate.gate.controls import ControlStore, invalid_reasons, read_controls, read_error
 from quantgate.diagnosis.evidence import Evidence
+from quantgate.gate.controls import ControlStore
+from quantgate.gate.experiment import Run
+from quantgate.gate.negative import negative_controls
+from quantgate.gate.run import Gate
+from quantgate.gate.validity import invalid_reasons
+from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult, to_line
-from quantgate.training.trainer import Run
 from quantgate.records.verdict import Curve, Verdict
 from tests.examples import learning, make_result
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from quantgate.plan.known_failures import KnownFailure, KnownFailuresError, load
 from quantgate.records.cell import Cell
-from quantgate.gate.known_failures import KnownFailure, KnownFailuresError, load
 from quantgate.subjects.registry import Registry
 
 CELLS = (

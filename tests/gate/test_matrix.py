@@ -8,23 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell
 from quantgate.formats import BUILTIN
-from quantgate.gate.matrix import (
-    IN_PLACE_BITS,
-    PR_FORMATS,
-    PR_OPTIMIZERS,
-    config_of,
-    deal,
-    parse_id,
-    plan,
-    relative_time,
-    take_shard,
-)
-from quantgate.training.optimizers import OPTIMIZERS
-from quantgate.plugin.options import Settings
-from quantgate.subjects.registry import Registry, UnknownNameError
+from quantgate.plan.matrix import IN_PLACE_BITS, PR_FORMATS, PR_OPTIMIZERS, config_of, parse_id, plan
+from quantgate.plan.order import deal, relative_time, take_shard
+from quantgate.plan.settings import Settings
+from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell
 from quantgate.records.verdict import Limits
+from quantgate.subjects.names import UnknownNameError
+from quantgate.subjects.registry import Registry
+from quantgate.training.optimizers import OPTIMIZERS
 
 NAMES = st.from_regex(r"[A-Za-z0-9_.:@+]{1,12}", fullmatch=True)
 CELLS = st.builds(

@@ -18,11 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from quantgate.records.cell import Scope, Storage
 from quantgate.faults import Fault, Setup
 from quantgate.formats import BUILTIN
+from quantgate.records.cell import Scope, Storage
+from quantgate.subjects.codecs import PairCodec
+from quantgate.subjects.kinds import Recipe
 from quantgate.training.optimizers import OPTIMIZERS, Build
-from quantgate.subjects.registry import PairCodec, Recipe
 from tests.heldout.parts import (
     TINY,
     Grid,

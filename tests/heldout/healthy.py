@@ -18,8 +18,9 @@ from torch.optim import Optimizer
 
 from quantgate.faults import Setup
 from quantgate.formats import BUILTIN
+from quantgate.subjects.codecs import PairCodec
+from quantgate.subjects.kinds import Recipe
 from quantgate.training.optimizers import OPTIMIZERS
-from quantgate.subjects.registry import PairCodec, Recipe
 from tests.heldout.parts import (
     TINY,
     Grid,

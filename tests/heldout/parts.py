@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quantgate.formats import BUILTIN, Format
-from quantgate.subjects.registry import FunctionCodec
+from quantgate.subjects.codecs import FunctionCodec
 
 Grid = Callable[[Tensor], Tensor]
 #: (gradient, x, q(x)) -> gradient.

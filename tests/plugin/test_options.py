@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from quantgate.plugin.options import OPTIONS, Option, OptionError, Settings, read_settings
+from quantgate.plan.settings import Settings
+from quantgate.plugin.options import OPTIONS, Option, OptionError, read_settings
 
 BY_NAME = {option.name: option for option in OPTIONS}
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from quantgate import examine
 from quantgate.diagnosis.evidence import Evidence
-from quantgate.probes.quantizers import describe, tensor_evidence
+from quantgate.probes.crash import describe
+from quantgate.probes.tensors import tensor_evidence
 from quantgate.subjects.registry import Registry
 
 X = torch.randn(64, 64, generator=torch.Generator().manual_seed(0)) / 8

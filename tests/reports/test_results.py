@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from quantgate.reports.results import FILE_NAME, ResultsFile
 from quantgate.records.result import CellResult, to_line
+from quantgate.reports.results import FILE_NAME, ResultsFile
 from tests.examples import learning, make_cell, make_result
 
 

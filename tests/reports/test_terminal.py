@@ -9,18 +9,10 @@ from textwrap import dedent
 import pytest
 
 from quantgate.records.cell import Cell
-from quantgate.reports.terminal import (
-    Counts,
-    Line,
-    close_calls,
-    colour,
-    control_line,
-    failures,
-    printable,
-    table,
-)
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import DEFAULT_LIMITS, Limits, Verdict
+from quantgate.reports.terminal import Counts, Line, close_calls, colour, control_line, failures, table
+from quantgate.reports.text import printable
 from tests.examples import learning, make_result
 
 

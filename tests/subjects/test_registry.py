@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from quantgate.formats import ALIASES, BUILTIN
+from quantgate.subjects.names import RegistrationError, UnknownNameError
+from quantgate.subjects.registry import Registry
 from quantgate.training.optimizers import OPTIMIZERS
-from quantgate.subjects.registry import RegistrationError, Registry, UnknownNameError
 
 
 def halves(x: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from quantgate.records.cell import SEEDS
 from quantgate.corpus.tensors import load_data
-from quantgate.training.model import VOCABULARY, ModelConfig, TinyTransformer, build_model, norm
+from quantgate.records.cell import SEEDS
 from quantgate.records.verdict import DEFAULT_LIMITS
+from quantgate.training.model import VOCABULARY, ModelConfig, TinyTransformer, build_model, norm
 
 BODY = ("qkv", "proj", "up", "down")
 

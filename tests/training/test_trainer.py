@@ -13,13 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from quantgate.records.cell import CONTROL_FORMAT, Cell, Config
-from quantgate.training.fakequant import Quantizer, straight_through
 from quantgate.formats import BUILTIN, Format
+from quantgate.gate.experiment import Run, train_cell
+from quantgate.records.cell import CONTROL_FORMAT, Cell, Config
+from quantgate.subjects.kinds import Recipe
+from quantgate.subjects.registry import Registry
+from quantgate.training.fakequant import Quantizer, straight_through
 from quantgate.training.model import ModelConfig, build_model
 from quantgate.training.optimizers import OPTIMIZERS, OptimizerSpec
-from quantgate.subjects.registry import Recipe, Registry
-from quantgate.training.trainer import Run, train_cell
 
 STEPS = 10
 CONFIG = Config(width=32, steps=STEPS)

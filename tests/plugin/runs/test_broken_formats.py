@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from quantgate.diagnosis.causes import CAUSES
-from tests.plugin.runs.broken_formats import BROKEN, HEALTHY
 from tests.plugin.conftest import Shared
 from tests.plugin.project import NARROW, Outcome, Project
+from tests.plugin.runs.broken_formats import BROKEN, HEALTHY
 
 TESTS = """
 import pytest

@@ -10,10 +10,10 @@ from tests.plugin.project import BLOCKED, FAST, NARROW, TEST_LEARNS, Outcome, Pr
 
 #: A gate whose first negative control is healthy, and whose others are not there.
 GATE_CANNOT_FAIL = """
-import quantgate.gate.cell
+import quantgate.gate.run
 from quantgate.formats import BUILTIN
 
-quantgate.gate.cell.NEGATIVE_CONTROLS = {"dead-body": BUILTIN["int8"]}
+quantgate.gate.run.NEGATIVE_CONTROLS = {"dead-body": BUILTIN["int8"]}
 """
 #: A machine on which nothing learns.
 MACHINE_CANNOT_LEARN = """

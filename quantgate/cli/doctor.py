@@ -1,0 +1,70 @@
+"""`quantgate doctor`: the probes of a subject in seconds, and the cause that they name."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from quantgate.cli.status import EXIT_FAILED, EXIT_OK
+from quantgate.diagnosis.causes import CAUSES
+from quantgate.records.cell import Config
+from quantgate.reports.probes import probe_lines
+from quantgate.reports.text import printable
+from quantgate.subjects.names import UnknownNameError
+from quantgate.subjects.registry import REGISTRY, Registry
+from quantgate.training.optimizers import OPTIMIZERS
+
+if TYPE_CHECKING:
+    from quantgate.faults.setups import Setup
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    doctor = commands.add_parser("doctor", help="the probes of a format, in seconds, and the cause they name")
+    doctor.add_argument(
+        "subject", metavar="NAME|module:function", help="a format, a fault of the library, or a path"
+    )
+    doctor.add_argument(
+        "--storage", choices=("master", "inplace"), help="where the weights are kept (master)"
+    )
+    doctor.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print a line for each probe, then the cause and its hint."""
+    from quantgate.gate.examination import examine_subject
+
+    setup = _setup(options.subject, REGISTRY)
+    examined = examine_subject(
+        setup.subject,
+        optimizer=setup.optimizer or OPTIMIZERS["adamw"],
+        storage=options.storage or setup.storage,
+        config=replace(Config(), scope=setup.scope),
+    )
+    bits = "unknown bits" if examined.bits is None else f"{examined.bits:g} bits"
+    print(f"{printable(examined.subject)} ({bits})")
+    for probe, said, in_order in probe_lines(examined.evidence, examined.findings):
+        print(f"  {'ok  ' if in_order else 'FAIL'}  {probe:<18}  {said}")
+    if examined.healthy:
+        print("No probe found a fault.")
+        return EXIT_OK
+    if examined.cause is not None:
+        hint = CAUSES[examined.cause].hint
+        print(f"Cause: {examined.cause}\nHint: {hint} `quantgate explain {examined.cause}`")
+    return EXIT_FAILED
+
+
+def _setup(name: str, registry: Registry) -> Setup:
+    """A fault of the library by its name, or any subject of the registry."""
+    from quantgate.faults import FAULTS, Setup
+
+    if name in FAULTS:
+        return FAULTS[name].broken
+    try:
+        return Setup(registry.subject(name))
+    except UnknownNameError:
+        if ":" in name or not (near := difflib.get_close_matches(name, FAULTS, n=1)):
+            raise
+        raise ValueError(f"unknown format {name!r}; did you mean the fault {near[0]!r}?") from None

@@ -1,0 +1,99 @@
+"""`quantgate run`: one cell with its curve."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from typing import TextIO
+
+from quantgate.cli.status import EXIT_FAILED, EXIT_OK
+from quantgate.records.cell import DEFAULT_STEPS, DEFAULT_WIDTH, SEEDS, Config
+from quantgate.reports.text import printable_lines
+
+_BAR = 30
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the command."""
+    command = commands.add_parser("run", help="one cell with its curve")
+    command.add_argument("format", metavar="FORMAT")
+    command.add_argument("optimizer", metavar="OPTIMIZER")
+    command.add_argument("--seed", type=int, default=SEEDS[0])
+    command.add_argument("--width", type=int, default=DEFAULT_WIDTH)
+    command.add_argument("--steps", type=int, default=DEFAULT_STEPS)
+    command.add_argument("--lr", type=float)
+    command.add_argument("--storage", choices=("master", "inplace"), default="master")
+    command.add_argument("--corpus", default="builtin", metavar="TEXT")
+    command.add_argument("--device", default="cpu")
+    command.set_defaults(command=run)
+
+
+class Bar:
+    """A progress bar on a terminal; nothing where output is kept."""
+
+    def __init__(self, steps: int, stream: TextIO) -> None:
+        self.steps, self.stream = steps, stream
+        self.live = stream.isatty()
+        self.score = ""
+
+    def __call__(self, step: int, score: float | None) -> None:
+        if score is not None:
+            self.score = f"{score:.2f} BPB"
+        if self.live:
+            done = _BAR * step // self.steps
+            self.stream.write(f"\r[{'#' * done}{'.' * (_BAR - done)}] {step}/{self.steps} {self.score:<12}")
+            self.stream.flush()
+
+    def close(self) -> None:
+        """Erase the bar."""
+        if self.live:
+            self.stream.write(f"\r{' ' * (_BAR + 40)}\r")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train a cell, draw its curve and say the verdict."""
+    from quantgate.gate.run import run_cell
+
+    if options.steps < 1 or options.width < 16 or options.width % 16:
+        raise ValueError("--steps must be at least 1, and --width 16 or a multiple of 32")
+    if options.lr is not None and not 0 < options.lr < math.inf:
+        raise ValueError(f"--lr {options.lr}: a learning rate is a positive number")
+    _check_device(options.device)
+    config = Config(
+        width=options.width, steps=options.steps, lr=options.lr, corpus=options.corpus, device=options.device
+    )
+    bar = Bar(options.steps, sys.stderr)
+    result = run_cell(
+        options.format,
+        options.optimizer,
+        seed=options.seed,
+        storage=options.storage,
+        config=config,
+        watch=bar,
+    )
+    bar.close()
+    scores = [score for _, score in result.curve if score is not None]
+    top = max(scores, default=1.0)
+    for step, score in result.curve:
+        text = (
+            "non-finite"
+            if score is None or score != score
+            else f"{score:6.3f} {'#' * round(40 * score / top)}"
+        )
+        print(f"{step:>6}  {text}")
+    if result.verdict.passes:
+        control = "" if result.bpb_control is None else f" (control {result.bpb_control:.3f})"
+        print(f"{result.cell}: {result.verdict}, {result.bpb:.3f} BPB{control}, {result.seconds:.1f} s")
+        return EXIT_OK
+    print(printable_lines(result.message()))
+    return EXIT_FAILED
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device {name!r}: {str(error).splitlines()[0]}") from None

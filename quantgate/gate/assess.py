@@ -1,0 +1,147 @@
+"""From a training and its control to a result: the verdict, the cause, and the evidence that the record keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from quantgate import __version__
+from quantgate.diagnosis.causes import CAUSES
+from quantgate.diagnosis.diagnose import diagnose
+from quantgate.diagnosis.evidence import Evidence, Finding
+from quantgate.formats import Format
+from quantgate.gate.environment import corpus_record, environment
+from quantgate.gate.experiment import Run
+from quantgate.records.cell import Cell, Config
+from quantgate.records.result import CellResult, canon_name
+from quantgate.records.verdict import Curve, Limits, Verdict, gap_tolerance, judge
+from quantgate.subjects.kinds import Subject
+
+#: Below this signal-to-noise ratio (dB) a weight tensor is coarse enough to explain a bad curve: ternary by
+#: absolute mean has 7, amax int2 about 1, amax int4 15.
+COARSE_SNR = 10.0
+
+
+def assess(cell: Cell, subject: Subject, run: Run, control: Curve | None, config: Config) -> CellResult:
+    """The result of a training, held against its control's curve.
+
+    Args:
+        cell: What was trained.
+        subject: The subject of the cell; its bits, tolerance and lossless promise count.
+        run: What the training gave.
+        control: The curve of the float32 cell; None judges by the absolute lines alone.
+        config: How it was trained, and the limits.
+    """
+    bits = subject.bits
+    tolerance = subject.gap_tolerance
+    if tolerance is None:
+        tolerance = gap_tolerance(bits, cell.optimizer)
+    evidence = replace(run.evidence, control_identical=_equals_control(run, control))
+    findings = diagnose(evidence, bits=bits, lossless=subject.lossless)
+    verdict = _verdict(run.curve, control, evidence, findings, tolerance, config.limits)
+    last = run.curve[-1][1] if run.curve else None
+    bpb_control = control[-1][1] if control else None
+    cause = None if verdict.passes else _cause(findings, evidence, verdict)
+    return CellResult(
+        subject=cell.subject,
+        kind=cell.kind,
+        format=cell.subject if isinstance(subject, Format) else "",
+        optimizer=cell.optimizer,
+        seed=cell.seed,
+        width=cell.width,
+        steps=config.steps,
+        lr=run.lr,
+        storage=cell.storage,
+        scope=cell.scope,
+        bpb_initial=run.curve[0][1] if run.curve else None,
+        bpb=last,
+        bpb_control=bpb_control,
+        gap=None if last is None or bpb_control is None else last - bpb_control,
+        verdict=verdict,
+        cause=cause.cause if cause else None,
+        hint=CAUSES[cause.cause].hint if cause else None,
+        evidence=_evidence_record(evidence, findings, cause, bits, tolerance),
+        curve=run.curve,
+        seconds=round(run.seconds, 3),
+        corpus=corpus_record(config),
+        environment=environment(config.device),
+        quantgate=__version__,
+        canon_name=canon_name(cell, run.lr),
+    )
+
+
+def _equals_control(run: Run, control: Curve | None) -> bool:
+    """Whether the curve is the control's to the last bit, and no weight was seen to change.
+
+    With 19 bits of fraction (gf32) weights change and the score may not.
+    """
+    changed = any(tensor.changed > 0 for tensor in run.evidence.weights)
+    return not changed and bool(run.curve) and control is not None and list(run.curve) == list(control)
+
+
+def _verdict(
+    curve: Curve,
+    control: Curve | None,
+    evidence: Evidence,
+    findings: Sequence[Finding],
+    tolerance: float,
+    limits: Limits,
+) -> Verdict:
+    if evidence.contract is not None:
+        return Verdict.REJECTED
+    if evidence.crash is not None:
+        return Verdict.CRASHED
+    if evidence.non_finite is not None:
+        return Verdict.DIVERGED
+    # Identity is a finding here, where more is known of it than the curve says.
+    verdict = judge(curve, control, tolerance=tolerance, lossless=True, limits=limits)
+    if verdict not in {Verdict.LEARNS, Verdict.LAGS}:
+        return verdict
+    if any(finding.cause == "no-op" for finding in findings):
+        return Verdict.NO_OP
+    return Verdict.LAGS if findings else verdict
+
+
+def _cause(findings: Sequence[Finding], evidence: Evidence, verdict: Verdict) -> Finding | None:
+    if findings:
+        return findings[0]
+    if verdict is Verdict.CRASHED:
+        return None
+    coarse = [tensor for tensor in evidence.weights if tensor.snr < COARSE_SNR]
+    if coarse:
+        worst = min(coarse, key=lambda tensor: tensor.snr)
+        return Finding(
+            "resolution",
+            f"{worst.tensor} keeps {worst.snr:.1f} dB of signal over quantization noise.",
+            {"snr": worst.snr, "tensor": worst.tensor},
+        )
+    return Finding("unexplained", "every probe is in order.")
+
+
+def _evidence_record(
+    evidence: Evidence,
+    findings: Sequence[Finding],
+    cause: Finding | None,
+    bits: float | None,
+    tolerance: float,
+) -> dict[str, Any]:
+    record: dict[str, Any] = {"bits": "unknown" if bits is None else bits, "tolerance": tolerance}
+    if cause is not None:
+        record |= {"because": cause.because, **cause.numbers}
+    elif evidence.crash is not None:
+        record["because"] = evidence.crash
+    others = [finding for finding in findings if cause is None or finding.cause != cause.cause]
+    if others:
+        record["also"] = [f"{finding.cause}: {finding.because}" for finding in others]
+    if findings:
+        record["findings"] = list(dict.fromkeys(finding.cause for finding in findings))
+    if evidence.update_survival is not None:
+        record["update_survival"] = evidence.update_survival
+    if evidence.stochastic:
+        record["stochastic"] = True
+    if evidence.state:
+        record["state"] = evidence.state
+    last = max((tensor.step for tensor in evidence.weights), default=None)
+    record["weights"] = [asdict(tensor) for tensor in evidence.weights if tensor.step == last]
+    return record

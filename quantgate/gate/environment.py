@@ -1,0 +1,47 @@
+"""What bitwise equality depends on beside the cell: the corpus, the libraries and the machine."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from quantgate.corpus.tensors import load_data
+from quantgate.records.cell import Config
+from quantgate.training.model import ModelConfig
+
+
+def corpus_record(config: Config) -> dict[str, str]:
+    """Name and digest of the corpus that a cell was trained on."""
+    corpus = load_data(config.corpus, ModelConfig().context, config.device).corpus
+    return {"name": corpus.name, "sha256": corpus.sha256}
+
+
+@cache
+def environment(device: str) -> dict[str, Any]:
+    """Library versions, processor, instruction set, threads and device."""
+    name = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device
+    return {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "cpu": _cpu(),
+        "isa": torch.backends.cpu.get_cpu_capability(),
+        "threads": 1,
+        "device": name,
+    }
+
+
+def _cpu() -> str:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,81 @@
+"""One cell trained with the probes watching: where subject, training and probes meet."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import torch
+
+from quantgate.corpus.tensors import load_data
+from quantgate.diagnosis.evidence import Evidence, NonFinite
+from quantgate.formats import Format
+from quantgate.probes.crash import describe
+from quantgate.probes.quantizer.examine import examine_quantizer
+from quantgate.probes.training import Progress, TrainingProbes
+from quantgate.records.cell import Cell, Config
+from quantgate.subjects.codecs import FunctionCodec
+from quantgate.subjects.kinds import Subject
+from quantgate.subjects.quantizers import preparation, quantizer_factory
+from quantgate.training.model import ModelConfig
+from quantgate.training.optimizers import OptimizerSpec
+from quantgate.training.reproducible import reproducible
+from quantgate.training.trainer import Training
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training gave."""
+
+    #: (step, bits per byte on the held-out slice), the first at step 0; empty where nothing was trained.
+    curve: tuple[tuple[int, float], ...]
+    evidence: Evidence
+    #: The learning rate that it ran at.
+    lr: float
+    seconds: float
+
+
+def train_cell(
+    cell: Cell, subject: Subject, optimizer: OptimizerSpec, config: Config, progress: Progress | None = None
+) -> Run:
+    """Train a cell. What the subject raises, returns or spoils is evidence, never an exception.
+
+    Raises:
+        CorpusError: The corpus cannot be used.
+        RuntimeError: The device does not exist.
+    """
+    started = time.perf_counter()
+    lr = optimizer.rate(cell.width) if config.lr is None else config.lr
+    with reproducible(cell.seed, config.device):
+        data = load_data(config.corpus, ModelConfig().context, config.device)
+        evidence = _examined(subject, config.device) if isinstance(subject, Format) else Evidence()
+        curve: tuple[tuple[int, float], ...] = ()
+        torch.manual_seed(cell.seed)  # the probes seed the generator for themselves
+        if evidence.contract is None and evidence.crash is None:
+            probes = TrainingProbes(config.steps, optimizer, progress)
+            training = Training(cell, preparation(subject, cell.storage, cell.scope), data, config, probes)
+            crash = None
+            try:
+                training.run(optimizer.build, lr)
+            except Exception as error:  # the subject's own code may raise anything: it is this cell's result
+                crash = describe(error)
+            curve = tuple(training.curve)
+            evidence = replace(
+                probes.evidence(evidence),
+                non_finite=None if training.non_finite is None else NonFinite(*training.non_finite),
+                crash=crash,
+            )
+    return Run(curve, evidence, lr, time.perf_counter() - started)
+
+
+def _examined(subject: Format, device: str) -> Evidence:
+    """What the probes say of a format's quantizer alone."""
+    codec = subject.codec
+    export = codec.export if isinstance(codec, FunctionCodec) else None
+    return examine_quantizer(
+        quantizer_factory(subject),
+        name=subject.name,
+        fresh=isinstance(codec, FunctionCodec) and codec.factory is not None,
+        export=None if export is None else export.fake_quantize,
+        device=device,
+    )

@@ -1,0 +1,58 @@
+"""The negative controls: three formats that are broken on purpose, to prove in every run that it can fail."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quantgate.formats import BUILTIN, Format
+from quantgate.records.cell import DEFAULT_WIDTH, Cell
+from quantgate.subjects.codecs import FunctionCodec
+from quantgate.training.fakequant import Quantizer, straight_through
+
+
+class _Int8WithGradientTimes(torch.autograd.Function):
+    """int8, with the gradient of the identity times a factor."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return BUILTIN["int8"].fake_quantize(x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return gradients[0] * ctx.factor, None
+
+
+def _int8_with_gradient_times(factor: float) -> Quantizer:
+    def quantize(x: Tensor) -> Tensor:
+        q: Tensor = _Int8WithGradientTimes.apply(x, factor)  # type: ignore[no-untyped-call]
+        return q
+
+    return quantize
+
+
+#: A dead body, a zero gradient, a negated gradient.
+NEGATIVE_CONTROLS: Mapping[str, Format] = MappingProxyType(
+    {
+        name: Format(name, FunctionCodec(quantize), bits=8)
+        for name, quantize in (
+            ("dead-body", straight_through(torch.zeros_like)),
+            ("zero-gradient", _int8_with_gradient_times(0.0)),
+            ("negated-gradient", _int8_with_gradient_times(-1.0)),
+        )
+    }
+)
+
+
+def negative_controls(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """The cells that must fail in a run of these cells: first optimizer, first seed, width nearest the default."""
+    if not cells:
+        return ()
+    first = min(cells, key=lambda cell: abs(cell.width - DEFAULT_WIDTH)).control
+    return tuple(replace(first, subject=name, kind="negative-control") for name in NEGATIVE_CONTROLS)

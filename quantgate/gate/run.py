@@ -1,0 +1,131 @@
+"""Cells from training to verdict, with their controls, and more seeds where the call is close."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+
+from quantgate.formats import BUILTIN
+from quantgate.gate.assess import assess
+from quantgate.gate.experiment import Run, train_cell
+from quantgate.gate.negative import NEGATIVE_CONTROLS
+from quantgate.probes.training import Progress
+from quantgate.records.cell import CONTROL_FORMAT, SEEDS, Cell, Config, Storage
+from quantgate.records.result import CellResult
+from quantgate.records.verdict import Curve, Verdict, is_close_call, median_index
+from quantgate.subjects.kinds import Subject, check_storage, kind_of
+from quantgate.subjects.registry import REGISTRY, Registry
+from quantgate.training.optimizers import OptimizerSpec
+
+#: Gives the control's curve for a cell.
+ControlOf = Callable[[Cell], Curve]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What runs cells: the configuration, and where names are looked up."""
+
+    config: Config = field(default_factory=Config)
+    registry: Registry = field(default_factory=lambda: REGISTRY)
+    #: Told of the steps and scores of what is trained.
+    watch: Progress | None = None
+
+    def subject(self, cell: Cell) -> Subject:
+        """The subject of a cell, a control's and a negative control's included."""
+        if cell.kind == "control":
+            return BUILTIN[CONTROL_FORMAT]
+        if cell.kind == "negative-control":
+            return NEGATIVE_CONTROLS[cell.subject]
+        return self.registry.subject(cell.subject)
+
+    def train(self, cell: Cell) -> Run:
+        """One training, not judged."""
+        config = replace(self.config, width=cell.width, scope=cell.scope)
+        return train_cell(cell, self.subject(cell), self.optimizer(cell), config, self.watch)
+
+    def optimizer(self, cell: Cell) -> OptimizerSpec:
+        """The optimizer of a cell."""
+        return self.registry.optimizer(cell.optimizer)
+
+    def control(self, cell: Cell) -> CellResult:
+        """The control of a cell, trained and judged by itself."""
+        return self.assess(cell.control, self.train(cell.control), None)
+
+    def run(self, cell: Cell, control_of: ControlOf) -> CellResult:
+        """Train and judge a cell; where the call is close, so are two more seeds, and the median judges."""
+        first = self.assess(cell, self.train(cell), control_of(cell))
+        if not self._is_close(first):
+            return first
+        others = [replace(cell, seed=seed) for seed in _more_seeds(cell.seed)]
+        results = [first, *(self.assess(each, self.train(each), control_of(each)) for each in others)]
+        scores = [result.bpb for result in results]
+        finite = [score if score is not None and math.isfinite(score) else math.inf for score in scores]
+        judging = results[median_index(finite)]
+        seeds = {str(result.seed): result.bpb for result in results}
+        seconds = sum(result.seconds for result in results)
+        return replace(
+            judging,
+            seed=cell.seed,
+            canon_name=first.canon_name,
+            evidence={**judging.evidence, "judged_seed": judging.seed},
+            seeds=seeds,
+            seconds=round(seconds, 3),
+        )
+
+    def _is_close(self, result: CellResult) -> bool:
+        judged_by_curve = result.verdict in {Verdict.LEARNS, Verdict.LAGS, Verdict.PARTIAL}
+        if not judged_by_curve or result.bpb is None or result.evidence.get("findings"):
+            return False
+        tolerance = result.evidence.get("tolerance", 0.0)
+        return is_close_call(result.bpb, result.gap, tolerance, self.config.limits)
+
+    def assess(self, cell: Cell, run: Run, control: Curve | None) -> CellResult:
+        """The result of a training of `cell`, held against its control's curve."""
+        return assess(cell, self.subject(cell), run, control, self.config)
+
+
+def run_cell(
+    subject: str | Subject,
+    optimizer: str,
+    *,
+    seed: int = SEEDS[0],
+    storage: Storage = "master",
+    config: Config | None = None,
+    watch: Progress | None = None,
+) -> CellResult:
+    """Train one cell and its float32 control, and judge it.
+
+    Args:
+        subject: A format or recipe, or its name.
+        optimizer: The name of an optimizer.
+        seed: Of the first weights and the batches.
+        storage: `master` (float32 master weights) or `inplace` (weights requantized after each step).
+        config: Width, steps, rate, scope, corpus, device and limits.
+        watch: Told of each step of the cell and, where it was scored, its BPB.
+
+    Raises:
+        UnknownNameError: Nothing has that name.
+        ValueError: The subject is a recipe, and storage or scope is given.
+        CorpusError: The corpus cannot be used.
+    """
+    config = config or Config()
+    registry = REGISTRY
+    if not isinstance(subject, str):
+        registry = registry.with_subject(subject)
+    name = subject if isinstance(subject, str) else subject.name
+    made = registry.subject(name)
+    registry.optimizer(optimizer)
+    check_storage(made, storage, config.scope)
+    cell = Cell(made.name, kind_of(made), optimizer, seed, config.width, storage, config.scope)
+    return Gate(config, registry, watch).run(cell, lambda each: _control_curve(each.control, config))
+
+
+@cache
+def _control_curve(control: Cell, config: Config) -> Curve:
+    return Gate(config).train(control).curve
+
+
+def _more_seeds(seed: int) -> tuple[int, ...]:
+    return tuple(other for other in SEEDS if other != seed)[:2]

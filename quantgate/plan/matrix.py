@@ -1,0 +1,117 @@
+"""Which cells a run holds, and the cell that a test id names."""
+
+from __future__ import annotations
+
+import re
+
+from quantgate.formats import BUILTIN, Format
+from quantgate.formats.layout import Layout, Minifloat
+from quantgate.plan.settings import Settings
+from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell, Config, Storage
+from quantgate.records.verdict import Limits
+from quantgate.subjects.kinds import check_storage, kind_of
+from quantgate.subjects.names import NAME
+from quantgate.subjects.registry import Registry
+
+#: The incident's formats, its 16-bit reference cluster and the formats of today's hardware.
+PR_FORMATS = (
+    "int4", "int8", "uint8", "posit8", "nf4", "mxfp8", "gf4", "gf8", "gf32",
+    "fp16", "posit16", "gf256",
+    "fp8_e4m3", "fp8_e5m2", "mxfp4", "bf16", "gf16", "nvfp4",
+)  # fmt: skip
+
+#: SGD is there because adaptive optimizers hide mis-scaled gradients.
+PR_OPTIMIZERS = ("adamw", "muon", "sgd")
+
+NIGHTLY_SEEDS = SEEDS[:3]
+NIGHTLY_WIDTHS = (64, 128)
+
+#: In-place storage of fewer bits truly swallows updates at the shipped rates, which is no fault of a codec. Nor is
+#: it bf16's, whose 7 bits of fraction keep 0.54 (Lion) to 0.82 (SGD) of them; gf16's 9 keep 0.97 and more.
+IN_PLACE_BITS = 16
+IN_PLACE_FRACTION_BITS = 9
+
+_ID = re.compile(
+    rf"(?:^|[\[-])(?P<subject>{NAME.pattern})-(?P<optimizer>{NAME.pattern})-s(?P<seed>\d+)"
+    r"(?:-w(?P<width>\d+))?(?P<inplace>-inplace)?(?P<wa>-wa)?(?=[\]-]|$)"
+)
+
+
+def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
+    """Every cell of the run before sharding, sorted the same way in every process.
+
+    Raises:
+        UnknownNameError: An option names a format or an optimizer that is not known.
+        ValueError: It gives a storage or scope to a recipe.
+    """
+    subjects = [registry.subject(name) for name in _subject_names(settings, registry)]
+    nightly = settings.matrix == "nightly"
+    optimizers = [registry.optimizer(name).name for name in _optimizer_names(settings, registry)]
+    seeds = settings.seeds or (NIGHTLY_SEEDS if nightly else SEEDS[:1])
+    widths = settings.widths or (NIGHTLY_WIDTHS if nightly else (DEFAULT_WIDTH,))
+    cells = []
+    for subject in subjects:
+        check_storage(subject, settings.storage, settings.scope)
+        storages: list[Storage] = [settings.storage or "master"]
+        if nightly and settings.storage is None and isinstance(subject, Format) and _keeps_updates(subject):
+            storages.append("inplace")
+        cells += [
+            Cell(subject.name, kind_of(subject), optimizer, seed, width, storage, settings.scope)
+            for storage in storages
+            for width in widths
+            for seed in seeds
+            for optimizer in optimizers
+        ]
+    return tuple(dict.fromkeys(cells))
+
+
+def _keeps_updates(format: Format) -> bool:
+    """Whether a healthy trainer may store its weights in this format and nowhere else."""
+    element = format.codec.element if isinstance(format.codec, Layout) else None
+    if isinstance(element, Minifloat) and element.fraction_bits < IN_PLACE_FRACTION_BITS:
+        return False
+    return (format.bits or 0) >= IN_PLACE_BITS
+
+
+def _subject_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
+    if settings.formats is not None:
+        return settings.formats
+    if registered := registry.registered():
+        return registered
+    return tuple(BUILTIN) if settings.matrix == "nightly" else PR_FORMATS
+
+
+def _optimizer_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
+    if settings.optimizers is not None:
+        return settings.optimizers
+    if registered := registry.registered_optimizers():
+        return registered
+    return tuple(registry.optimizers()) if settings.matrix == "nightly" else PR_OPTIMIZERS
+
+
+def parse_id(text: str, registry: Registry) -> Cell | None:
+    """The cell that a test id is about; None where it names none. Its kind is looked up in the registry."""
+    for match in _ID.finditer(text.partition("[")[2] if "[" in text else text):
+        subject = match["subject"]
+        known = registry.subjects().get(subject)
+        return Cell(
+            subject=subject,
+            kind="format" if known is None else kind_of(known),
+            optimizer=match["optimizer"],
+            seed=int(match["seed"]),
+            width=int(match["width"] or DEFAULT_WIDTH),
+            storage="inplace" if match["inplace"] else "master",
+            scope="weights+activations" if match["wa"] else "weights",
+        )
+    return None
+
+
+def config_of(settings: Settings) -> Config:
+    """How the run's cells are trained and judged."""
+    return Config(
+        steps=settings.steps,
+        lr=settings.lr,
+        corpus=settings.corpus,
+        device=settings.device,
+        limits=Limits(settings.fail_bpb, settings.dead_bpb),
+    )

@@ -1,0 +1,34 @@
+"""What a run was asked for: the options, parsed, whichever way they were given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantgate.records.cell import Scope, Storage
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of a run, parsed. None stands for what the matrix or the optimizer chooses."""
+
+    formats: tuple[str, ...] | None = None
+    optimizers: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+    widths: tuple[int, ...] | None = None
+    steps: int = 100
+    lr: float | None = None
+    storage: Storage | None = None
+    scope: Scope = "weights"
+    device: str = "cpu"
+    fail_bpb: float = 6.5
+    dead_bpb: float = 6.9
+    corpus: str = "builtin"
+    matrix: str = "pr"
+    #: (this shard from 1, how many).
+    shard: tuple[int, int] | None = None
+    report: Path | None = None
+    known_failures: Path | None = None
+    min_cells: int = 0
+    #: Names of the options that were given, whatever their value.
+    given: frozenset[str] = frozenset()

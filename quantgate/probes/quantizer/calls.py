@@ -1,0 +1,46 @@
+"""Calls of a quantizer that repeat: seeded inputs, seeded generators, and gradients."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from quantgate.training.fakequant import Quantizer
+
+#: Standard deviations of the inputs that a quantizer is probed on by itself: a model's first weights have
+#: 1 / sqrt(width), trained ones up to about 1, a small head 1 / 32.
+INPUT_SIGMAS = (1.0, 1 / 8, 1 / 32)
+INPUT_SHAPE = (48, 96)
+SEED = 20_827
+
+
+def normal(sigma: float, device: str) -> Tensor:
+    """N(0, sigma^2) of `INPUT_SHAPE`, the same at each call."""
+    generator = torch.Generator().manual_seed(SEED)
+    return torch.randn(INPUT_SHAPE, generator=generator).mul_(sigma).to(device)
+
+
+def upstream(device: torch.device) -> Tensor:
+    """A gradient for q(x) of `INPUT_SHAPE` that depends on no weight."""
+    return normal(1.0, str(device)).roll(1, dims=0)
+
+
+def seeded(quantizer: Quantizer, x: Tensor, seed: int = SEED) -> Tensor:
+    """q(x) without a graph, under that torch seed."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        return quantizer(x)
+
+
+def gradient(quantizer: Quantizer, x: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor | None]:
+    """q(x), and the gradient of x that `upstream`, the gradient of q(x), becomes; None where none comes."""
+    leaf = x.clone().requires_grad_()
+    torch.manual_seed(SEED)
+    with torch.enable_grad():
+        q = quantizer(leaf)
+        if not q.requires_grad:
+            return q, None
+        # The gradient of this sum with respect to q is `upstream`, bit for bit. Handing `upstream` to autograd.grad
+        # would import sympy, for 0.45 s.
+        (given,) = torch.autograd.grad((q * upstream).sum(), leaf, allow_unused=True)
+    return q, given

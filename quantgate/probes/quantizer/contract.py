@@ -1,0 +1,36 @@
+"""The contract of a quantizer: shape, dtype, device, input and seed are respected, and finite stays finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from quantgate.probes.quantizer.calls import seeded
+from quantgate.probes.tensors import share
+from quantgate.training.fakequant import Quantizer
+
+
+def contract_violation(make_quantizer: Callable[[], Quantizer], name: str, x: Tensor) -> str | None:
+    """How the quantizer breaks its contract on x; None where it does not."""
+    given = x.clone()
+    first = seeded(make_quantizer(), given)
+    if not isinstance(first, Tensor):
+        return f"returns {type(first).__name__}, not a tensor."
+    if first.shape != x.shape:
+        return f"returns shape {tuple(first.shape)} for {tuple(x.shape)}."
+    if first.dtype != x.dtype:
+        return f"returns {first.dtype} for {x.dtype}; dequantize to the input's dtype."
+    if first.device != x.device:
+        return f"returns a tensor on {first.device} for one on {x.device}."
+    if not torch.equal(given, x):
+        return f"changes its input in place ({share(given != x, x.numel()):.0%} of {name})."
+    if not torch.isfinite(first).all():
+        return f"returns {int((~torch.isfinite(first)).sum())} non-finite elements for finite {name}."
+    if not torch.equal(first, seeded(make_quantizer(), x.clone())):
+        return (
+            "gives other results under the same torch seed; draw from torch's generator, "
+            "and register what keeps state with factory=."
+        )
+    return None

@@ -1,0 +1,79 @@
+"""Everything that a quantizer shows without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from quantgate.diagnosis.evidence import Evidence, TensorEvidence
+from quantgate.probes.crash import describe
+from quantgate.probes.quantizer.calls import INPUT_SIGMAS, SEED, gradient, normal, seeded, upstream
+from quantgate.probes.quantizer.contract import contract_violation
+from quantgate.probes.quantizer.ramp import ROLL, ramp, rounding_evidence, table_error
+from quantgate.probes.quantizer.scale import changes_wide, differs, scaling, zero_input
+from quantgate.probes.quantizer.state import state_of
+from quantgate.probes.tensors import share, tensor_evidence
+from quantgate.training.fakequant import Quantizer
+
+
+def examine_quantizer(
+    make_quantizer: Callable[[], Quantizer],
+    *,
+    name: str,
+    fresh: bool,
+    export: Quantizer | None = None,
+    device: str = "cpu",
+) -> Evidence:
+    """The contract, and the evidence that a quantizer gives without a model.
+
+    Args:
+        make_quantizer: Makes the function under test.
+        name: The subject's, which may claim a published table.
+        fresh: Whether each call makes a new one (`factory=`), which may then keep state between its calls.
+        export: decode(encode(x)) where the subject has a codec of its own beside the function.
+        device: Where the inputs lie.
+    """
+    state = None if fresh else state_of(make_quantizer())
+    inputs = {f"N(0, {sigma:g})": normal(sigma, device) for sigma in INPUT_SIGMAS}
+    weight_like = inputs[f"N(0, {INPUT_SIGMAS[1]:g})"]
+    steps = ramp(device)
+    try:
+        for label, x in inputs.items():
+            if broken := contract_violation(make_quantizer, label, x):
+                return Evidence(contract=broken, state=state)
+        q, again = seeded(make_quantizer(), steps.clone()), seeded(make_quantizer(), steps.clone(), SEED + 1)
+        rolled = seeded(make_quantizer(), steps.roll(ROLL, 0)).roll(-ROLL, 0)
+        rounding = rounding_evidence(steps, q, again, rolled)
+        follows, fixed_grid = scaling(make_quantizer(), inputs[f"N(0, {INPUT_SIGMAS[2]:g})"])
+        trained = seeded(make_quantizer(), weight_like.clone())
+        return Evidence(
+            inputs=tuple(_probe(make_quantizer(), label, x) for label, x in inputs.items()),
+            state=state,
+            changes_wide=changes_wide(make_quantizer(), device),
+            zero_input=zero_input(make_quantizer, device),
+            scale_follows=follows,
+            fixed_grid=fixed_grid,
+            gradient_underflow=_gradient_underflow(make_quantizer(), weight_like),
+            rounding=rounding,
+            table_error=table_error(name, q),
+            export_differs=None if export is None else differs(trained, seeded(export, weight_like.clone())),
+        )
+    except Exception as error:  # the subject's own code: whatever it raises is a result of this cell
+        return Evidence(crash=describe(error), state=state)
+
+
+def _probe(quantizer: Quantizer, name: str, x: Tensor) -> TensorEvidence:
+    given = upstream(x.device)
+    q, received = gradient(quantizer, x, given)
+    return tensor_evidence(name, 0, x, q, received, given)
+
+
+def _gradient_underflow(quantizer: Quantizer, x: Tensor) -> float:
+    """The share of the gradient that passes at size 1 and is lost at 2^-20."""
+    given = upstream(x.device)
+    large, small = (gradient(quantizer, x, given * size)[1] for size in (1.0, 2.0**-20))
+    if large is None or small is None:
+        return 0.0
+    passes = large != 0
+    return share(passes & (small == 0), int(passes.sum()))

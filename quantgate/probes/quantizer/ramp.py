@@ -1,0 +1,118 @@
+"""Where a quantizer rounds: its thresholds, its noise and its table, read off a ramp of values."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from quantgate.diagnosis.evidence import RoundingEvidence
+from quantgate.formats import BUILTIN
+from quantgate.probes.tensors import SAME
+
+#: Elements of the ramp, and of a run: each run holds +1, -1 and 14 values between, so that a scale that is taken
+#: per tensor, per row or per block of 16 and more is the same everywhere.
+RAMP_SHAPE = (32, 192)
+RUN = 16
+#: Rows that the ramp is moved on by: half of it, so that blocks of rows stay together.
+ROLL = 16
+#: A grid of more values than this is looked at element by element; the ramp has few of them between two values.
+MOST_LEVELS = 400
+_SEED = 1_597
+#: Families whose every value is published; integers have no table that could be wrong.
+_TABLES = ("codebook", "float", "goldenfloat")
+
+
+def ramp(device: str = "cpu") -> Tensor:
+    """Evenly spread values in [-1, 1] in random order, with +1 and -1 at the head of every run."""
+    count = RAMP_SHAPE[0] * RAMP_SHAPE[1]
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(_SEED))
+    x = torch.linspace(-1, 1, count)[order].view(-1, RUN).clone()
+    x[:, 0], x[:, 1] = 1.0, -1.0
+    return x.view(RAMP_SHAPE).to(device)
+
+
+def rounding_evidence(x: Tensor, q: Tensor, again: Tensor, rolled: Tensor) -> RoundingEvidence:
+    """How q(x) rounds.
+
+    Args:
+        x: The `ramp`.
+        q: q(x).
+        again: q(x) under another torch seed.
+        rolled: q of the ramp with its rows moved on by `ROLL`, moved back. A scale for each row, column or block,
+            a rotation of rows: all of them move with the rows; noise that is the same each time does not.
+    """
+    span = float(q.abs().max())
+    if not span:
+        return RoundingEvidence(None, None, 0.0, 0.0)
+    flat, values = x.flatten(), q.flatten()
+    levels = _levels(values, span)
+    if 2 <= len(levels) <= MOST_LEVELS:
+        positive, negative = _by_bin(flat, values, levels, span)
+    else:
+        positive, negative = _by_element(flat, values, span)
+    return RoundingEvidence(
+        threshold_positive=positive,
+        threshold_negative=negative,
+        by_place=_apart(rolled, q, span),
+        varies=_apart(again, q, span),
+    )
+
+
+def _apart(one: Tensor, other: Tensor, span: float) -> float:
+    return float(((one - other).abs() > SAME * span).float().mean())
+
+
+def _levels(values: Tensor, span: float) -> Tensor:
+    """The distinct values, ascending."""
+    found = torch.sort(values).values
+    apart = torch.diff(found) > SAME * span
+    return found[torch.cat([torch.ones(1, dtype=torch.bool, device=found.device), apart])]
+
+
+def _by_bin(x: Tensor, q: Tensor, levels: Tensor, span: float) -> tuple[float | None, float | None]:
+    """The median over bins of the share that goes down: where in the bin the threshold lies."""
+    inside = (x > levels[0]) & (x < levels[-1])
+    x, q = x[inside], q[inside]
+    below = torch.searchsorted(levels, x.contiguous(), right=True) - 1
+    down = (q <= levels[below] + SAME * span).float()
+    bins = len(levels) - 1
+    counts = torch.zeros(bins, device=x.device).index_add_(0, below, torch.ones_like(down))
+    shares = torch.zeros(bins, device=x.device).index_add_(0, below, down) / counts.clamp_min(1)
+    centres = (levels[1:] + levels[:-1]) / 2
+    known = counts >= 4
+    tiny = SAME * span
+    return _median(shares[known & (centres > -tiny)]), _median(shares[known & (centres < tiny)])
+
+
+def _by_element(x: Tensor, q: Tensor, span: float) -> tuple[float | None, float | None]:
+    """The share of elements that go down, for a grid too fine to see its bins."""
+    rounded = (q != x) & (x.abs() < span)
+    down = (q < x).float()
+    return _mean(down[rounded & (x > 0)]), _mean(down[rounded & (x < 0)])
+
+
+def _median(shares: Tensor) -> float | None:
+    return float(shares.median()) if len(shares) else None
+
+
+def _mean(shares: Tensor) -> float | None:
+    return float(shares.mean()) if len(shares) >= RUN else None
+
+
+def table_error(name: str, q: Tensor) -> float | None:
+    """How far a codebook that a subject's name claims is from the published one, as a share of its range.
+
+    Args:
+        name: The subject's name; `mylib_nf4` claims nf4.
+        q: q(ramp), on which every published value occurs.
+    """
+    for published in BUILTIN.values():
+        claimed = published.name in name.lower() and published.name != name
+        if not claimed or published.family not in _TABLES or (published.bits or 0) > 8:
+            continue
+        levels = _levels(q.flatten(), float(q.abs().max()) or 1.0)
+        table = torch.tensor(sorted({value + 0.0 for value in published.values or ()}), dtype=torch.float32)
+        if len(levels) != len(table):
+            return None
+        return float((levels.cpu() / levels.abs().max().cpu() - table / table.abs().max()).abs().max())
+    return None

@@ -1,0 +1,96 @@
+"""One tensor beside its fake-quantized self, and the gradients of both."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from quantgate.diagnosis.evidence import TensorEvidence
+
+#: Values nearer than this share of the range are one: x + (q(x) - x).detach() leaves q(x) by a rounding of float32.
+SAME = 1e-5
+#: So many elements of one sign say nothing yet.
+FEW = 32
+
+
+def tensor_evidence(
+    name: str, step: int, x: Tensor, q: Tensor, gradient: Tensor | None, reference: Tensor | None
+) -> TensorEvidence:
+    """What can be said of a tensor, its fake-quantized self and the gradients of both.
+
+    Args:
+        name: What the tensor is called in messages.
+        step: The optimizer step before which it is measured.
+        x: The tensor.
+        q: q(x), of the same shape.
+        gradient: d loss / d x as the quantizer's backward gives it; None where none came.
+        reference: d loss / d q(x) on the same forward, which is what a straight-through estimator gives x.
+    """
+    x, q = x.detach().flatten().float(), q.detach().flatten().float()
+    count = max(x.numel(), 1)
+    power = float(x.dot(x))
+    rms = math.sqrt(power / count)
+    error = float((q - x).square().sum())
+    magnitude = q.abs()
+    negative, positive = x < -rms / 2, x > rms / 2
+    norm, reference_norm, cosine, zeros = _compare(gradient, reference)
+    largest = float(magnitude.max()) if x.numel() else 0.0
+    return TensorEvidence(
+        tensor=name,
+        step=step,
+        rms=rms,
+        changed=share(q != x, count),
+        gain=math.sqrt(float(q.dot(q)) / power) if power else 1.0,
+        snr=_decibels(power, error),
+        zeros=share(q == 0, count),
+        negatives_kept=_kept(negative, q < 0),
+        positives_kept=_kept(positive, q > 0),
+        saturated=share(magnitude >= (1 - SAME) * largest, count) if largest else 0.0,
+        reference_gradient=reference_norm,
+        gradient=norm,
+        gradient_cosine=cosine,
+        gradient_zeros=zeros,
+        blocked_unclipped=_blocked_unclipped(x, q, gradient, reference) if 0 < zeros < 1 else 0.0,
+    )
+
+
+def _blocked_unclipped(x: Tensor, q: Tensor, gradient: Tensor | None, reference: Tensor | None) -> float:
+    """Of the elements that lost their gradient, those that q left as large as they were."""
+    if gradient is None or reference is None:
+        return 0.0
+    lost = (reference.flatten() != 0) & (gradient.flatten() == 0)
+    return share(lost & (q.abs() >= x.abs() * (1 - SAME)) & (q != 0), int(lost.sum()))
+
+
+def _compare(gradient: Tensor | None, reference: Tensor | None) -> tuple[float | None, float, float, float]:
+    """(norm, reference norm, cosine, share of zeros where the reference has none)."""
+    if reference is None:
+        return (None if gradient is None else float(gradient.norm()), 0.0, 0.0, 0.0)
+    expected = reference.detach().flatten().float()
+    norm = float(expected.norm())
+    if gradient is None:
+        return None, norm, 0.0, 1.0
+    got = gradient.detach().flatten().float()
+    got_norm = float(got.norm())
+    cosine = float(got.dot(expected)) / (norm * got_norm) if norm and got_norm else 0.0
+    present = expected != 0
+    return got_norm, norm, cosine, share(present & (got == 0), int(present.sum()))
+
+
+def _kept(of: Tensor, sign: Tensor) -> float:
+    count = int(of.sum())
+    return share(of & sign, count) if count >= FEW else 1.0
+
+
+def share(mask: Tensor, count: int) -> float:
+    """Elements of a mask as a share of `count`; 0 of 0 is 0."""
+    return float(mask.sum()) / count if count else 0.0
+
+
+def _decibels(signal: float, noise: float) -> float:
+    if not math.isfinite(noise):
+        return -math.inf
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf

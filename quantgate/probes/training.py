@@ -1,0 +1,125 @@
+"""The probes of a training: a watcher that measures weights, gradients and updates at a few of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from quantgate.corpus.tensors import Data
+from quantgate.diagnosis.evidence import Evidence, LearnedScale, TensorEvidence
+from quantgate.probes.optimizers import update_cosine
+from quantgate.probes.recipes import uncovered_linears
+from quantgate.probes.tensors import tensor_evidence
+from quantgate.training.fakequant import QuantizedModel
+from quantgate.training.model import TinyTransformer
+from quantgate.training.optimizers import OPTIMIZERS, OptimizerSpec
+from quantgate.training.watcher import Watcher
+
+#: In-place storage: every so many steps the intended update is compared with what was stored.
+SURVIVAL_EVERY = 5
+
+#: Told of each step and, where it was scored, its BPB.
+Progress = Callable[[int, float | None], None]
+
+
+class TrainingProbes(Watcher):
+    """Collects the evidence of one training: tensors at its first, middle and last step, and what storage keeps.
+
+    Args:
+        steps: Steps of the training.
+        optimizer: What trains; one that is not built in is probed too.
+        progress: Told of each step and score.
+    """
+
+    def __init__(self, steps: int, optimizer: OptimizerSpec, progress: Progress | None = None) -> None:
+        self._optimizer = optimizer
+        self._progress = progress or (lambda step, score: None)
+        self._probed = {0, steps // 2, steps - 1}
+        self._body = 0
+        self._weights: list[TensorEvidence] = []
+        self._orphans: tuple[str, ...] = ()
+        self._uncovered: tuple[int, int] | None = None
+        self._unreached: tuple[int, int] | None = None
+        self._learned: dict[str, LearnedScale] = {}
+        self._optimizer_cosine: float | None = None
+        self._survived = 0.0
+        self._intended = 0.0
+
+    def evidence(self, examined: Evidence) -> Evidence:
+        """What was measured so far, beside what the quantizer alone showed."""
+        return replace(
+            examined,
+            weights=tuple(self._weights),
+            frozen=self._orphans,
+            uncovered=self._uncovered,
+            unreached=self._unreached,
+            learned=tuple(self._learned.values()),
+            optimizer_cosine=self._optimizer_cosine,
+            update_survival=self._survived / self._intended if self._intended else None,
+        )
+
+    def model_built(self, model: TinyTransformer) -> None:
+        self._body = sum(isinstance(module, nn.Linear) for module in model.modules()) - 1
+
+    def prepared(self, trainee: nn.Module, data: Data) -> None:
+        if not isinstance(trainee, QuantizedModel):
+            with torch.no_grad():
+                self._uncovered = uncovered_linears(trainee, data.inputs[:1], body=self._body)
+
+    def stored(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+        self._weights = [tensor_evidence(name, 0, before[name], q, None, None) for name, q in after.items()]
+
+    def optimizers_built(self, trainee: nn.Module, optimizers: Sequence[Optimizer]) -> None:
+        held = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
+        self._orphans = tuple(
+            name for name, p in trainee.named_parameters() if p.requires_grad and id(p) not in held
+        )
+        if self._optimizer.name not in OPTIMIZERS:
+            self._optimizer_cosine = update_cosine(self._optimizer.build)
+
+    def wants_gradients(self, step: int) -> bool:
+        return step in self._probed
+
+    def differentiated(self, step: int, trainee: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        if not isinstance(trainee, QuantizedModel):
+            parameters = [p for p in trainee.parameters() if p.requires_grad]
+            lost = sum(p.grad is None or not bool(p.grad.any()) for p in parameters)
+            self._unreached = (lost, len(parameters))
+            return
+        for place, (x, q) in enumerate(trainee.seen_inputs or ()):
+            self._weights.append(tensor_evidence(f"input of linear {place}", step, x, q, x.grad, q.grad))
+        for name, x in trainee.model.named_parameters():
+            self._weights.append(tensor_evidence(name, step, x, weights[name], x.grad, weights[name].grad))
+        for name, p in trainee.learned.named_parameters():
+            self._note_learned(name, p)
+
+    def _note_learned(self, name: str, p: Tensor) -> None:
+        smallest, moved = float(p.detach().min()), p.grad is not None and bool(p.grad.any())
+        before = self._learned.get(name)
+        self._learned[name] = LearnedScale(
+            name,
+            smallest if before is None else before.smallest_before,
+            smallest,
+            moved or (before is not None and before.has_gradient),
+        )
+
+    def wants_update(self, step: int) -> bool:
+        return step % SURVIVAL_EVERY == 0
+
+    def updated(
+        self, before: Mapping[str, Tensor], intended: Mapping[str, Tensor], after: Mapping[str, Tensor]
+    ) -> None:
+        for name, p in after.items():
+            step = intended[name].flatten()
+            self._survived += float(step.dot((p.detach() - before[name]).flatten()))
+            self._intended += float(step.dot(step))
+
+    def stepped(self, step: int) -> None:
+        self._progress(step, None)
+
+    def scored(self, step: int, score: float) -> None:
+        self._progress(step, score)

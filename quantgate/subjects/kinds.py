@@ -1,0 +1,44 @@
+"""The kinds of subjects that the gate judges: formats and recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from quantgate.formats import Format
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A function that makes a model train in low precision (a QAT library's module swap, say)."""
+
+    name: str
+    prepare: Callable[[nn.Module], nn.Module]
+    bits: float | None
+    lossless: bool = False
+    gap_tolerance: float | None = None
+
+
+Subject = Format | Recipe
+
+
+def kind_of(subject: Subject) -> Literal["format", "recipe"]:
+    """The kind under which a subject's cells are recorded."""
+    return "format" if isinstance(subject, Format) else "recipe"
+
+
+def check_storage(subject: Subject, storage: str | None, scope: str) -> None:
+    """Refuse what a recipe decides for itself.
+
+    Raises:
+        ValueError: The subject is a recipe, and the storage or the scope is not the default.
+    """
+    if isinstance(subject, Recipe) and (storage == "inplace" or scope != "weights"):
+        raise ValueError(
+            f"recipe {subject.name!r} says itself what is quantized and stored; storage and scope are for formats, "
+            "leave them out or name formats only"
+        )
