@@ -1,180 +1,104 @@
-"""Imports point from the doors inward, readers cost no torch, and files stay short."""
+"""The layout: a folder is a layer, imports point inward and never in a circle, and the listing says what is where.
+
+Everything is read from the folders themselves: what each `__init__` says that it imports and who reads it is held
+against the imports of its files, late ones included.
+"""
 
 from __future__ import annotations
 
-import ast
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import quantgate
+from tests.imports import ROOT, folder_of, folders, imported, loaded_with, modules, needs, sources
 
-ROOT = Path(quantgate.__file__).parent
-LONGEST = 350
-
-FACTS = ("verdict", "causes", "config", "evidence", "result")
-READERS = ("diagnose", "rules", "baseline", "history", "reports", "explain")
-NUMBERS = ("formats",)
-PARTS = ("fakequant", "model", "corpus", "optim", "lion")
-PLANS = ("registry", "options", "matrix", "known_failures")
-EXPERIMENT = (
-    "data", "probes", "rounding", "coverage", "optimizer_probe", "power", "faults", "trainer", "external", "cell",
-    "examination", "controls", "incident",
-)  # fmt: skip
-DOORS = (
-    "", "public", "hookspecs", "fixtures", "session", "reporter", "plugin", "suite", "doctor", "cli", "__main__",
-)  # fmt: skip
-
-#: From the inside out: a module imports from its own layer and those before it.
-LAYERS = (FACTS, (*READERS, *NUMBERS), PARTS, PLANS, EXPERIMENT, DOORS)
-
-#: What costs no torch: facts, readers, names, plans, and everything that a pytest run loads before a cell runs.
-TORCH_FREE = (
-    *FACTS, "diagnose", "rules", "rules.coverage", "rules.gradients", "rules.ranges", "rules.rounding",
-    "rules.select", "rules.training", "reports", "reports.probes", "reports.results", "reports.terminal",
-    "formats", "formats.catalogue", "formats.descriptor", "formats.layout", "formats.codebook",
-    "optim", *PLANS, "corpus",
-    "", "public", "hookspecs", "fixtures", "session", "reporter", "plugin", "suite", "cli",
-)  # fmt: skip
-
-#: What may be imported from a layer farther out, when it is called and not before. `quantgate.formats` is the
-#: package of the codecs and, called, the public list of names, which the user's own formats are part of.
-CALLED_LATE = {"formats": {"public"}}
+README = (ROOT.parent / "README.md").read_text("utf-8")
+#: Layers that everybody reads, and that never see torch: facts, plans and the readers of results.
+TORCH_FREE = ("diagnosis", "records", "plan", "reports", "cli", "plugin")
+MOST_LINES = 300
+MOST_FILES = 11
 
 
-@cache
-def sources() -> dict[str, Path]:
-    """The modules of the package by their names within it."""
-    found = {}
-    for path in ROOT.rglob("*.py"):
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+def said(folder: str, what: str) -> set[str]:
+    """The folders that the sentence of a folder's `__init__` names: `Imports ...` or `Read by ...`."""
+    text = " ".join((ROOT / folder / "__init__.py").read_text("utf-8").split('"""')[1].split())
+    (sentence,) = re.findall(rf"(?:^|(?<=[.;:] )){what} ([^.;]*)", text) or [""]
+    return {name for name in re.findall(r"`(\w+)[\w.]*`", sentence) if name in folders()}
 
 
-def layer(module: str) -> int:
-    """The place of a module's layer, from the inside out."""
-    top = module.partition(".")[0]
-    places = [place for place, names in enumerate(LAYERS) if top in names]
-    assert places, f"quantgate.{module} is in no layer; add it to one of LAYERS, as DESIGN.md has them"
-    return places[0]
+def layout() -> list[str]:
+    """The folders in the order in which the README lists them."""
+    (block,) = re.findall(r"```\nquantgate/\n(.*?)```", README, flags=re.DOTALL)
+    return re.findall(r"^  (\w+)/", block, flags=re.MULTILINE)
 
 
-def is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+# the order
 
 
-def statements(node: ast.AST) -> Iterator[ast.AST]:
-    """What runs when a module is imported: no function's body, and nothing under TYPE_CHECKING."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or is_type_checking(child):
-            continue
-        yield child
-        yield from statements(child)
+def test_no_module_imports_in_a_circle_even_late() -> None:
+    tuple(TopologicalSorter({module: imported(module) for module in modules()}).static_order())
 
 
-def named(nodes: Iterator[ast.AST]) -> set[str]:
-    """The modules that import statements name; `from a import b` may name both `a` and `a.b`."""
-    found: set[str] = set()
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            assert node.level == 0, "imports within the package are absolute"
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+def test_no_folder_imports_in_a_circle_even_late() -> None:
+    tuple(TopologicalSorter({folder: needs(folder) for folder in folders()}).static_order())
 
 
-@cache
-def imports(module: str, *, lazy: bool = False) -> frozenset[str]:
-    """What a module imports when it is loaded, or with `lazy` at any time, type checking apart."""
-    tree = ast.parse(sources()[module].read_text("utf-8"))
-    if lazy:
-        guarded = {id(n) for node in ast.walk(tree) if is_type_checking(node) for n in ast.walk(node)}
-        return frozenset(named(node for node in ast.walk(tree) if id(node) not in guarded))
-    return frozenset(named(statements(tree)))
+@pytest.mark.parametrize("folder", folders())
+def test_a_folder_says_what_it_imports(folder: str) -> None:
+    assert said(folder, "Imports") == needs(folder)
 
 
-def own(names: frozenset[str]) -> set[str]:
-    """The modules of the package among imported names, as named within it."""
-    return {
-        name.partition(".")[2]
-        for name in names
-        if (name == "quantgate" or name.startswith("quantgate.")) and name.partition(".")[2] in sources()
+@pytest.mark.parametrize("folder", folders())
+def test_a_folder_says_who_reads_it(folder: str) -> None:
+    assert said(folder, "Read by") == {other for other in folders() if folder in needs(other)}
+
+
+def test_the_readme_lists_the_folders_from_the_inside_out() -> None:
+    assert sorted(layout()) == sorted(folders())
+    for place, folder in enumerate(layout()):
+        assert needs(folder) <= set(layout()[:place]), f"{folder} stands before what it imports"
+
+
+# what a layer never sees
+
+
+@pytest.mark.parametrize("folder", ["diagnosis", "records", "reports"])
+def test_facts_and_readers_need_the_standard_library_alone(folder: str) -> None:
+    foreign = {
+        name
+        for module in modules()
+        if folder_of(module) == folder
+        for name in imported(module, own=False)
+        if name.partition(".")[0] not in sys.stdlib_module_names
     }
-
-
-def loaded_with(module: str) -> set[str]:
-    """The modules of the package that importing one of them loads, itself and its parents included."""
-    seen: set[str] = set()
-    waiting = [module]
-    while waiting:
-        name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
-            waiting += [*own(imports(name)), name.rpartition(".")[0]]
-    return seen
-
-
-def tops(names: frozenset[str]) -> set[str]:
-    return {name.partition(".")[0] for name in names}
-
-
-@pytest.mark.parametrize("module", sorted(sources()))
-def test_imports_point_inward_even_late_ones(module: str) -> None:
-    outward = {other for other in own(imports(module, lazy=True)) if layer(other) > layer(module) and other}
-
-    assert outward == CALLED_LATE.get(module, set())
-
-
-@pytest.mark.parametrize("module", FACTS)
-def test_facts_need_the_standard_library_alone(module: str) -> None:
-    foreign = tops(imports(module, lazy=True)) - sys.stdlib_module_names - {"quantgate"}
 
     assert foreign == set()
 
 
-@pytest.mark.parametrize("module", TORCH_FREE)
-def test_readers_import_no_torch(module: str) -> None:
-    guilty = {name for name in loaded_with(module) if {"torch", "numpy"} & tops(imports(name))}
+@pytest.mark.parametrize("module", [m for m in modules() if folder_of(m) in {*TORCH_FREE, ""}])
+def test_what_a_run_loads_before_a_cell_costs_no_torch(module: str) -> None:
+    guilty = {
+        name for name in loaded_with(module) if imported(name, own=False, late=False) & {"torch", "numpy"}
+    }
 
     assert guilty == set(), f"quantgate.{module} loads torch through {sorted(guilty)}"
 
 
-def test_pytest_is_known_to_the_doors_alone() -> None:
-    knowing = {name for name in sources() if {"pytest", "_pytest"} & tops(imports(name, lazy=True))}
-
-    assert knowing <= set(DOORS), f"{sorted(knowing - set(DOORS))} import pytest"
-
-
-@pytest.mark.parametrize(
-    ("part", "strangers"),
-    [
-        ("formats", ("model", "corpus", "optim", "lion", "fakequant")),
-        ("model", ("formats", "corpus", "optim", "lion", "fakequant")),
-        ("corpus", ("formats", "model", "optim", "lion", "fakequant")),
-        ("optim", ("formats", "model", "corpus", "fakequant")),
-        ("fakequant", ("model", "corpus", "optim", "lion")),
-    ],
-)
-def test_parts_know_nothing_of_each_other(part: str, strangers: tuple[str, ...]) -> None:
-    known = {
-        other.partition(".")[0]
-        for module in sources()
-        if module.partition(".")[0] == part
-        for other in own(imports(module, lazy=True))
+def test_pytest_is_known_to_the_plugin_alone() -> None:
+    knowing = {
+        m for m in modules() if {"pytest", "_pytest"} & {n.partition(".")[0] for n in imported(m, own=False)}
     }
 
-    assert known & set(strangers) == set()
+    assert {folder_of(module) for module in knowing} == {"plugin"}
 
 
-def loaded_after(*modules: str) -> set[str]:
-    """The modules that a fresh interpreter holds after importing these."""
-    names = [f"quantgate.{module}".rstrip(".") for module in modules]
+def loaded_after(names: list[str]) -> set[str]:
+    """The modules that a fresh interpreter holds after importing these of the package."""
     code = f"import sys, importlib; [importlib.import_module(n) for n in {names!r}]; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent
@@ -182,18 +106,57 @@ def loaded_after(*modules: str) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_readers_load_no_torch_in_fact() -> None:
-    loaded = loaded_after(*TORCH_FREE)
+def test_no_torch_is_loaded_in_fact() -> None:
+    loaded = loaded_after(
+        [f"quantgate.{m}".rstrip(".") for m in modules() if folder_of(m) in {*TORCH_FREE, ""}]
+    )
 
     assert "quantgate.plan.matrix" in loaded
     assert not {"torch", "numpy"} & loaded
 
 
-def test_the_experiment_loads_no_pytest_in_fact() -> None:
-    loaded = loaded_after(*(name for name in (*EXPERIMENT, *PARTS) if name in sources()))
+def test_no_pytest_is_loaded_in_fact_by_what_trains() -> None:
+    loaded = loaded_after(
+        [f"quantgate.{m}" for m in modules() if folder_of(m) in {"gate", "faults", "probes"}]
+    )
 
     assert "torch" in loaded
     assert not {"pytest", "_pytest", "xdist"} & loaded
+
+
+# files and folders
+
+
+def test_nothing_stands_at_the_top_but_the_public_face() -> None:
+    assert {path.name for path in ROOT.iterdir() if path.is_file()} == {"__init__.py", "suite.py", "py.typed"}
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT.parent)))
+def test_files_are_short(path: Path) -> None:
+    lines = len(path.read_text("utf-8").splitlines())
+
+    assert lines < MOST_LINES, f"{path.name} has {lines} lines; split it by what it knows"
+
+
+def test_folders_are_small() -> None:
+    counts = {folder: len(list(folder.glob("*.py"))) for folder in {path.parent for path in sources()}}
+
+    assert {str(folder): count for folder, count in counts.items() if count > MOST_FILES} == {}
+
+
+@pytest.mark.parametrize("folder", [path.parent for path in sources() if path.name == "__init__.py"], ids=str)
+def test_every_folder_says_what_it_holds(folder: Path) -> None:
+    text = (folder / "__init__.py").read_text("utf-8")
+
+    assert text.startswith('"""')
+    assert len(text.split('"""')[1].strip()) > 20
+
+
+def test_the_tests_mirror_the_folders() -> None:
+    assert {folder for folder in folders() if not (ROOT.parent / "tests" / folder).is_dir()} == set()
+
+
+# the public face
 
 
 def test_the_public_face_is_lazy_and_whole() -> None:
@@ -204,10 +167,3 @@ def test_the_public_face_is_lazy_and_whole() -> None:
 def test_an_unknown_public_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"^module 'quantgate' has no attribute 'register_fromat'$"):
         quantgate.register_fromat  # noqa: B018
-
-
-@pytest.mark.parametrize("module", sorted(sources()))
-def test_files_are_short(module: str) -> None:
-    lines = len(sources()[module].read_text("utf-8").splitlines())
-
-    assert lines <= LONGEST, f"{sources()[module].name} has {lines} lines; split it by what it knows"

@@ -27,14 +27,14 @@ def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_format_names_are_the_builtin_ones_first() -> None:
     quantgate.register_format("test_public_halves", halves, bits=4)
 
-    assert quantgate.formats() == (*BUILTIN, "test_public_halves")
-    assert quantgate.formats() == (*BUILTIN, "test_public_halves")
+    assert quantgate.list_formats() == (*BUILTIN, "test_public_halves")
+    assert quantgate.list_formats() == (*BUILTIN, "test_public_halves")
 
 
 def test_optimizer_names_are_the_builtin_ones_first() -> None:
     quantgate.register_optimizer("test_public_sgd", lambda model, lr: torch.optim.SGD(model.parameters(), lr))
 
-    assert quantgate.optimizers() == (*OPTIMIZERS, "test_public_sgd")
+    assert quantgate.list_optimizers() == (*OPTIMIZERS, "test_public_sgd")
 
 
 def test_a_format_is_got_by_name_and_alias() -> None:

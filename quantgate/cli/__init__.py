@@ -1,6 +1,6 @@
 """The command line's door, a file a command.
 
-Each file declares its command (`add`) and runs it (`run`); `main` puts them together. Imports the layers that a command
-shows: `records`, `diagnosis`, `subjects`, `training` for names, `gate`, `faults` and `reports`, with torch only when a
-command trains. Nothing imports it but the script `quantgate`.
+Each file declares its command (`add`) and runs it (`run`), and `cli.main` puts them together. Imports `diagnosis`,
+`records`, `training`, `subjects`, `gate`, `faults` and `reports`, what needs torch only when a command trains. Read by
+the script `quantgate` alone.
 """

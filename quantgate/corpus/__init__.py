@@ -1,8 +1,8 @@
 """The text that cells are trained and scored on.
 
 Holds the generator of the `builtin` corpus with its words, the download of tiny shakespeare, the checks of a user's own
-text, and the corpus as tensors. Imports no other folder of the package; only `corpus.tensors` imports torch. Read by
-`training`, and by `plugin` to check the option before anything runs.
+text, and the corpus as tensors. Imports no other layer; only `corpus.tensors` needs torch. Read by `training`,
+`probes`, `gate` and `plugin`.
 """
 
 from quantgate.corpus.errors import CorpusError

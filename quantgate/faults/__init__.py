@@ -1,8 +1,8 @@
 """Deliberately broken formats, recipes and optimizers, each with a healthy twin that differs in nothing else.
 
-Holds the library of faults, what they are put together from, the measurement of the gate's power over them, and the
-incident. They prove that the gate can fail: `quantgate power` runs them all, and they run against your own settings:
-`FAULTS["int4_round_without_ste"].broken.subject`. Imports `gate` and what lies below it, and torch. Read by `cli`.
+They prove that the gate can fail, and run against your own settings: `FAULTS["int4_round_without_ste"].broken.subject`.
+Holds the library, what its faults are put together from, the measurement of the gate's power over them, and the
+incident. Imports `records`, `formats`, `training`, `subjects`, `probes` and `gate`. Read by `cli`.
 """
 
 from quantgate.faults.library import FAULTS

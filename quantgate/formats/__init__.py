@@ -1,7 +1,8 @@
 """Exact codecs of low-precision number formats.
 
-Each format is data: a `Format` with a layout (the grid, its codes, its scale), run by one of a few kernels.
-Names, widths and links are there without torch; the kernels import it on first use.
+Each format is data: a `Format` with a layout (the grid, its codes, its scale), run by a codec of `formats.codecs` over
+a grid of `formats.elements`. Names, widths and links are there without torch, which the first tensor imports. Imports
+no other layer. Read by `subjects`, `probes`, `plan`, `gate` and `faults`.
 
 Where the specifications leave a choice or contradict each other, this package has one policy:
 

@@ -2,5 +2,6 @@
 
 Holds the measurements of one tensor beside its fake-quantized self, of a quantizer alone (`probes.quantizer`), of the
 model that a recipe prepared, of an optimizer's update, and the watcher that takes them while a cell trains. Imports
-`diagnosis.evidence`, which holds the numbers, `formats` for published tables, and `training`. Read by `gate`.
+`diagnosis` for the records of evidence, `formats` for published tables, `corpus` and `training`. Read by `gate` and
+`faults`.
 """

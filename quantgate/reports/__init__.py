@@ -1,5 +1,5 @@
-"""Readers of records: what people and programs are shown of a run.
+"""Readers of results: what people and programs are shown.
 
-Holds the terminal's table, what the probes say in words, the causes explained, and the file `results.jsonl`. Imports
-`records` and `diagnosis`, and the standard library alone. Read by the doors.
+Holds the terminal's table, the probes and the causes in words, and the file `results.jsonl`. Imports `diagnosis` and
+`records`, and the standard library alone. Read by `plugin` and `cli`.
 """

@@ -13,8 +13,7 @@ import torch
 def reproducible(seed: int, device: str) -> Iterator[None]:
     """One thread, a seeded generator and deterministic kernels; all as before afterwards."""
     threads = torch.get_num_threads()
-    deterministic = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic = _deterministic()
     accelerator = torch.device(device).type
     devices = [torch.device(device).index or 0] if accelerator != "cpu" else []
     if accelerator == "cuda":
@@ -29,4 +28,12 @@ def reproducible(seed: int, device: str) -> Iterator[None]:
                 yield
         finally:
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+            if (
+                _deterministic() != deterministic
+            ):  # the call imports torch._inductor, and with it torch._dynamo
+                torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
+
+
+def _deterministic() -> tuple[bool, bool]:
+    """(whether deterministic algorithms are asked for, whether others only warn)."""
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()

@@ -4,9 +4,8 @@
 
 Both are trained by the same code, the float32 cell (the control) with the format that changes nothing, one
 after the other, control and quantized cell in turn, on one thread. The time of the probes is measured inside
-the same trainings, around each call of a function of `quantgate.probes.quantizers`, and taken off both: `ratio` is the
-median over the rounds of quantized / float32, probes apart, whose mean over the `pr` matrix is to be at most
-1.15; `with probes` is the same with them; `probes` is their share of the quantized cell's time, to be at most
+the same trainings, around each call of the probes, and taken off both: `ratio` is the median over the rounds
+of quantized / float32, probes apart, whose mean over the `pr` matrix is to be at most 1.15; `with probes` is the same with them; `probes` is their share of the quantized cell's time, to be at most
 a fifth. `--clock cpu` counts processor time instead, which other work on the machine disturbs less; on an
 idle machine the two agree, since a cell has one thread and nothing to wait for. (What a probed step costs
 beside those calls, some retained gradients, counts as training.)
@@ -25,10 +24,12 @@ from dataclasses import dataclass
 from typing import Any
 from unittest import mock
 
+from quantgate.gate import experiment
 from quantgate.gate.run import Gate
 from quantgate.plan.matrix import PR_FORMATS, PR_OPTIMIZERS
+from quantgate.probes.training import TrainingProbes
 from quantgate.records.cell import DEFAULT_STEPS, DEFAULT_WIDTH, SEEDS, Cell, Config
-from quantgate.training import trainer
+from quantgate.training.watcher import Watcher
 from tests.benchmarks.sweep import checked, optimizer_names, subject_names
 from tests.benchmarks.tables import table
 from tests.benchmarks.unusual import registry
@@ -66,12 +67,15 @@ class Stopwatch:
 
 @contextmanager
 def timed_probes(clock: Clock) -> Iterator[Stopwatch]:
-    """Times every function of `quantgate.probes.quantizers` that the trainer calls."""
+    """Times the probes of a quantizer alone, and each method of the watcher that a training calls."""
     watch = Stopwatch(clock)
+    timed = [(experiment, "examine_quantizer")]
+    timed += [
+        (TrainingProbes, name) for name in vars(Watcher) if name in vars(TrainingProbes) and name[0] != "_"
+    ]
     with ExitStack() as stack:
-        for name, value in list(vars(trainer).items()):
-            if callable(value) and getattr(value, "__module__", "") == "quantgate.probes.quantizers":
-                stack.enter_context(mock.patch.object(trainer, name, watch.wrap(value)))
+        for owner, name in timed:
+            stack.enter_context(mock.patch.object(owner, name, watch.wrap(getattr(owner, name))))
         yield watch
 
 

@@ -1,6 +1,6 @@
 """Wall time of the whole gate, and what quantgate costs those who only have it installed.
 
-    python -m tests.benchmarks.gate [--gate-runs 3] [--pairs 21] [--root FOLDER] [-- PYTEST OPTIONS]
+    python -m tests.benchmarks.gate [--gate-runs 3] [--pairs 21] [--startup-rounds 3] [--root FOLDER] [-- PYTEST OPTIONS]
 
 1. `pytest -m lowbit -n auto` in `--root` (the repository): every run and the median, start of the process to
    its end; to be under 60 s on 2 cores. What stands after `--` is passed to it.
@@ -9,6 +9,7 @@
    the median difference in processor time, which a busy machine disturbs less.
 3. `python -c "import quantgate"` against `python -c pass`, likewise.
 4. Whether torch was imported in 2 and 3: each to say no.
+5. Where the time goes from the command to the first dot, on 1, 2 and 8 workers (`tests.benchmarks.startup`).
 
 An editable install pays a few milliseconds at the start of every python, with or without the plugin.
 """
@@ -27,9 +28,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.benchmarks.startup import startup
 from tests.benchmarks.tables import table
 
 BOUND_MS = 20
+WORKERS = (1, 2, 8)
 _WITHOUT = ("-p", "no:quantgate")
 #: hypothesis's plugin is not what is measured; its half second would bury the milliseconds that are, and what
 #: it imports would come for free to quantgate.
@@ -131,6 +134,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--gate-runs", type=int, default=3, help="0 leaves the gate itself out (3)")
     parser.add_argument("--pairs", type=int, default=21, help="of short processes, at least 2 (21)")
+    parser.add_argument("--startup-rounds", type=int, default=3, help="0 leaves the start-up out (3)")
     parser.add_argument("--root", type=Path, default=Path.cwd(), help="where the gate runs")
     parser.add_argument(
         "options", nargs="*", metavar="PYTEST OPTIONS", help="after --: for the gate's pytest"
@@ -139,6 +143,8 @@ def main() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     print(f"{cores} cores, python {sys.version.split()[0]}\n")
     print(f"{bystanders(given.pairs)}\n\nThe difference of pytest is to be at most {BOUND_MS} ms.")
+    if given.startup_rounds:
+        print(f"\n{startup(WORKERS, given.startup_rounds)}")
     if given.gate_runs:
         print(f"\n{whole_gate(given.root, given.gate_runs, given.options)}")
     return 0

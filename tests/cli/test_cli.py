@@ -16,7 +16,7 @@ import pytest
 
 from quantgate import __version__
 from quantgate.cli.main import main
-from quantgate.cli.run import _Bar
+from quantgate.cli.run import Bar
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.faults import FAULTS, power
 from quantgate.formats import BUILTIN
@@ -389,7 +389,7 @@ class Terminal(io.StringIO):
 
 def test_the_bar_moves_on_a_terminal_and_is_erased() -> None:
     stream = Terminal()
-    bar = _Bar(2, stream)
+    bar = Bar(2, stream)
     bar(0, 7.0412)
     bar(1, None)
     bar(2, None)
@@ -406,7 +406,7 @@ def test_the_bar_moves_on_a_terminal_and_is_erased() -> None:
 
 def test_there_is_no_bar_where_output_is_kept() -> None:
     stream = io.StringIO()
-    bar = _Bar(2, stream)
+    bar = Bar(2, stream)
     bar(0, 7.0)
     bar.close()
 

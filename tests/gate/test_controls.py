@@ -12,17 +12,16 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from GONE import read_controls, read_error
 
 from quantgate.diagnosis.evidence import Evidence
 from quantgate.gate.controls import ControlStore
 from quantgate.gate.experiment import Run
+from quantgate.gate.folder import RunFolder
 from quantgate.gate.negative import negative_controls
 from quantgate.gate.run import Gate
-from quantgate.gate.validity import invalid_reasons
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult, to_line
-from quantgate.records.verdict import Curve, Verdict
+from quantgate.records.verdict import Curve
 from tests.examples import learning, make_result
 
 CELLS = tuple(
@@ -74,9 +73,9 @@ EXPECTED = [
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> RunFolder:
     (tmp_path / "shared").mkdir()
-    return tmp_path / "shared"
+    return RunFolder(tmp_path / "shared")
 
 
 @pytest.fixture
@@ -84,7 +83,7 @@ def gate(tmp_path: Path) -> FakeGate:
     return FakeGate(log=tmp_path / "log")
 
 
-def test_every_control_and_negative_control_is_trained_once(folder: Path, gate: FakeGate) -> None:
+def test_every_control_and_negative_control_is_trained_once(folder: RunFolder, gate: FakeGate) -> None:
     store = ControlStore(folder, gate)
 
     assert store.ensure(CELLS) == ()
@@ -93,34 +92,21 @@ def test_every_control_and_negative_control_is_trained_once(folder: Path, gate: 
     assert sorted(gate.trained()) == EXPECTED
 
 
-def test_no_cells_need_no_controls(folder: Path, gate: FakeGate) -> None:
+def test_no_cells_need_no_controls(folder: RunFolder, gate: FakeGate) -> None:
     assert ControlStore(folder, gate).ensure(()) == ()
     assert not gate.log.exists()
 
 
-def test_negative_controls_take_the_first_optimizer_and_seed_and_the_least_width() -> None:
-    cells = (
-        Cell("int4", "format", "sgd", 89, 128),
-        Cell("int4", "format", "sgd", 89),
-        Cell("a", "format", "lion", 1),
-    )
-
-    assert {(c.kind, c.optimizer, c.seed, c.width) for c in negative_controls(cells)} == {
-        ("negative-control", "sgd", 89, 64)
-    }
-    assert negative_controls(()) == ()
-
-
-def test_records_are_read_again(folder: Path, gate: FakeGate) -> None:
+def test_records_are_read_again(folder: RunFolder, gate: FakeGate) -> None:
     ControlStore(folder, gate).ensure(CELLS)
-    found = read_controls(folder)
+    found = folder.controls()
 
     assert sorted(f"{each.kind} {each.cell.id}" for each in found) == EXPECTED
     assert {each.curve for each in found if each.kind == "control"} == {CURVE}
-    assert read_error(folder) is None
+    assert folder.failure is None
 
 
-def test_a_curve_is_its_cells_controls(folder: Path, gate: FakeGate) -> None:
+def test_a_curve_is_its_cells_controls(folder: RunFolder, gate: FakeGate) -> None:
     store = ControlStore(folder, gate)
     store.ensure(CELLS)
     in_place = replace(CELLS[0], storage="inplace", scope="weights+activations")
@@ -129,7 +115,7 @@ def test_a_curve_is_its_cells_controls(folder: Path, gate: FakeGate) -> None:
     assert len(gate.trained()) == len(EXPECTED)
 
 
-def test_a_curve_that_is_missing_is_trained_once(folder: Path, gate: FakeGate) -> None:
+def test_a_curve_that_is_missing_is_trained_once(folder: RunFolder, gate: FakeGate) -> None:
     store = ControlStore(folder, gate)
     other = replace(CELLS[0], seed=89)
 
@@ -138,15 +124,15 @@ def test_a_curve_that_is_missing_is_trained_once(folder: Path, gate: FakeGate) -
     assert gate.trained() == ["control fp32-adamw-s89"]
 
 
-def test_a_curve_has_no_point_without_a_score(folder: Path, gate: FakeGate) -> None:
+def test_a_curve_has_no_point_without_a_score(folder: RunFolder, gate: FakeGate) -> None:
     record = learning(CELLS[0].control, curve=((0, 7.0), (1, float("nan")))).to_record()
-    (folder / "control-fp32-adamw-s47.json").write_text(json.dumps(record), encoding="utf-8")
+    (folder.path / "control-fp32-adamw-s47.json").write_text(json.dumps(record), encoding="utf-8")
 
     assert list(ControlStore(folder, gate).curve(CELLS[0])) == [(0, 7.0)]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
-def test_two_processes_share_the_work(folder: Path, gate: FakeGate) -> None:
+def test_two_processes_share_the_work(folder: RunFolder, gate: FakeGate) -> None:
     slow = replace(gate, seconds=0.1)
     context = multiprocessing.get_context("fork")  # type: ignore[attr-defined,unused-ignore]
     workers = [context.Process(target=ControlStore(folder, slow).ensure, args=(CELLS,)) for _ in range(2)]
@@ -161,7 +147,7 @@ def test_two_processes_share_the_work(folder: Path, gate: FakeGate) -> None:
 
 
 def test_what_another_process_finished_a_moment_ago_is_not_trained_again(
-    folder: Path, gate: FakeGate, monkeypatch: pytest.MonkeyPatch
+    folder: RunFolder, gate: FakeGate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Late(FileLock):
         """A lock that is free only after its holder wrote the control."""
@@ -181,53 +167,28 @@ def test_what_another_process_finished_a_moment_ago_is_not_trained_again(
 
 
 @pytest.mark.parametrize("error", [ValueError("no such corpus"), RuntimeError("no such corpus")], ids=repr)
-def test_what_no_subject_can_help_is_written_down(folder: Path, gate: FakeGate, error: Exception) -> None:
+def test_what_no_subject_can_help_is_written_down(
+    folder: RunFolder, gate: FakeGate, error: Exception
+) -> None:
     said = "fp32 x adamw cannot be trained: no such corpus"
 
     with pytest.raises(type(error), match="no such corpus"):
         ControlStore(folder, replace(gate, error=error)).ensure(CELLS)
 
-    assert read_error(folder) == said
+    assert folder.failure == said
     assert ControlStore(folder, gate).ensure(CELLS) == (said,)
     assert not gate.log.exists()
 
 
-def test_no_half_written_record_is_left(folder: Path, gate: FakeGate) -> None:
+def test_no_half_written_record_is_left(folder: RunFolder, gate: FakeGate) -> None:
     ControlStore(folder, gate).ensure(CELLS)
 
-    assert {path.suffix for path in folder.iterdir()} <= {".json", ".lock"}
+    assert {path.suffix for path in folder.path.iterdir()} <= {".json", ".lock"}
 
 
-# what makes a run invalid
-
-
-def test_a_sound_run_has_no_reasons() -> None:
-    broken = replace(CELLS[0].control, subject="dead-body", kind="negative-control")
-
-    assert invalid_reasons([learning(CELLS[0].control), make_result(broken), make_result(CELLS[0])]) == ()
-    assert invalid_reasons([]) == ()
-
-
-def test_reasons_name_the_control_and_its_score() -> None:
-    control = replace(CELLS[1].control, seed=89)
-    broken = replace(CELLS[0].control, subject="dead-body", kind="negative-control")
-
-    assert invalid_reasons(
-        [
-            make_result(control, bpb=6.95),
-            make_result(control, bpb=None, verdict=Verdict.CRASHED, evidence={"because": "out of memory"}),
-            learning(broken, bpb=5.4),
-        ]
-    ) == (
-        "the float32 control of fp32 x sgd, seed 89 does not learn (dead, 6.95 BPB)",
-        "the float32 control of fp32 x sgd, seed 89 does not learn (crashed, no score): out of memory",
-        "the negative control dead-body x adamw, broken on purpose, learns (5.40 BPB)",
-    )
-
-
-def test_an_invalid_run_is_said_by_the_store(folder: Path, gate: FakeGate) -> None:
+def test_an_invalid_run_is_said_by_the_store(folder: RunFolder, gate: FakeGate) -> None:
     record = make_result(CELLS[0].control, bpb=6.95, curve=CURVE).to_record()
-    (folder / "control-fp32-adamw-s47.json").write_text(json.dumps(record), encoding="utf-8")
+    (folder.path / "control-fp32-adamw-s47.json").write_text(json.dumps(record), encoding="utf-8")
 
     assert ControlStore(folder, gate).ensure(CELLS) == (
         "the float32 control of fp32 x adamw does not learn (dead, 6.95 BPB)",

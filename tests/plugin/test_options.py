@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from quantgate.plan.settings import Settings
-from quantgate.plugin.options import OPTIONS, Option, OptionError, read_settings
+from quantgate.plugin.options import OPTIONS, Option, OptionError, override, read_settings
 
 BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -192,8 +192,8 @@ def test_a_failing_line_above_the_default_dead_one_takes_it_along() -> None:
 
 
 def test_a_marker_overrides_what_belongs_to_a_cell() -> None:
-    found = Settings(steps=5).override(
-        {"formats": ["int4", "nf4"], "seeds": 89, "scope": "weights"}, "the marker"
+    found = override(
+        Settings(steps=5), {"formats": ["int4", "nf4"], "seeds": 89, "scope": "weights"}, "the marker"
     )
 
     assert (found.formats, found.seeds, found.steps) == (("int4", "nf4"), (89,), 5)
@@ -203,7 +203,7 @@ def test_a_marker_overrides_what_belongs_to_a_cell() -> None:
 @pytest.mark.parametrize("name", ["steps", "report", "frmats"])
 def test_a_marker_sets_nothing_else(name: str) -> None:
     with pytest.raises(OptionError) as caught:
-        Settings().override({name: 1}, "the marker")
+        override(Settings(), {name: 1}, "the marker")
 
     assert str(caught.value) == (
         f"the marker: {name!r} cannot be set here; "
@@ -213,7 +213,7 @@ def test_a_marker_sets_nothing_else(name: str) -> None:
 
 def test_a_markers_bad_value_names_the_marker() -> None:
     with pytest.raises(OptionError) as caught:
-        Settings().override({"widths": [48]}, "the marker")
+        override(Settings(), {"widths": [48]}, "the marker")
 
     assert str(caught.value) == (
         "invalid widths from the marker: width 48: attention needs 16 or a multiple of 32"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quantgate.plugin.fixtures import SESSION
+from quantgate.plugin.lifecycle import settings_of
 from quantgate.plugin.options import OPTIONS
 from tests.plugin.project import TEST_LEARNS
 
@@ -117,7 +117,7 @@ def test_the_command_line_outranks_the_environment_and_that_the_ini_file(
     field = option.replace("-", "_")
 
     def read(*arguments: str) -> object:
-        return getattr(pytester.parseconfigure(*arguments).stash[SESSION].settings, field)
+        return getattr(settings_of(pytester.parseconfigure(*arguments)), field)
 
     pytester.makeini(f"[pytest]\nquantgate_{field} = {ini}\n")
     assert read() == from_ini
@@ -134,7 +134,7 @@ def test_precedence_of_files(pytester: pytest.Pytester, option: str, monkeypatch
         pytester.path.joinpath(name).write_text(text)
 
     def read(*arguments: str) -> str:
-        return str(getattr(pytester.parseconfigure(*arguments).stash[SESSION].settings, field))
+        return str(getattr(settings_of(pytester.parseconfigure(*arguments)), field))
 
     pytester.makeini(f"[pytest]\nquantgate_{field} = ini.txt\n")
     assert read() == "ini.txt"
@@ -160,7 +160,7 @@ def test_limits_the_wrong_way_round(pytester: pytest.Pytester) -> None:
 
 
 def test_a_higher_limit_takes_the_dead_line_with_it(pytester: pytest.Pytester) -> None:
-    settings = pytester.parseconfigure("--quantgate-fail-bpb=6.95").stash[SESSION].settings
+    settings = settings_of(pytester.parseconfigure("--quantgate-fail-bpb=6.95"))
     assert (settings.fail_bpb, settings.dead_bpb) == (6.95, 6.95)
 
 

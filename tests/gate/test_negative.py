@@ -1,0 +1,19 @@
+"""The negative controls of a run."""
+
+from __future__ import annotations
+
+from quantgate.gate.negative import negative_controls
+from quantgate.records.cell import Cell
+
+
+def test_negative_controls_take_the_first_optimizer_and_seed_and_the_least_width() -> None:
+    cells = (
+        Cell("int4", "format", "sgd", 89, 128),
+        Cell("int4", "format", "sgd", 89),
+        Cell("a", "format", "lion", 1),
+    )
+
+    assert {(c.kind, c.optimizer, c.seed, c.width) for c in negative_controls(cells)} == {
+        ("negative-control", "sgd", 89, 64)
+    }
+    assert negative_controls(()) == ()
