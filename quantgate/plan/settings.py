@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from quantgate.records.cell import Scope, Storage
+if TYPE_CHECKING:  # every pytest run reads the options; most need no more
+    from quantgate.records.cell import Scope, Storage
 
 
 @dataclass(frozen=True)

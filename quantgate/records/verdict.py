@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import median
 
 CHANCE_BPB = 7.0
 
@@ -129,4 +128,4 @@ def is_close_call(bpb: float, gap: float | None, tolerance: float, limits: Limit
 
 def median_index(scores: Sequence[float]) -> int:
     """The place of the median among an odd number of scores: the run that judges."""
-    return list(scores).index(median(scores))
+    return list(scores).index(sorted(scores)[len(scores) // 2])

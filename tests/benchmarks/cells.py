@@ -5,9 +5,10 @@
 Both are trained by the same code, the float32 cell (the control) with the format that changes nothing, one
 after the other, control and quantized cell in turn, on one thread. The time of the probes is measured inside
 the same trainings, around each call of the probes, and taken off both: `ratio` is the median over the rounds
-of quantized / float32, probes apart, whose mean over the `pr` matrix is to be at most 1.15; `with probes` is the same with them; `probes` is their share of the quantized cell's time, to be at most
-a fifth. `--clock cpu` counts processor time instead, which other work on the machine disturbs less; on an
-idle machine the two agree, since a cell has one thread and nothing to wait for. (What a probed step costs
+of quantized / float32, probes apart, whose mean over the `pr` matrix is to be at most 1.15; `with probes` is
+the same with them; `probes` is their share of the quantized cell's time, to be at most a fifth. `--clock cpu`
+counts processor time instead, which other work on the machine disturbs less; on an idle machine the two
+agree, since a cell has one thread and nothing to wait for. (What a probed step costs
 beside those calls, some retained gradients, counts as training.)
 """
 
@@ -69,7 +70,7 @@ class Stopwatch:
 def timed_probes(clock: Clock) -> Iterator[Stopwatch]:
     """Times the probes of a quantizer alone, and each method of the watcher that a training calls."""
     watch = Stopwatch(clock)
-    timed = [(experiment, "examine_quantizer")]
+    timed: list[tuple[Any, str]] = [(experiment, "examine_quantizer")]
     timed += [
         (TrainingProbes, name) for name in vars(Watcher) if name in vars(TrainingProbes) and name[0] != "_"
     ]

@@ -1,6 +1,7 @@
 """Wall time of the whole gate, and what quantgate costs those who only have it installed.
 
-    python -m tests.benchmarks.gate [--gate-runs 3] [--pairs 21] [--startup-rounds 3] [--root FOLDER] [-- PYTEST OPTIONS]
+    python -m tests.benchmarks.gate [--gate-runs 3] [--pairs 21] [--startup-rounds 3] [--root FOLDER]
+                                    [-- PYTEST OPTIONS]
 
 1. `pytest -m lowbit -n auto` in `--root` (the repository): every run and the median, start of the process to
    its end; to be under 60 s on 2 cores. What stands after `--` is passed to it.
