@@ -1,7 +1,8 @@
 """The folder that the processes of a run share, and every file in it.
 
 The workers publish the plan and the controls here, and write down what ends the run for all of them; the controller
-reads it. Each file is written whole and then renamed, so that nobody reads half of one. No torch.
+reads it. Each file is written whole and then renamed, so that nobody reads half of one. No torch, and no records until
+there are some: every pytest run that has workers makes a folder, and few of them have a cell.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from quantgate.records.cell import Cell
-from quantgate.records.result import CellResult, to_line
+if TYPE_CHECKING:
+    from quantgate.records.cell import Cell
+    from quantgate.records.result import CellResult
 
 
 @dataclass(frozen=True)
@@ -35,10 +38,14 @@ class RunFolder:
         """The published cells by the node ids of their tests; empty where no process collected any."""
         if not self._plan.exists():
             return {}
+        from quantgate.records.cell import Cell
+
         return {nodeid: Cell(**cell) for nodeid, cell in json.loads(self._plan.read_text("utf-8")).items()}
 
     def keep_control(self, result: CellResult) -> None:
         """Write down the result of a control or negative control."""
+        from quantgate.records.result import to_line
+
         self._write(self._control(result.cell), to_line(result))
 
     def control(self, cell: Cell) -> CellResult | None:
@@ -98,4 +105,6 @@ class RunFolder:
 
 
 def _read_result(path: Path) -> CellResult:
+    from quantgate.records.result import CellResult
+
     return CellResult.from_record(json.loads(path.read_text("utf-8")))
