@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from quantgate.records.cell import Config
     from quantgate.records.result import CellResult
     from quantgate.records.verdict import Verdict, judge
+    from quantgate.records.version import __version__
     from quantgate.subjects.public import (
         get_format,
         list_formats,
@@ -24,9 +25,8 @@ if TYPE_CHECKING:
         register_recipe,
     )
 
-__version__ = "0.1.0"
-
 _HOMES = {
+    "__version__": "quantgate.records.version",
     "CellResult": "quantgate.records.result",
     "Config": "quantgate.records.cell",
     "Encoded": "quantgate.formats",
@@ -49,6 +49,7 @@ __all__ = [
     "Encoded",
     "Format",
     "Verdict",
+    "__version__",
     "examine",
     "get_format",
     "judge",
@@ -68,4 +69,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted((*__all__, "__version__"))
+    return sorted(__all__)

@@ -73,8 +73,7 @@ def imported(module: str, *, own: bool = True, late: bool = True) -> frozenset[s
     ]
     inside = {_within(place, name) for place, name in pairs if place.partition(".")[0] == "quantgate"}
     outside = {place for place, _ in pairs if place.partition(".")[0] != "quantgate"}
-    # Whatever is imported, the package itself is loaded before: it is no dependency.
-    return frozenset(inside - {"", module}) if own else frozenset(outside)
+    return frozenset(inside - {module}) if own else frozenset(outside)
 
 
 def _within(place: str, name: str) -> str:

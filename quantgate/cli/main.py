@@ -7,9 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantgate import __version__
 from quantgate.cli import doctor, explain, incident, power, run
 from quantgate.cli.status import EXIT_INTERRUPTED, EXIT_USAGE
+from quantgate.records.version import __version__
 from quantgate.reports.text import printable
 
 

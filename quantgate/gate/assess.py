@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from quantgate import __version__
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence, Finding
@@ -16,6 +15,7 @@ from quantgate.gate.experiment import Run
 from quantgate.records.cell import Cell, Config
 from quantgate.records.result import CellResult, canon_name
 from quantgate.records.verdict import Curve, Limits, Verdict, gap_tolerance, judge
+from quantgate.records.version import __version__
 from quantgate.subjects.kinds import Subject
 
 #: Below this signal-to-noise ratio (dB) a weight tensor is coarse enough to explain a bad curve: ternary by

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from typing import Any
 
-from quantgate import __version__
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.records.cell import Cell, Config
 from quantgate.records.verdict import CHANCE_BPB, DEFAULT_LIMITS, Limits, Verdict
+from quantgate.records.version import __version__
 
 #: The lane that this package's runs take in the fleet's canonical names.
 LANE = "GATE"
