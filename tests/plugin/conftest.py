@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+import quantgate
 from quantgate.subjects.registry import REGISTRY
-from tests.plugin.project import MODES, Outcome, Project, shared_outcome
+from tests.plugin.project import MODES, InProcess, Outcome, Project, shared_outcome
 
 Shared = Callable[[str, Callable[[Project], Outcome]], Outcome]
 
@@ -47,3 +48,21 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """Makes a run that many tests read: `shared(name, run)`."""
     workers = hasattr(request.config, "workerinput")
     return lambda name, run: shared_outcome(tmp_path_factory, name, run, workers)
+
+
+@pytest.fixture(scope="session")
+def _trained_before() -> None:
+    """Pytester forgets the modules that a run in this process imports; torch cannot be imported twice."""
+    quantgate.run_cell("int8", "adamw", config=quantgate.Config(width=16, steps=1))
+
+
+@pytest.fixture
+def local(_trained_before: None, tmp_path: Path, pytester: pytest.Pytester) -> Project:
+    """A project of this test alone, whose runs are in this process."""
+    return InProcess(tmp_path / "project", pytester)
+
+
+@pytest.fixture
+def shared_local(_trained_before: None, shared: Shared, pytester: pytest.Pytester) -> Shared:
+    """Makes a run in this process that many tests read."""
+    return lambda name, run: shared(name, lambda project: run(InProcess(project.folder, pytester)))
