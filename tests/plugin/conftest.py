@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 
 import quantgate
+
+# Pytester forgets the modules that a run in this process imports; these would be read again by every run.
+import quantgate.corpus
+import quantgate.plugin.reporter
+import quantgate.plugin.session
 from quantgate.subjects.registry import REGISTRY
 from tests.plugin.project import MODES, InProcess, Outcome, Project, shared_outcome
 
@@ -52,7 +57,7 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="session")
 def _trained_before() -> None:
-    """Pytester forgets the modules that a run in this process imports; torch cannot be imported twice."""
+    """Nor can torch be imported twice: what a training imports is here before."""
     quantgate.run_cell("int8", "adamw", config=quantgate.Config(width=16, steps=1))
 
 
