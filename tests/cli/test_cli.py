@@ -422,6 +422,7 @@ def _here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(power, "run", lambda chosen, jobs: map(power.run_trial, chosen))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_here")
 def test_power_counts_two_names(quantgate: Command, tmp_path: Path) -> None:
     written = tmp_path / "power.json"
@@ -493,6 +494,7 @@ def test_trials_are_every_combination() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_pool_gives_what_this_process_gives() -> None:
     chosen = power.trials(only=("int8",), optimizers=("sgd",), widths=(16,), steps=2)
     pooled = {each.trial: each for each in power.run(chosen, 1)}

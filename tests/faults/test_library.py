@@ -81,9 +81,15 @@ def test_the_library_is_read_only() -> None:
 # the probes on it
 
 
+@cache
+def broken(name: str) -> Examination:
+    """The examination of a fault, which some are asked more than once."""
+    return examined(FAULTS[name].broken)
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_named_first(name: str) -> None:
-    found = examined(FAULTS[name].broken)
+    found = broken(name)
 
     assert (found.cause, found.healthy, found.evidence.crash) == (FAULTS[name].cause, False, None)
 
@@ -118,12 +124,11 @@ def test_the_negative_controls_are_three() -> None:
     "name", [name for name, fault in FAULTS.items() if fault.cause == "orphaned-parameter"]
 )
 def test_an_orphans_gradient_is_not_called_misscaled(name: str) -> None:
-    assert [finding.cause for finding in examined(FAULTS[name].broken).findings] == ["orphaned-parameter"]
+    assert [finding.cause for finding in broken(name).findings] == ["orphaned-parameter"]
 
 
-@cache
 def evidence(name: str) -> Evidence:
-    return examined(FAULTS[name].broken).evidence
+    return broken(name).evidence
 
 
 def test_the_evidence_is_what_the_fault_says() -> None:

@@ -13,9 +13,18 @@ import quantgate.corpus
 import quantgate.plugin.reporter
 import quantgate.plugin.session
 from quantgate.subjects.registry import REGISTRY
-from tests.plugin.project import MODES, InProcess, Outcome, Project, shared_outcome
+from tests.conftest import Once
+from tests.plugin.project import MODES, InProcess, Outcome, Project
 
 Shared = Callable[[str, Callable[[Project], Outcome]], Outcome]
+#: The fixtures whose runs train cells, or are processes of their own.
+SLOW = {"project", "local"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What makes such a run is slow; what only collects in this process is not."""
+    if SLOW & set(getattr(item, "fixturenames", ())):
+        item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
@@ -49,10 +58,15 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+def shared(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Shared:
     """Makes a run that many tests read: `shared(name, run)`."""
-    workers = hasattr(request.config, "workerinput")
-    return lambda name, run: shared_outcome(tmp_path_factory, name, run, workers)
+
+    def outcome(name: str, run: Callable[[Project], Outcome]) -> Outcome:
+        name = f"project-{name}"
+        found: Outcome = once(name, lambda: run(Project(tmp_path_factory.mktemp(name))))
+        return found
+
+    return outcome
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 TEST_LEARNS = """
 def test_learns(lowbit_cell):
@@ -135,18 +134,3 @@ class InProcess(Project):
                 patch.setenv(name, value)
             done = self._pytester.runpytest_inprocess(*IN_PROCESS, *arguments)
         return Outcome(self.folder, int(done.ret), done.stdout.str(), done.stderr.str())
-
-
-def shared_outcome(
-    factory: pytest.TempPathFactory, name: str, run: Callable[[Project], Outcome], workers: bool
-) -> Outcome:
-    """The outcome of a run that several tests read, made once however many workers this session has."""
-    base = factory.getbasetemp().parent if workers else factory.getbasetemp()
-    folder = base / f"project-{name}"
-    saved = base / f"project-{name}.json"
-    with FileLock(base / f"project-{name}.lock"):
-        if not saved.exists():
-            outcome = run(Project(folder))
-            said = [outcome.exit_status, outcome.stdout, outcome.stderr]
-            saved.write_text(json.dumps(said), encoding="utf-8")
-        return Outcome(folder, *json.loads(saved.read_text("utf-8")))

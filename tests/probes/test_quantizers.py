@@ -169,7 +169,7 @@ def test_what_it_raises_is_said_in_a_line() -> None:
 
     found = evidence_of(fails).crash or ""
 
-    assert found.startswith(r"KeyError: 'scale\nand more' (at test_probes.py:")
+    assert found.startswith(r"KeyError: 'scale\nand more' (at test_quantizers.py:")
 
 
 def test_an_exception_without_words_is_named() -> None:
