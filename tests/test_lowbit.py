@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from quantgate.plugin.fixtures import LowbitCell
+
+pytestmark = pytest.mark.slow
 
 
 def test_learns(lowbit_cell: LowbitCell) -> None:

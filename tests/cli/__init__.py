@@ -1,1 +1,1 @@
-"""TODO."""
+"""The command line: a test file a command."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The corpus: its text, and where it is fetched from."""

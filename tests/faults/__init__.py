@@ -1,1 +1,1 @@
-"""TODO."""
+"""The faults: the library, its power table, the incident."""

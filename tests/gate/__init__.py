@@ -1,1 +1,1 @@
-"""TODO."""
+"""The gate: cells, controls, the matrix and known failures."""

@@ -6,10 +6,25 @@ from pathlib import Path
 
 import pytest
 
+import quantgate
+
+# Pytester forgets the modules that a run in this process imports; these would be read again by every run.
+import quantgate.corpus
+import quantgate.plugin.reporter
+import quantgate.plugin.session
 from quantgate.subjects.registry import REGISTRY
-from tests.plugin.project import MODES, Outcome, Project, shared_outcome
+from tests.conftest import Once
+from tests.plugin.project import MODES, InProcess, Outcome, Project
 
 Shared = Callable[[str, Callable[[Project], Outcome]], Outcome]
+#: The fixtures whose runs train cells, or are processes of their own.
+SLOW = {"project", "local"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """What makes such a run is slow; what only collects in this process is not."""
+    if SLOW & set(getattr(item, "fixturenames", ())):
+        item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +58,32 @@ def project(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Shared:
+def shared(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Shared:
     """Makes a run that many tests read: `shared(name, run)`."""
-    workers = hasattr(request.config, "workerinput")
-    return lambda name, run: shared_outcome(tmp_path_factory, name, run, workers)
+
+    def outcome(name: str, run: Callable[[Project], Outcome]) -> Outcome:
+        name = f"project-{name}"
+        found: Outcome = once(name, lambda: run(Project(tmp_path_factory.mktemp(name))))
+        return found
+
+    return outcome
+
+
+@pytest.fixture(scope="session")
+def _trained_before() -> None:
+    """Nor can torch be imported twice: what a training imports is here before, a user's own optimizer too."""
+    import torch._dynamo  # torch's optimizers import it, unless they are the built-in ones
+
+    quantgate.run_cell("int8", "adamw", config=quantgate.Config(width=16, steps=1))
+
+
+@pytest.fixture
+def local(_trained_before: None, tmp_path: Path, pytester: pytest.Pytester) -> Project:
+    """A project of this test alone, whose runs are in this process."""
+    return InProcess(tmp_path / "project", pytester)
+
+
+@pytest.fixture
+def shared_local(_trained_before: None, shared: Shared, pytester: pytest.Pytester) -> Shared:
+    """Makes a run in this process that many tests read."""
+    return lambda name, run: shared(name, lambda project: run(InProcess(project.folder, pytester)))

@@ -6,14 +6,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
-from filelock import FileLock
 
 TEST_LEARNS = """
 def test_learns(lowbit_cell):
@@ -25,6 +24,8 @@ MODES = {"plain": ("-p", "no:xdist"), "n0": ("-n0",), "n2": ("-n2",)}
 NARROW = ("--quantgate-widths", "32")
 #: Cells that learn in a tenth of a second, under AdamW alone.
 FAST = (*NARROW, "--quantgate-optimizers", "adamw", "--quantgate-steps", "20", "--quantgate-lr", "0.003")
+#: This process has imported quantgate before the run in it begins, which is no concern of the run.
+IN_PROCESS = ("-W", "ignore:Module already imported so cannot be rewritten")
 #: A format that does not learn: round() has no gradient. It costs no torch import to register.
 BLOCKED = """
 import quantgate
@@ -113,16 +114,23 @@ class Project:
         return Outcome(self.folder, done.returncode, done.stdout, done.stderr)
 
 
-def shared_outcome(
-    factory: pytest.TempPathFactory, name: str, run: Callable[[Project], Outcome], workers: bool
-) -> Outcome:
-    """The outcome of a run that several tests read, made once however many workers this session has."""
-    base = factory.getbasetemp().parent if workers else factory.getbasetemp()
-    folder = base / f"project-{name}"
-    saved = base / f"project-{name}.json"
-    with FileLock(base / f"project-{name}.lock"):
-        if not saved.exists():
-            outcome = run(Project(folder))
-            said = [outcome.exit_status, outcome.stdout, outcome.stderr]
-            saved.write_text(json.dumps(said), encoding="utf-8")
-        return Outcome(folder, *json.loads(saved.read_text("utf-8")))
+class InProcess(Project):
+    """A folder that pytest is run in within this process, which has paid for torch.
+
+    For what a run says of its cells; what a process imports, and how workers share, is asked of processes.
+    """
+
+    def __init__(self, folder: Path, pytester: pytest.Pytester) -> None:
+        super().__init__(folder)
+        self._pytester = pytester
+
+    def pytest(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 300
+    ) -> Outcome:
+        """Run pytest; the time that it may take is the outer run's."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name, value in {"COLUMNS": "120", **(environment or {})}.items():
+                patch.setenv(name, value)
+            done = self._pytester.runpytest_inprocess(*IN_PROCESS, *arguments)
+        return Outcome(self.folder, int(done.ret), done.stdout.str(), done.stderr.str())

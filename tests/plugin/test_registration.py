@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -35,13 +35,13 @@ def test_the_suite_from_an_empty_folder(project: Project) -> None:
     )
 
 
-def test_the_suite_with_a_function_of_a_module(project: Project) -> None:
+def test_the_suite_with_a_function_of_a_module(local: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command of the README; bits come after the @, and without them reports say unknown."""
-    project.write(mylib=MYLIB)
-    outcome = project.pytest(
+    local.write(mylib=MYLIB)
+    monkeypatch.syspath_prepend(local.folder)
+    outcome = local.pytest(
         "--pyargs", "quantgate.suite", "-n0", *FAST, "--quantgate-report=out",
         "--quantgate-formats=mylib:int4@4,mylib:round_64",
-        environment={"PYTHONPATH": os.pathsep.join([str(project.folder), os.environ.get("PYTHONPATH", "")])},
     )  # fmt: skip
     assert outcome.exit_status == 1
     healthy, blocked = outcome.cells["mylib:int4@4"], outcome.cells["mylib:round_64"]
@@ -98,9 +98,19 @@ def test_after_it():
 """
 
 
-def test_a_recipe_and_an_optimizer_run_alone_and_threads_stay_as_they_were(project: Project) -> None:
-    project.write(conftest=RECIPES, test_lowbit=THREADS)
-    outcome = project.pytest(
+@pytest.fixture
+def _threads() -> Iterator[None]:
+    import torch
+
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads")
+def test_a_recipe_and_an_optimizer_run_alone_and_threads_stay_as_they_were(local: Project) -> None:
+    local.write(conftest=RECIPES, test_lowbit=THREADS)
+    outcome = local.pytest(
         "-n0", *NARROW, "--quantgate-steps=20", "--quantgate-lr=0.003", "--quantgate-report=out"
     )
     assert outcome.exit_status == 0, outcome.stdout
@@ -241,8 +251,8 @@ def test_the_users_own_hook_may_set_the_limit(pytester: pytest.Pytester) -> None
     assert "TIMEOUT test_learns (2,)" in result.outlines
 
 
-def test_without_pytest_timeout_a_cell_is_judged(project: Project) -> None:
-    project.write(test_lowbit=TEST_LEARNS)
-    outcome = project.pytest("-n0", "-p", "no:timeout", *FAST, "--quantgate-formats=int4")
+def test_without_pytest_timeout_a_cell_is_judged(local: Project) -> None:
+    local.write(test_lowbit=TEST_LEARNS)
+    outcome = local.pytest("-n0", "-p", "no:timeout", *FAST, "--quantgate-formats=int4")
     assert outcome.exit_status == 0
     assert outcome.lines[-1].strip("= ").startswith("1 passed in ")

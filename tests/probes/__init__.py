@@ -1,1 +1,1 @@
-"""TODO."""
+"""The probes: what is measured of a quantizer."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The records: verdicts and results."""

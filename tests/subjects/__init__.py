@@ -1,1 +1,1 @@
-"""TODO."""
+"""The subjects: formats, recipes and optimizers, by name or path."""

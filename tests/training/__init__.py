@@ -1,1 +1,1 @@
-"""TODO."""
+"""One seeded training: model, fake quantization, optimizers, trainer."""

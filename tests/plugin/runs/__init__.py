@@ -1,1 +1,1 @@
-"""TODO."""
+"""Whole runs of pytest: what they leave, and how they exit."""

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
+from quantgate.formats import BUILTIN
+from quantgate.training.optimizers import OPTIMIZERS
 from tests.plugin.project import BLOCKED, FAST, NARROW, TEST_LEARNS, Outcome, Project
 
-#: A gate whose first negative control is healthy, and whose others are not there.
-GATE_CANNOT_FAIL = """
-import quantgate.gate.run
-from quantgate.formats import BUILTIN
-
-quantgate.gate.run.NEGATIVE_CONTROLS = {"dead-body": BUILTIN["int8"]}
-"""
-#: A machine on which nothing learns.
-MACHINE_CANNOT_LEARN = """
-import dataclasses
-
-from quantgate import optim
-
-slow = {name: dataclasses.replace(spec, lr=1e-12) for name, spec in optim.OPTIMIZERS.items()}
-import quantgate.subjects.registry
-
-quantgate.subjects.registry.OPTIMIZERS = slow
-"""
 OPTIMIZER_THAT_STANDS_STILL = """
 import quantgate
 
@@ -43,6 +28,20 @@ THE_GATES = "quantgate: the run is invalid: the machine or the gate is at fault,
 THE_USERS = "quantgate: the options of this run keep even float32 from learning; mend them first"
 
 
+@pytest.fixture
+def _gate_cannot_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gate whose first negative control is healthy, and whose others are not there."""
+    for reader in ("negative", "run"):
+        monkeypatch.setattr(f"quantgate.gate.{reader}.NEGATIVE_CONTROLS", {"dead-body": BUILTIN["int8"]})
+
+
+@pytest.fixture
+def _machine_cannot_learn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which nothing learns."""
+    slow = {name: replace(spec, lr=1e-12) for name, spec in OPTIMIZERS.items()}
+    monkeypatch.setattr("quantgate.subjects.registry.OPTIMIZERS", slow)
+
+
 def unjudged(outcome: Outcome, reason: str) -> None:
     """Assert that no cell has a verdict, and that each says why."""
     for record in outcome.cells.values():
@@ -51,11 +50,12 @@ def unjudged(outcome: Outcome, reason: str) -> None:
     assert f"quantgate: {reason}" in outcome.lines
 
 
-def test_a_negative_control_that_learns_makes_the_run_invalid(project: Project) -> None:
+@pytest.mark.usefixtures("_gate_cannot_fail")
+def test_a_negative_control_that_learns_makes_the_run_invalid(local: Project) -> None:
     """The failing cells and the failing test beside them would be 1; the run is 70."""
     other = "def test_other():\n    assert False\n"
-    project.write(conftest=GATE_CANNOT_FAIL + BLOCKED, test_lowbit=TEST_LEARNS + other)
-    outcome = project.pytest("-n0", *FAST, "--quantgate-report=out", "--quantgate-formats=blocked,int4")
+    local.write(conftest=BLOCKED, test_lowbit=TEST_LEARNS + other)
+    outcome = local.pytest("-n0", *FAST, "--quantgate-report=out", "--quantgate-formats=blocked,int4")
     assert outcome.exit_status == 70
     (control,) = [record for record in outcome.records if record["kind"] == "negative-control"]
     reason = (
@@ -71,9 +71,10 @@ def test_a_negative_control_that_learns_makes_the_run_invalid(project: Project) 
     )
 
 
-def test_a_control_that_does_not_learn_makes_the_run_invalid(project: Project) -> None:
-    project.write(conftest=MACHINE_CANNOT_LEARN, test_lowbit=TEST_LEARNS)
-    outcome = project.pytest(
+@pytest.mark.usefixtures("_machine_cannot_learn")
+def test_a_control_that_does_not_learn_makes_the_run_invalid(local: Project) -> None:
+    local.write(test_lowbit=TEST_LEARNS)
+    outcome = local.pytest(
         "-n0", "--quantgate-optimizers=adamw", "--quantgate-report=out", "--quantgate-formats=int4"
     )
     assert outcome.exit_status == 70
@@ -92,12 +93,12 @@ def test_a_control_that_does_not_learn_makes_the_run_invalid(project: Project) -
     ids=["lr", "steps", "corpus"],
 )
 def test_options_that_keep_the_control_from_learning_are_a_usage_error(
-    project: Project, options: tuple[str, ...]
+    local: Project, options: tuple[str, ...]
 ) -> None:
-    project.write(test_lowbit=TEST_LEARNS)
+    local.write(test_lowbit=TEST_LEARNS)
     noise = bytes(random.Random(7).choices(range(1, 128), k=300_000))
-    (project.folder / "noise.txt").write_bytes(noise)
-    outcome = project.pytest("-n0", *ADAMW, *options, "--quantgate-formats=int4")
+    (local.folder / "noise.txt").write_bytes(noise)
+    outcome = local.pytest("-n0", *ADAMW, *options, "--quantgate-formats=int4")
     assert outcome.exit_status == 4
     (control,) = [record for record in outcome.records if record["kind"] == "control"]
     unjudged(
@@ -109,10 +110,11 @@ def test_options_that_keep_the_control_from_learning_are_a_usage_error(
     assert THE_GATES not in outcome.lines
 
 
-def test_so_is_an_optimizer_of_the_user_that_stands_still(project: Project) -> None:
+@pytest.mark.usefixtures("_gate_cannot_fail")
+def test_so_is_an_optimizer_of_the_user_that_stands_still(local: Project) -> None:
     """A negative control that learns beside it does not make it the gate's fault: 4 comes before 70."""
-    project.write(conftest=OPTIMIZER_THAT_STANDS_STILL + GATE_CANNOT_FAIL, test_lowbit=TEST_LEARNS)
-    outcome = project.pytest(
+    local.write(conftest=OPTIMIZER_THAT_STANDS_STILL, test_lowbit=TEST_LEARNS)
+    outcome = local.pytest(
         "-n0", "--quantgate-optimizers=adamw,still", "--quantgate-report=out", "--quantgate-formats=int4"
     )
     assert outcome.exit_status == 4
@@ -123,10 +125,10 @@ def test_so_is_an_optimizer_of_the_user_that_stands_still(project: Project) -> N
     assert {record["verdict"] for record in outcome.cells.values()} == {"unjudged"}
 
 
-def test_controls_that_crash_prove_nothing_and_say_why(project: Project) -> None:
+def test_controls_that_crash_prove_nothing_and_say_why(local: Project) -> None:
     still = OPTIMIZER_THAT_STANDS_STILL.replace("import torch\n", "raise OSError('no \\x1b[31mmemory')\n")
-    project.write(conftest=still, test_lowbit=TEST_LEARNS)
-    outcome = project.pytest("-n0", *NARROW, "--quantgate-formats=int4", "--quantgate-report=out")
+    local.write(conftest=still, test_lowbit=TEST_LEARNS)
+    outcome = local.pytest("-n0", *NARROW, "--quantgate-formats=int4", "--quantgate-report=out")
     assert outcome.exit_status == 4
     assert "\x1b" not in outcome.stdout
     crash = r"OSError: no \x1b[31mmemory (at conftest.py:"

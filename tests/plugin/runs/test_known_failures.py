@@ -27,8 +27,8 @@ cause = "no-op"
 """
 
 
-@pytest.fixture(scope="module")
-def outcome(shared: Shared) -> Outcome:
+@pytest.fixture
+def outcome(shared_local: Shared) -> Outcome:
     def run(project: Project) -> Outcome:
         again = BLOCKED.splitlines()[-1].replace("blocked", "also_blocked")
         project.write(conftest=f"{BLOCKED}\n{again}\n", test_lowbit=TEST_LEARNS)
@@ -37,7 +37,7 @@ def outcome(shared: Shared) -> Outcome:
         formats = "--quantgate-formats=blocked,also_blocked,int4,nf4"
         return project.pytest("-n0", "-rx", *FAST, *options, formats)
 
-    return shared("known-failures", run)
+    return shared_local("known-failures", run)
 
 
 def test_the_exit_status_and_the_counts(outcome: Outcome) -> None:

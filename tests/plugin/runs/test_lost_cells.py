@@ -67,9 +67,9 @@ def pytest_collection_modifyitems(items):
 """
 
 
-def test_a_skipped_cell_is_planned_and_not_judged(project: Project) -> None:
-    project.write(conftest=SKIPS, test_lowbit=TEST_LEARNS)
-    outcome = project.pytest("-n0", *FAST, "--quantgate-formats=int4,nf4", "--quantgate-report=out")
+def test_a_skipped_cell_is_planned_and_not_judged(local: Project) -> None:
+    local.write(conftest=SKIPS, test_lowbit=TEST_LEARNS)
+    outcome = local.pytest("-n0", *FAST, "--quantgate-formats=int4,nf4", "--quantgate-report=out")
     assert (
         "2 planned / 1 ran / 1 judged / 1 skipped, 1 of 1 controls learn, 3 of 3 negative controls fail"
         in outcome.lines
@@ -79,9 +79,9 @@ def test_a_skipped_cell_is_planned_and_not_judged(project: Project) -> None:
     assert [r["subject"] for r in outcome.records if r["kind"] == "format"] == ["int4"]
 
 
-def test_where_every_cell_is_skipped_nothing_is_trained(project: Project) -> None:
-    project.write(conftest=SKIPS, test_lowbit=TEST_LEARNS)
-    outcome = project.pytest("-n0", *FAST, "--quantgate-formats=nf4")
+def test_where_every_cell_is_skipped_nothing_is_trained(local: Project) -> None:
+    local.write(conftest=SKIPS, test_lowbit=TEST_LEARNS)
+    outcome = local.pytest("-n0", *FAST, "--quantgate-formats=nf4")
     assert (
         "1 planned / 0 ran / 0 judged / 1 skipped, 0 of 0 controls learn, 0 of 0 negative controls fail"
         in outcome.lines
@@ -89,9 +89,9 @@ def test_where_every_cell_is_skipped_nothing_is_trained(project: Project) -> Non
     assert outcome.exit_status == 1
 
 
-def test_what_is_deselected_is_not_planned(project: Project) -> None:
-    project.write(test_lowbit=TEST_LEARNS)
-    outcome = project.pytest("-n0", *FAST, "--quantgate-formats=int4,nf4", "-k", "nf4")
+def test_what_is_deselected_is_not_planned(local: Project) -> None:
+    local.write(test_lowbit=TEST_LEARNS)
+    outcome = local.pytest("-n0", *FAST, "--quantgate-formats=int4,nf4", "-k", "nf4")
     assert (
         "1 planned / 1 ran / 1 judged / 0 skipped, 1 of 1 controls learn, 3 of 3 negative controls fail"
         in outcome.lines
@@ -99,11 +99,11 @@ def test_what_is_deselected_is_not_planned(project: Project) -> None:
     assert outcome.exit_status == 0
 
 
-def test_a_run_that_stops_early_reports_the_cells_whose_turn_never_came(project: Project) -> None:
-    project.write(
+def test_a_run_that_stops_early_reports_the_cells_whose_turn_never_came(local: Project) -> None:
+    local.write(
         test_lowbit="def test_other():\n    assert False\n" + TEST_LEARNS,
     )
-    outcome = project.pytest("-n0", "-x", *FAST, "--quantgate-formats=int4,nf4", "--quantgate-report=out")
+    outcome = local.pytest("-n0", "-x", *FAST, "--quantgate-formats=int4,nf4", "--quantgate-report=out")
     assert outcome.exit_status == 1
     assert {name: r["verdict"] for name, r in outcome.cells.items()} == {
         "int4": "unjudged",

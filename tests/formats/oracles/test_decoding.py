@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from quantgate.formats import BUILTIN, Encoded
-
-from . import reference
+from tests.formats import reference
 
 #: ml_dtypes' name of each minifloat that it has; gf8 is its float8_e3m4.
 ML_DTYPES = {

@@ -1,133 +1,17 @@
-"""The corpus: the text that the package makes, files good and bad, and tiny shakespeare where it is there."""
+"""Files, good and bad."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 import os
-import random
 import re
-import subprocess
-import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from quantgate.corpus import MAX_BYTES, MIN_BYTES, TINYSHAKESPEARE, Corpus, CorpusError, load
-from quantgate.corpus import text as corpus_module
-from quantgate.corpus.builtin import SHA256, SIZE, generate
-from quantgate.corpus.fetch import cache_folder
-
-TEXT = "".join(random.Random(7).choices("abcdefgh ,.\n", k=150_000)).encode()
-
-
-def error_of(source: str | Path) -> str:
-    with pytest.raises(CorpusError) as caught:
-        load(str(source))
-    return str(caught.value)
-
-
-def write(path: Path, text: bytes) -> Path:
-    path.write_bytes(text)
-    return path
-
-
-# builtin
-
-
-def conditional_entropy(text: bytes, order: int) -> float:
-    """Bits per character, given the ``order`` characters before it."""
-
-    def entropy(length: int) -> float:
-        counts = Counter(text[i : i + length] for i in range(len(text) - order))
-        total = sum(counts.values())
-        return -sum(n / total * math.log2(n / total) for n in counts.values())
-
-    return entropy(order + 1) - (entropy(order) if order else 0.0)
-
-
-# Of tiny shakespeare's first 256 KiB, which a test at the end measures.
-ENTROPIES = {0: 4.774, 1: 3.482, 2: 2.650}
-TOLERANCES = {0: 0.05, 1: 0.05, 2: 0.15}
-
-
-def test_builtin_is_pinned() -> None:
-    corpus = load("builtin")
-    assert corpus.sha256 == SHA256 == "931faabd583f45de0c8fb51764bde1e7ab2222feff264865582b5ddea611ac37"
-    assert corpus.name == "builtin"
-    assert hashlib.sha256(corpus.train + corpus.heldout).hexdigest() == SHA256
-    assert SIZE <= len(corpus.train + corpus.heldout) < SIZE + 1024
-
-
-def test_builtin_changed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus_module, "generate", lambda: b"To be short.")
-    assert error_of("builtin") == (
-        "corpus 'builtin': the generated text has SHA-256 "
-        f"67d066481c57839697d4cf5fa721d71d74c9c57005fc2fb07acaf33072dbaaa3, expected {SHA256}. "
-        "The files of quantgate/corpus differ from those that were released; install quantgate again."
-    )
-
-
-@pytest.mark.parametrize("hash_seed", ["0", "1"])
-def test_builtin_does_not_depend_on_the_hash_seed_or_the_global_generator(hash_seed: str) -> None:
-    code = "import random; random.seed(3); from quantgate.corpus import load; print(load('builtin').sha256)"
-    env = os.environ | {"PYTHONHASHSEED": hash_seed}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == SHA256
-
-
-def test_builtin_leaves_the_global_generator_alone() -> None:
-    state = random.getstate()
-    generate.__wrapped__()
-    assert random.getstate() == state
-
-
-@pytest.mark.parametrize("order", ENTROPIES)
-def test_builtin_has_the_entropy_of_english(order: int) -> None:
-    assert conditional_entropy(generate(), order) == pytest.approx(ENTROPIES[order], abs=TOLERANCES[order])
-
-
-def test_builtin_uses_every_letter_in_both_cases_and_the_marks_of_a_play() -> None:
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    assert sorted(map(chr, set(generate()))) == sorted(letters + letters.lower() + "\n !',-.:;?")
-
-
-def test_builtin_is_speeches_with_an_empty_line_between() -> None:
-    text = generate().decode("ascii")
-    assert text.endswith("\n\n")
-    speeches = text.removesuffix("\n\n").split("\n\n")
-    assert len(speeches) > 1000
-    for speech in speeches:
-        speaker, *lines = speech.split("\n")
-        assert re.fullmatch(r"[A-Z ]+:", speaker)
-        assert 1 <= len(lines) <= 15
-        assert all(re.fullmatch(r"'?[A-Z][A-Za-z ',.:;!?-]*", line) for line in lines)
-
-
-def test_builtin_templates_leave_no_marks_of_their_own() -> None:
-    text = generate().decode("ascii")
-    assert not re.search(r"  | [,.;:!?]| '?s |\ba [aeiou]", text.replace("th' ", "th "))
-
-
-def test_builtin_repeats_itself_no_more_than_english_does() -> None:
-    """A text made of few phrases would let a model learn by heart what the held-out part repeats."""
-    corpus = load("builtin")
-    seen = {corpus.train[i : i + 24] for i in range(len(corpus.train) - 24)}
-    pieces = [corpus.heldout[i : i + 24] for i in range(0, len(corpus.heldout) - 24, 24)]
-    assert sum(piece in seen for piece in pieces) / len(pieces) < 0.02
-
-
-def test_corpus_costs_no_torch_and_no_network_modules() -> None:
-    code = (
-        "import sys; from quantgate.corpus import load; load('builtin');"
-        "print(sorted({'torch', 'numpy', 'urllib.request', 'http.client', 'ssl'} & sys.modules.keys()))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-# Files
+from quantgate.corpus import MAX_BYTES, MIN_BYTES, Corpus, load
+from quantgate.corpus.builtin import SHA256
+from tests.corpus.texts import TEXT, error_of, write
 
 
 @pytest.mark.parametrize("size", [MIN_BYTES, MIN_BYTES + 1, MIN_BYTES + 9, len(TEXT)])
@@ -270,7 +154,11 @@ def test_file_too_large(tmp_path: Path) -> None:
 
 
 UTF_8 = "It is UTF-8 text with other characters. Convert it: `iconv -f UTF-8 -t ASCII//TRANSLIT`."
+
+
 EIGHT_BIT = "It looks like a binary file, or text in an 8-bit encoding. Give an ASCII text."
+
+
 BINARY = "It looks like a binary file, or UTF-16 text. Give an ASCII text."
 
 
@@ -294,31 +182,4 @@ def test_file_beyond_ascii(
     assert error_of(path) == (
         f"corpus {str(path)!r} has the byte 0x{byte:02x} at offset {offset} (line {line}), "
         f"and the vocabulary is ASCII, 0x01 to 0x7f. {cause}"
-    )
-
-
-# Tiny shakespeare
-
-
-@pytest.fixture
-def tinyshakespeare() -> Corpus:
-    path = cache_folder() / "tinyshakespeare.txt"
-    if not path.exists():
-        pytest.skip(f"tiny shakespeare is not in the cache ({path}), and tests use no network")
-    return load("tinyshakespeare")
-
-
-def test_tinyshakespeare(tinyshakespeare: Corpus) -> None:
-    assert tinyshakespeare.sha256 == "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
-    assert TINYSHAKESPEARE.url.startswith("https://raw.githubusercontent.com/karpathy/char-rnn/")
-    assert (len(tinyshakespeare.train), len(tinyshakespeare.heldout)) == (1_003_854, 111_540)
-    assert tinyshakespeare.train.startswith(
-        b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
-    )
-
-
-@pytest.mark.parametrize("order", ENTROPIES)
-def test_tinyshakespeare_has_the_statistics_that_builtin_follows(tinyshakespeare: Corpus, order: int) -> None:
-    assert conditional_entropy(tinyshakespeare.train[:SIZE], order) == pytest.approx(
-        ENTROPIES[order], abs=0.001
     )

@@ -1,0 +1,106 @@
+"""`quantgate doctor`."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from quantgate.diagnosis.causes import CAUSES
+from quantgate.faults import FAULTS
+from tests.cli.conftest import Command
+
+
+def probes(out: str) -> dict[str, str]:
+    """The probes of `doctor`'s output by their names, each with ok or FAIL."""
+    lines = [line for line in out.splitlines() if line.startswith("  ")]
+    return {line[8:26].rstrip(): line[2:6].rstrip() for line in lines}
+
+
+def failed(out: str) -> list[str]:
+    return [name for name, state in probes(out).items() if state == "FAIL"]
+
+
+def test_the_doctor_finds_nothing_in_a_healthy_format(quantgate: Command) -> None:
+    said = quantgate("doctor", "int8")
+
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith(
+        "int8 (8 bits)\n  ok    contract            shape, dtype, input and seed respected\n"
+    )
+    assert said.out.endswith("\nNo probe found a fault.\n")
+    assert list(probes(said.out)) == [
+        "contract", "all-zero input", "values change", "finite", "gradient reaches", "gradient direction",
+        "gradient size", "edge of the range", "output scale", "sign", "zeros", "signal to noise",
+        "scale follows", "rounding",
+    ]  # fmt: skip
+    assert set(probes(said.out).values()) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("name", "cause", "probe"),
+    [
+        ("int4_round_without_ste", "gradient-blocked", "gradient reaches"),
+        ("int8_rows_unguarded", "scale-zero", "all-zero input"),
+        ("nf4_one_wrong_value", "wrong-table", "table"),
+        ("int8_export_rounds_down", "train-deploy-mismatch", "export"),
+        ("lsq_detached_scale", "qparams-invalid", "learned scales"),
+        ("int8_scale_frozen", "scale-stale", "scale follows"),
+        ("int4_floored", "rounding-biased", "rounding"),
+        ("recipe_that_forgets", "no-op", "values change"),
+        ("recipe_first_linear_only", "partly-applied", "values change"),
+        ("optimizer_of_a_copy", "orphaned-parameter", "gradient reaches"),
+        ("adam_8_bit_linear_map", "optimizer-state", "optimizer state"),
+        ("int8_in_place", "update-swallowed", "stored updates"),
+        ("int8_activations_without_ste", "gradient-blocked", "gradient reaches"),
+        ("uint8_activations_without_zero_point", "sign-lost", "sign"),
+    ],
+)
+def test_the_doctor_names_a_fault_of_the_library(
+    quantgate: Command, name: str, cause: str, probe: str
+) -> None:
+    said = quantgate("doctor", name)
+
+    assert (said.status, said.err) == (1, "")
+    assert said.out.startswith(f"{FAULTS[name].broken.subject.name} (")
+    assert re.search(rf"^  FAIL  {probe:<18}  {cause}: .*\.$", said.out, re.MULTILINE)
+    assert said.out.endswith(f"\nCause: {cause}\nHint: {CAUSES[cause].hint} `quantgate explain {cause}`\n")
+
+
+def test_the_doctor_asks_for_a_storage(quantgate: Command) -> None:
+    assert failed(quantgate("doctor", "int4").out) == []
+    assert failed(quantgate("doctor", "int4", "--storage", "inplace").out) == ["stored updates"]
+    assert failed(quantgate("doctor", "int4_in_place", "--storage", "master").out) == []
+
+
+def test_the_doctor_looks_in_the_current_folder(quantgate: Command, library: str) -> None:
+    fine = quantgate("doctor", f"{library}:fine@8")
+    blocked = quantgate("doctor", f"{library}:blocked")
+
+    assert (fine.status, blocked.status) == (0, 1)
+    assert fine.out.startswith(f"{library}:fine@8 (8 bits)\n")
+    assert blocked.out.startswith(f"{library}:blocked (unknown bits)\n")
+    assert failed(blocked.out) == ["gradient reaches"]
+
+
+def test_the_doctor_tells_what_was_raised(quantgate: Command, library: str) -> None:
+    said = quantgate("doctor", f"{library}:fails")
+
+    assert said.status == 1
+    assert said.out == (
+        f"{library}:fails (unknown bits)\n  FAIL  crash               KeyError: 'scale' (at {library}.py:11)\n"
+    )
+
+
+def test_an_attribute_that_is_not_there_is_said(quantgate: Command, library: str) -> None:
+    assert quantgate("doctor", f"{library}:blokked") == (
+        4, "", f"quantgate: unknown attribute of {library} 'blokked'; did you mean 'blocked'?\n",
+    )  # fmt: skip
+
+
+def test_the_doctor_says_only_what_was_asked_of_a_recipe(quantgate: Command) -> None:
+    assert not {"contract", "all-zero input"} & set(probes(quantgate("doctor", "recipe_that_forgets").out))
+
+
+def test_a_fault_nearly_named_is_suggested(quantgate: Command) -> None:
+    assert "'int4_round_without_ste'" in quantgate("doctor", "int4_round_without_st").err

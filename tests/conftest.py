@@ -1,0 +1,29 @@
+"""What the tests of every folder may use."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+#: `once(name, make)` gives what `make` made.
+Once = Callable[[str, Callable[[], Any]], Any]
+
+
+@pytest.fixture(scope="session")
+def once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """What many tests read is made once in a session, however many workers it has."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if hasattr(request.config, "workerinput") else base
+
+    def made(name: str, make: Callable[[], Any]) -> Any:
+        saved = folder / f"{name}.pickle"
+        with FileLock(folder / f"{name}.lock"):
+            if not saved.exists():
+                saved.write_bytes(pickle.dumps(make()))
+        return pickle.loads(saved.read_bytes())
+
+    return made

@@ -1,0 +1,1 @@
+"""The codecs beside independent implementations; where two of them disagree, which is right."""

@@ -1,0 +1,136 @@
+"""Subjects that are imported by `module:attribute`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from quantgate.subjects.names import UnknownNameError
+from quantgate.subjects.registry import Registry
+from tests.subjects.refusal import refused
+
+MODULE = """
+from quantgate.formats import BUILTIN
+
+def int4(x):
+    return (x * 8).round() / 8
+
+class Box:
+    inner = int4
+    table = [1, 2]
+
+FORMAT = BUILTIN["gf8"]
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """The name of a module of its own for each test, since imports are kept."""
+    name = "quant_" + re.sub(r"\W", "_", request.node.name)
+    (tmp_path / f"{name}.py").write_text(MODULE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    return name
+
+
+def test_a_function_is_imported_by_its_path(module: str) -> None:
+    registry = Registry()
+    subject = registry.subject(f"{module}:int4")
+
+    assert (subject.name, subject.bits) == (f"{module}:int4", None)
+    assert registry.subject(f"{module}:int4") is subject
+
+
+def test_bits_follow_the_at_sign(module: str) -> None:
+    registry = Registry()
+
+    assert registry.subject(f"{module}:int4@4").bits == 4
+    assert registry.subject(f"{module}:int4@1.58").bits == 1.58
+
+
+def test_an_attribute_may_lie_deeper(module: str) -> None:
+    assert Registry().subject(f"{module}:Box.inner@4").bits == 4
+
+
+def test_a_format_is_imported_under_its_path(module: str) -> None:
+    registry = Registry()
+    plain, given = registry.subject(f"{module}:FORMAT"), registry.subject(f"{module}:FORMAT@6")
+
+    assert (plain.name, plain.bits) == (f"{module}:FORMAT", 8)
+    assert (given.name, given.bits) == (f"{module}:FORMAT@6", 6)
+
+
+@pytest.mark.parametrize("bits", ["four", "-4", "4.", "4@4", "1e3"])
+def test_bits_that_are_no_number_are_refused(module: str, bits: str) -> None:
+    assert refused(lambda: Registry().subject(f"{module}:int4@{bits}"), UnknownNameError) == (
+        f"'{module}:int4@{bits}': {bits!r} after @ is not a number of bits; write {module}:int4@4, say"
+    )
+
+
+def test_bits_of_zero_are_refused(module: str) -> None:
+    for attribute in ("int4", "FORMAT"):
+        with pytest.raises(ValueError, match=r"bits is 0\.0, not a positive number"):
+            Registry().subject(f"{module}:{attribute}@0")
+
+
+def test_an_imported_formats_name_keeps_the_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "with-dash.py").write_text(MODULE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    for attribute in ("int4", "FORMAT"):
+        name = f"with-dash:{attribute}"
+        message = refused(lambda name=name: Registry().subject(name))  # type: ignore[misc]
+        assert message.startswith(f"subject '{name}': a name holds letters")
+
+
+def test_a_missing_module_is_said() -> None:
+    assert refused(lambda: Registry().subject("no_such_module:f"), UnknownNameError) == (
+        "'no_such_module:f': module 'no_such_module' cannot be imported "
+        "(No module named 'no_such_module'); is it on the path?"
+    )
+
+
+@pytest.mark.parametrize("name", [":f", ".x:f"])
+def test_a_path_without_a_module_is_said(name: str) -> None:
+    assert "cannot be imported" in refused(lambda: Registry().subject(name), UnknownNameError)
+
+
+def test_a_missing_attribute_names_the_nearest(module: str) -> None:
+    assert refused(lambda: Registry().subject(f"{module}:int5"), UnknownNameError) == (
+        f"unknown attribute of {module} 'int5'; did you mean 'int4'?"
+    )
+    assert "unknown attribute of" in refused(lambda: Registry().subject(f"{module}:"), UnknownNameError)
+    assert "unknown attribute of" in refused(
+        lambda: Registry().subject(f"{module}:int4.deep.x"), UnknownNameError
+    )
+    assert "unknown attribute of" in refused(
+        lambda: Registry().subject(f"{module}:Box.table.x"), UnknownNameError
+    )
+
+
+def test_what_is_no_function_is_refused(module: str) -> None:
+    assert refused(lambda: Registry().subject(f"{module}:Box.table"), UnknownNameError) == (
+        f"'{module}:Box.table' is a list, neither a function nor a Format"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import no_such_library", "No module named 'no_such_library'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("def", "SyntaxError: invalid syntax (broken_3.py, line 1)"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+    ],
+)
+def test_a_module_that_cannot_be_loaded_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, said: str
+) -> None:
+    name = f"broken_{len(line)}"
+    (tmp_path / f"{name}.py").write_text(line, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    message = refused(lambda: Registry().subject(f"{name}:f"), UnknownNameError)
+
+    assert message == f"'{name}:f': module '{name}' cannot be imported ({said}); is it on the path?"
