@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -72,8 +73,7 @@ def shared(once: Once, tmp_path_factory: pytest.TempPathFactory) -> Shared:
 @pytest.fixture(scope="session")
 def _trained_before() -> None:
     """Nor can torch be imported twice: what a training imports is here before, a user's own optimizer too."""
-    import torch._dynamo  # torch's optimizers import it, unless they are the built-in ones
-
+    import_module("torch._dynamo")  # which torch's optimizers import, unless they are the built-in ones
     quantgate.run_cell("int8", "adamw", config=quantgate.Config(width=16, steps=1))
 
 
