@@ -24,6 +24,8 @@ MODES = {"plain": ("-p", "no:xdist"), "n0": ("-n0",), "n2": ("-n2",)}
 NARROW = ("--quantgate-widths", "32")
 #: Cells that learn in a tenth of a second, under AdamW alone.
 FAST = (*NARROW, "--quantgate-optimizers", "adamw", "--quantgate-steps", "20", "--quantgate-lr", "0.003")
+#: Nothing here is asked of them, and the second imports all of hypothesis in every process.
+PLUGINS_LEFT_OUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 #: This process has imported quantgate before the run in it begins, which is no concern of the run.
 IN_PROCESS = ("-W", "ignore:Module already imported so cannot be rewritten")
 #: A format that does not learn: round() has no gradient. It costs no torch import to register.
@@ -103,7 +105,7 @@ class Project:
             if not name.startswith(("PYTEST_", "QUANTGATE_", "COLUMNS"))
         }
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+            [sys.executable, "-m", "pytest", *PLUGINS_LEFT_OUT, *arguments],
             cwd=self.folder,
             env={**inherited, "COLUMNS": "120", "PYTHONUTF8": "1", **(environment or {})},
             capture_output=True,

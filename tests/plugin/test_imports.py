@@ -27,7 +27,7 @@ def pytest_unconfigure():
 )  # fmt: skip
 def test_a_run_that_trains_nothing_imports_nothing_heavy(project: Project, options: tuple[str, ...]) -> None:
     project.write(conftest=SAYS + BLOCKED, test_lowbit=TEST_LEARNS, test_other="def test_other(): ...\n")
-    outcome = project.pytest("-p", "no:xdist", "-p", "no:hypothesispytest", *options)
+    outcome = project.pytest("-p", "no:xdist", *options)
     assert "HEAVY []" in outcome.lines
 
 
