@@ -7,7 +7,7 @@ import difflib
 
 from quantgate.cli.status import EXIT_OK
 from quantgate.diagnosis.causes import CAUSES
-from quantgate.reports.probes import cause_text
+from quantgate.reports.causes import cause_text
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

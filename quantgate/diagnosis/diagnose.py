@@ -1,66 +1,78 @@
 """From evidence to cause: pure functions over numbers, no tensors.
 
-The rules are asked in an order: first what stands before any training, then what was measured while it trained, then
-what does little harm in 100 steps. So the first finding is the likeliest cause, and later ones are said beside it.
-Each rule's thresholds stand beside what a healthy quantizer measures.
+The rules are run in the order of three tables; so the first finding is the likeliest cause, and later ones are said
+beside it. A line of a table holds one rule, or several of which only the first that finds something speaks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from quantgate.diagnosis.evidence import Evidence, Finding
-from quantgate.diagnosis.rules import coverage, gradients, ranges, rounding, training
+from quantgate.diagnosis.rule import Case, Rule, run
+from quantgate.diagnosis.rules import coverage, gradients, rounding, updates, values
 
-_Rule = Callable[[Evidence, float | None, bool], Finding | None]
-
-
-#: What stands before any training, and keeps the rest from being measured.
-_AT_ONCE: tuple[_Rule, ...] = (
-    ranges.scale_zero,
-    training.optimizer_state,
-    coverage.no_op,
-    coverage.partly_applied,
-    coverage.uncovered,
+#: Checks that need no training; when one fails, later ones cannot be trusted.
+BEFORE_TRAINING: tuple[tuple[Rule, ...], ...] = (
+    (values.SCALE_ZERO,),
+    (updates.OPTIMIZER_STATE,),
+    (coverage.UNCHANGED, coverage.EQUALS_CONTROL),
+    (coverage.PARTLY_APPLIED,),
+    (coverage.ALL_UNCOVERED, coverage.UNCOVERED),
 )
 
-#: What was measured while it trained: a finding of the first step outranks later ones.
-_MEASURED: tuple[_Rule, ...] = (
-    ranges.not_dequantized,
-    training.non_finite,
-    gradients.grad_format,
-    gradients.gradient_blocked,
-    gradients.unreached,
-    coverage.orphaned,
-    ranges.sign_lost,
-    ranges.range_collapsed,
-    ranges.scale_stale,
-    ranges.coarse,
-    gradients.clip_gradient_lost,
-    gradients.gradient_wrong,
-    gradients.gradient_misscaled,
-    training.update_swallowed,
+#: What was measured while it trained: findings of the first step outrank later ones, whatever their order here.
+IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
+    (values.NOT_DEQUANTIZED,),
+    (updates.NON_FINITE,),
+    (gradients.GRAD_FORMAT,),
+    (gradients.GRADIENT_BLOCKED,),
+    (gradients.UNREACHED,),
+    (coverage.ORPHANED,),
+    (values.SIGN_LOST,),
+    (values.RANGE_COLLAPSED,),
+    (values.SCALE_FROZEN, values.CLIPPED),
+    (values.COARSE,),
+    (gradients.CLIP_GRADIENT_LOST,),
+    (gradients.GRADIENT_WRONG,),
+    (gradients.GRADIENT_MISSCALED,),
+    (updates.UPDATE_SWALLOWED,),
 )
 
-#: What does little harm in 100 steps, and is said after what does.
-_LATENT: tuple[_Rule, ...] = (
-    training.qparams_invalid,
-    rounding.rounding_not_random,
-    rounding.rounding_biased,
-    rounding.wrong_table,
-    rounding.mismatch,
+#: What does little harm in 100 steps.
+LATENT: tuple[tuple[Rule, ...], ...] = (
+    (updates.SCALE_CROSSED_ZERO, updates.SCALE_NEGATIVE, updates.SCALE_WITHOUT_GRADIENT),
+    (rounding.ROUNDING_NOT_RANDOM,),
+    (rounding.ROUNDING_BIASED,),
+    (rounding.WRONG_TABLE,),
+    (rounding.MISMATCH,),
+)
+
+#: Every rule, in the order in which they are run.
+RULES: tuple[Rule, ...] = tuple(
+    rule for table in (BEFORE_TRAINING, IN_TRAINING, LATENT) for line in table for rule in line
 )
 
 
 def diagnose(evidence: Evidence, *, bits: float | None, lossless: bool = False) -> tuple[Finding, ...]:
-    """Every cause that the evidence shows, likeliest first; none where nothing is wrong."""
+    """Every cause that the evidence shows, likeliest first; none where nothing is wrong.
+
+    Args:
+        evidence: What was measured.
+        bits: Of an element; None where unknown, which leaves out the rules that need them.
+        lossless: Whether values that come back unchanged are what is promised.
+    """
     if evidence.contract is not None:
         return (Finding("contract", evidence.contract),)
     if evidence.crash is not None:
         return ()
+    case = Case(evidence, bits, lossless)
+    measured = sorted(_found(IN_TRAINING, case), key=lambda finding: finding.step > 0)
+    return (*_found(BEFORE_TRAINING, case), *measured, *_found(LATENT, case))
 
-    def ask(rules: Sequence[_Rule]) -> list[Finding]:
-        return [finding for rule in rules if (finding := rule(evidence, bits, lossless)) is not None]
 
-    measured = sorted(ask(_MEASURED), key=lambda finding: finding.step > 0)
-    return (*ask(_AT_ONCE), *measured, *ask(_LATENT))
+def _found(table: Sequence[Sequence[Rule]], case: Case) -> list[Finding]:
+    firsts = (
+        next((found for rule in line if (found := run(rule, case)) is not None), None) for line in table
+    )
+    return [finding for finding in firsts if finding is not None]

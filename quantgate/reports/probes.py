@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.evidence import Evidence, Finding, TensorEvidence
 from quantgate.reports.text import printable
 
@@ -62,22 +61,6 @@ def probe_lines(evidence: Evidence, findings: Iterable[Finding]) -> list[tuple[s
     if evidence.state is not None:
         lines.append(("state", printable(evidence.state), True))
     return lines
-
-
-def cause_text(name: str) -> str:
-    """What `quantgate explain` says of a cause.
-
-    Raises:
-        KeyError: There is no such cause.
-    """
-    cause = CAUSES[name]
-    lines = [f"{cause.name}: {cause.summary}"]
-    if cause.looks:
-        lines += ["", f"How it looks: {cause.looks}"]
-    lines += ["", f"How to mend it: {cause.hint}"]
-    if cause.seen:
-        lines += ["", f"Seen in: {', '.join(cause.seen)}."]
-    return "\n".join(lines)
 
 
 def _tensors(evidence: Evidence) -> tuple[TensorEvidence, ...]:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tests of the way from numbers to a cause."""

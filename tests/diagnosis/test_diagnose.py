@@ -11,7 +11,7 @@ import torch
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence, NonFinite, TensorEvidence
-from quantgate.diagnosis.rules.ranges import zeros_limit
+from quantgate.diagnosis.rules.values import ZEROS
 from quantgate.probes.tensors import tensor_evidence
 
 
@@ -127,7 +127,7 @@ def test_few_bits_may_send_much_to_zero() -> None:
     assert causes(one_bad(zeros=0.8), 8) == ["range-collapsed"]
     assert "range-collapsed" not in causes(one_bad(zeros=0.8), 4)
     assert "range-collapsed" not in causes(one_bad(zeros=0.95), 2)
-    assert zeros_limit(None) >= zeros_limit(2) >= zeros_limit(4) >= zeros_limit(8)
+    assert ZEROS.for_bits(None) >= ZEROS.for_bits(2) >= ZEROS.for_bits(4) >= ZEROS.for_bits(8)
 
 
 def test_a_healthy_share_of_the_update_survives() -> None:

@@ -1,20 +1,16 @@
-"""The rules at their thresholds, on numbers; and what the probes make of real ways to round and to mask."""
+"""The rules at their limits, from both sides, on numbers."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from quantgate.diagnosis.diagnose import diagnose
-from quantgate.diagnosis.evidence import Evidence, LearnedScale, NonFinite, RoundingEvidence, TensorEvidence
-from quantgate.diagnosis.rules import gradients, ranges, rounding, select, training
-from quantgate.probes.quantizer.ramp import ROLL, ramp, rounding_evidence
+from quantgate.diagnosis.evidence import Evidence, LearnedScale, NonFinite, RoundingEvidence
+from quantgate.diagnosis.rules import gradients, rounding, updates, values
 from quantgate.probes.tensors import tensor_evidence
 
 X = torch.randn(64, 64, generator=torch.Generator().manual_seed(0)) / 8
@@ -48,8 +44,8 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
 @pytest.mark.parametrize(
     ("just", "beyond", "bits", "cause"),
     [
-        (of(gain=ranges.GAIN), of(gain=ranges.GAIN + 0.01), 8, "not-dequantized"),
-        (of(gain=ranges.LOW_GAIN), of(gain=ranges.LOW_GAIN - 0.01), 8, "not-dequantized"),
+        (of(gain=values.GAIN.at), of(gain=values.GAIN.at + 0.01), 8, "not-dequantized"),
+        (of(gain=values.LOW_GAIN.at), of(gain=values.LOW_GAIN.at - 0.01), 8, "not-dequantized"),
         (of(zeros=0.6), of(zeros=0.601), 8, "range-collapsed"),
         (of(zeros=0.9), of(zeros=0.901), 4, "range-collapsed"),
         (of(zeros=0.999), of(zeros=0.9995), 2, "range-collapsed"),
@@ -68,9 +64,9 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
         (of(gradient=0.34 * NORM), of(gradient=0.33 * NORM), 8, "gradient-misscaled"),
         (edge(0.19), edge(0.2), 8, "clip-gradient-lost"),
         (Evidence(gradient_underflow=0.5), Evidence(gradient_underflow=0.51), 8, "grad-format"),
-        (Evidence(update_survival=training.SURVIVAL), Evidence(update_survival=0.88), 8, "update-swallowed"),
-        (Evidence(optimizer_cosine=training.OPTIMIZER), Evidence(optimizer_cosine=0.69), 8, "optimizer-state"),
-        (Evidence(table_error=rounding.TABLE), Evidence(table_error=0.006), 4, "wrong-table"),
+        (Evidence(update_survival=updates.SURVIVAL.at), Evidence(update_survival=0.88), 8, "update-swallowed"),
+        (Evidence(optimizer_cosine=updates.STATE_COSINE.at), Evidence(optimizer_cosine=0.69), 8, "optimizer-state"),
+        (Evidence(table_error=rounding.TABLE.at), Evidence(table_error=0.006), 4, "wrong-table"),
         (Evidence(export_differs=0.0), Evidence(export_differs=0.001), 8, "train-deploy-mismatch"),
         (Evidence(zero_input=None), Evidence(zero_input="an all-zero row"), 8, "scale-zero"),
         (Evidence(uncovered=(0, 4)), Evidence(uncovered=(1, 4)), 8, "partly-applied"),
@@ -107,10 +103,10 @@ def test_what_is_healthy_in_its_place(evidence: Evidence, bits: float | None) ->
 
 
 def test_a_grid_without_a_scale_is_held_to_more() -> None:
-    coarse = replace(of(snr=7.0), fixed_grid=ranges.FIXED + 0.1)
+    coarse = replace(of(snr=7.0), fixed_grid=values.FIXED_GRID.at + 0.1)
 
     assert causes(of(snr=7.0), 4) == []
-    assert causes(replace(coarse, fixed_grid=ranges.FIXED), 4) == []
+    assert causes(replace(coarse, fixed_grid=values.FIXED_GRID.at), 4) == []
     assert causes(coarse, 4) == ["range-collapsed"]
 
 
@@ -147,15 +143,14 @@ def test_one_tensor_in_three_that_loses_its_edge_is_no_mask() -> None:
     ("bits", "share"), [(None, 0.999), (1.58, 0.999), (2, 0.999), (3, 0.9), (4, 0.9), (5, 0.6), (32, 0.6)]
 )
 def test_the_share_of_zeros_by_bits(bits: float | None, share: float) -> None:
-    assert ranges.zeros_limit(bits) == share
+    assert values.ZEROS.for_bits(bits) == share
 
 
 def test_healthy_measurements_stay_clear_of_the_thresholds() -> None:
-    assert INT8.gradient_cosine > select.WRONG_COSINE + 0.2
-    assert ranges.LOW_GAIN * 2 < INT8.gain < ranges.GAIN / 2
-    assert INT8.snr > ranges.LEAST_SNR[math.inf] + 10
-    low, high = gradients.MISSCALED_RATIO
-    assert low < 0.7 < 1.25 < high
+    assert INT8.gradient_cosine > gradients.COSINE.at + 0.2
+    assert values.LOW_GAIN.at * 2 < INT8.gain < values.GAIN.at / 2
+    assert INT8.snr > values.LEAST_SNR.for_bits(8) + 10
+    assert gradients.RATIO_LOW.at < 0.7 < 1.25 < gradients.RATIO_HIGH.at
 
 
 # what stands first
@@ -214,95 +209,6 @@ def test_learned_scales(learned: LearnedScale, said: str | None) -> None:
     assert found == ([] if said is None else [f"the learned parameter {learned.name} {said} (1 of 1)."])
 
 
-# ways to round, measured
-
-
-def measured(grid: Callable[[Tensor], Tensor]) -> RoundingEvidence:
-    """What is measured of a quantizer on the ramp, as `examine_quantizer` asks for it."""
-
-    def seeded(x: Tensor, seed: int) -> Tensor:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return grid(x)
-
-    x = ramp()
-    return rounding_evidence(x, seeded(x, 1), seeded(x, 2), seeded(x.roll(ROLL, 0), 1).roll(-ROLL, 0))
-
-
-def whole(rounds: Callable[[Tensor], Tensor], levels: int = 7) -> Callable[[Tensor], Tensor]:
-    return lambda x: rounds(x * levels) / levels
-
-
-def up(x: Tensor) -> Tensor:
-    return torch.where(x < 0, x.floor(), x.ceil())
-
-
-def same_noise(x: Tensor) -> Tensor:
-    return torch.floor(x + torch.rand(x.shape, generator=torch.Generator().manual_seed(0)))
-
-
-@pytest.mark.parametrize("levels", [5, 7, 127, 32_767])
-@pytest.mark.parametrize(
-    ("rounds", "positive", "negative"),
-    [
-        (torch.round, 0.5, 0.5),
-        (torch.trunc, 1.0, 0.0),
-        (torch.floor, 1.0, 1.0),
-        (torch.ceil, 0.0, 0.0),
-        (up, 0.0, 1.0),
-    ],
-    ids=["nearest", "truncate", "floor", "ceil", "away from 0"],
-)
-def test_where_the_threshold_lies(
-    rounds: Callable[[Tensor], Tensor], positive: float, negative: float, levels: int
-) -> None:
-    found = measured(whole(rounds, levels))
-
-    assert found.threshold_positive == pytest.approx(positive, abs=0.1)
-    assert found.threshold_negative == pytest.approx(negative, abs=0.1)
-    assert (found.by_place, found.varies) == (0.0, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("rounds", "cause"),
-    [
-        (torch.round, []),
-        (torch.trunc, ["rounding-biased"]),
-        (torch.floor, ["rounding-biased"]),
-        (torch.ceil, ["rounding-biased"]),
-        (up, []),  # what a grid of more than x's range looks like
-        (lambda x: torch.floor(x + torch.rand_like(x)), []),
-        (same_noise, ["rounding-not-random"]),
-        (torch.zeros_like, []),
-    ],
-    ids=["nearest", "truncate", "floor", "ceil", "away from 0", "random", "the same noise", "nothing"],
-)
-def test_how_it_rounds_is_named(rounds: Callable[[Tensor], Tensor], cause: list[str]) -> None:
-    assert causes(Evidence(rounding=measured(whole(rounds)))) == cause
-
-
-def test_noise_of_the_seed_varies_and_noise_of_the_place_does_not() -> None:
-    drawn = measured(whole(lambda x: torch.floor(x + torch.rand_like(x))))
-    fixed = measured(whole(same_noise))
-
-    assert min(drawn.varies, drawn.by_place, fixed.by_place) > 0.1
-    assert fixed.varies == 0.0
-    assert Evidence(rounding=drawn).stochastic
-    assert not Evidence(rounding=fixed).stochastic
-    assert not Evidence().stochastic
-
-
-def test_scales_of_rows_and_blocks_depend_on_no_place() -> None:
-    for size in (16, 32, 192):
-
-        def rows(x: Tensor, size: int = size) -> Tensor:
-            parts = x.reshape(-1, size)
-            scale = parts.abs().amax(-1, keepdim=True) / 7
-            return ((parts / scale).round() * scale).reshape(x.shape)
-
-        assert measured(rows).by_place == 0.0
-
-
 def test_the_thresholds_are_said() -> None:
     (found,) = diagnose(Evidence(rounding=RoundingEvidence(1.0, 0.0, 0.0, 0.0)), bits=8)
 
@@ -310,35 +216,4 @@ def test_the_thresholds_are_said() -> None:
         "the rounding threshold lies at 1.00 of the bin for positive and 0.00 for negative values; "
         "round to nearest puts it at 0.50."
     )
-    assert rounding.place(None) == "an unknown place"
     assert causes(Evidence(rounding=RoundingEvidence(None, 0.0, 0.0, 0.0))) == []
-
-
-# ways to mask a gradient, measured
-
-
-def masked(mask: Callable[[Tensor, Tensor, Tensor], Tensor], limit: float = 0.2) -> TensorEvidence:
-    """An int4 grid that clips at `limit`, its gradient times mask(x, q, limit)."""
-    step = limit / 7
-    q = (X / step).round().clamp(-7, 7) * step
-    upstream = torch.ones_like(X)
-    return tensor_evidence("head", 0, X, q, upstream * mask(X, q, torch.tensor(limit)), upstream)
-
-
-@pytest.mark.parametrize(
-    ("mask", "limit", "cause"),
-    [
-        (lambda x, q, limit: torch.ones_like(x), 0.2, []),
-        (lambda x, q, limit: x.abs() <= limit, 0.2, []),  # the usual clip mask
-        (lambda x, q, limit: (x >= -limit) & (x < limit), 0.2, []),  # PACT's, open at one end
-        (lambda x, q, limit: q.abs() < q.abs().amax(), 0.2, []),  # the edge of a range that clips
-        (lambda x, q, limit: q.abs() < q.abs().amax(), 0.45, ["clip-gradient-lost"]),  # of one that does not
-        (lambda x, q, limit: x > 0, 0.2, ["clip-gradient-lost"]),
-        (lambda x, q, limit: torch.zeros_like(x), 0.2, ["gradient-blocked"]),
-        (lambda x, q, limit: -torch.ones_like(x), 0.2, ["gradient-wrong"]),
-        (lambda x, q, limit: limit * torch.ones_like(x), 0.2, ["gradient-misscaled"]),
-    ],
-    ids=["none", "clip", "PACT", "edge, clipping", "edge, wide", "half", "all", "negated", "scaled"],
-)
-def test_how_it_masks_is_named(mask: Any, limit: float, cause: list[str]) -> None:
-    assert causes(Evidence(weights=(masked(mask, limit),)), 4) == cause

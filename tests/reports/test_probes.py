@@ -10,7 +10,7 @@ import pytest
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence, Finding, LearnedScale, RoundingEvidence, TensorEvidence
-from quantgate.reports.probes import _PROBES, cause_text, probe_lines
+from quantgate.reports.probes import _PROBES, probe_lines
 
 HEAD = TensorEvidence(
     tensor="head", step=0, rms=0.125, changed=1.0, gain=1.01, snr=40.42, zeros=0.01, negatives_kept=1.0,
@@ -110,18 +110,3 @@ def test_every_finding_fails_one_line(cause: str) -> None:
     lines = probe_lines(HEALTHY, [Finding(cause, "bad.")])
 
     assert [text for _, text, good in lines if not good] == [f"{cause}: bad."]
-
-
-def test_the_text_of_a_cause() -> None:
-    assert cause_text("grad-format") == (
-        "grad-format: Gradients are cast to a format in which they underflow.\n\n"
-        "How it looks: It learns early and stops as gradients become small.\n\n"
-        "How to mend it: scale the gradient before the cast and unscale it after, per tensor."
-    )
-    assert cause_text("partly-applied").endswith("\n\nSeen in: pytorch/ao issue 2241.")
-    assert "How it looks" not in cause_text("unexplained")
-
-
-def test_an_unknown_cause_has_no_text() -> None:
-    with pytest.raises(KeyError):
-        cause_text("no-such-cause")

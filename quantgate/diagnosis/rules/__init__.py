@@ -1,1 +1,1 @@
-"""The rules of the diagnosis, by what they look at; each is a pure function from evidence to a finding."""
+"""The rules as records, a file a kind of measurement; `diagnose` puts them in order."""

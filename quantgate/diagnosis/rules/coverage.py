@@ -2,52 +2,112 @@
 
 from __future__ import annotations
 
-from quantgate.diagnosis.evidence import Evidence, Finding
-from quantgate.diagnosis.rules.select import at_first_step, names
+from quantgate.diagnosis.rule import Case, Rule, Seen, at_first_step, names
+
+#: A format of more bits than float32's significand has may keep every value of a normal tensor.
+FLOAT32_BITS = 24
 
 
-def no_op(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    seen = (*evidence.inputs, *evidence.weights)
-    holds_float32 = bits is not None and bits > 24 and evidence.changes_wide and bool(evidence.inputs)
-    if lossless or holds_float32:
+def _must_change(case: Case) -> bool:
+    """Whether values that come back unchanged were not quantized."""
+    evidence = case.evidence
+    wide = case.bits is not None and case.bits > FLOAT32_BITS
+    holds_float32 = wide and evidence.changes_wide and bool(evidence.inputs)
+    return not (case.lossless or holds_float32)
+
+
+def _unchanged(case: Case) -> Seen | None:
+    seen = (*case.evidence.inputs, *case.evidence.weights)
+    if not _must_change(case) or not seen or any(tensor.changed != 0 for tensor in seen):
         return None
-    if seen and all(tensor.changed == 0 for tensor in seen):
-        tensors = len({tensor.tensor for tensor in seen})
-        return Finding("no-op", f"all {tensors} tensors came back unchanged, bit for bit.", {"changed": 0.0})
-    if evidence.control_identical:
-        return Finding("no-op", "the curve is the float32 control's, bit for bit.", {"control_identical": 1})
-    return None
+    return Seen({"tensors": len({tensor.tensor for tensor in seen}), "changed": 0.0})
 
 
-def partly_applied(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    first = at_first_step(evidence.weights)
+def _equals_control(case: Case) -> Seen | None:
+    return Seen({"one": 1}) if _must_change(case) and case.evidence.control_identical else None
+
+
+def _untouched(case: Case) -> Seen | None:
+    first = at_first_step(case.evidence)
     untouched = [tensor for tensor in first if tensor.changed == 0]
-    if lossless or not untouched or len(untouched) == len(first):
+    if case.lossless or not untouched or len(untouched) == len(first):
         return None
-    return Finding(
-        "partly-applied",
-        f"{len(untouched)} of {len(first)} weights came back unchanged: {names(untouched)}.",
-        {"unchanged": len(untouched), "weights": len(first)},
-    )
+    return Seen({"unchanged": len(untouched), "weights": len(first), "named": names(untouched)})
 
 
-def uncovered(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    if evidence.uncovered is None or evidence.uncovered[0] == 0 or lossless:
+def _uncovered(case: Case) -> Seen | None:
+    if case.evidence.uncovered is None or case.evidence.uncovered[0] == 0 or case.lossless:
         return None
-    left, linears = evidence.uncovered
-    numbers: dict[str, float | int | str | None] = {"unchanged": left, "weights": linears}
-    if left == linears:
-        return Finding("no-op", f"all {linears} linear layers of the body read float32 weights.", numbers)
-    return Finding(
-        "partly-applied", f"{left} of {linears} linear layers of the body read float32 weights.", numbers
-    )
+    left, linears = case.evidence.uncovered
+    return Seen({"unchanged": left, "weights": linears})
 
 
-def orphaned(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    if not evidence.frozen:
-        return None
-    return Finding(
-        "orphaned-parameter",
-        f"{len(evidence.frozen)} parameters have a gradient and never moved: {', '.join(evidence.frozen[:4])}.",
-        {"frozen": len(evidence.frozen)},
-    )
+def _all_uncovered(case: Case) -> Seen | None:
+    seen = _uncovered(case)
+    return seen if seen is not None and seen.values["unchanged"] == seen.values["weights"] else None
+
+
+def _orphaned(case: Case) -> Seen | None:
+    frozen = case.evidence.frozen
+    return Seen({"frozen": len(frozen), "named": ", ".join(frozen[:4])}) if frozen else None
+
+
+UNCHANGED = Rule(
+    cause="no-op",
+    measures="tensors that come back unchanged",
+    flagged="all do, where the subject is not declared lossless",
+    says="all {tensors} tensors came back unchanged, bit for bit.",
+    ask=_unchanged,
+    record=("changed",),
+    measured="a lossy format changes every tensor; above 24 bits, values from 2^-60 to 2^60",
+)
+
+EQUALS_CONTROL = Rule(
+    cause="no-op",
+    measures="the curve beside the float32 control's, where no weight was seen to change",
+    flagged="equal, bit for bit",
+    says="the curve is the float32 control's, bit for bit.",
+    ask=_equals_control,
+    record=(("control_identical", "one"),),
+    measured="what changes neither a weight nor a score is float32",
+)
+
+PARTLY_APPLIED = Rule(
+    cause="partly-applied",
+    measures="weights that come back unchanged at the first step",
+    flagged="some do, and not all",
+    says="{unchanged} of {weights} weights came back unchanged: {named}.",
+    ask=_untouched,
+    record=("unchanged", "weights"),
+    measured="none under a quantizer that is applied to every weight",
+)
+
+ALL_UNCOVERED = Rule(
+    cause="no-op",
+    measures="linear layers of a recipe's body that read a float32 parameter",
+    flagged="all do",
+    says="all {weights} linear layers of the body read float32 weights.",
+    ask=_all_uncovered,
+    record=("unchanged", "weights"),
+    measured="none in a recipe that swaps or parametrizes every linear layer",
+)
+
+UNCOVERED = Rule(
+    cause="partly-applied",
+    measures="linear layers of a recipe's body that read a float32 parameter",
+    flagged="one does",
+    says="{unchanged} of {weights} linear layers of the body read float32 weights.",
+    ask=_uncovered,
+    record=("unchanged", "weights"),
+    measured="none in a recipe that swaps or parametrizes every linear layer",
+)
+
+ORPHANED = Rule(
+    cause="orphaned-parameter",
+    measures="parameters that no optimizer holds",
+    flagged="one is",
+    says="{frozen} parameters have a gradient and never moved: {named}.",
+    ask=_orphaned,
+    record=("frozen",),
+    measured="none where the optimizer is built after the model was prepared",
+)

@@ -1,119 +1,142 @@
-"""Rules about the gradient that the quantizer passes on."""
+"""Rules about the gradient that the quantizer passes on, beside the reference straight-through estimator's."""
 
 from __future__ import annotations
 
 import math
 
-from quantgate.diagnosis.evidence import Evidence, Finding, TensorEvidence
-from quantgate.diagnosis.rules.select import (
-    BLOCKED_SHARE,
-    WRONG_COSINE,
-    has_reference,
-    is_blocked,
-    is_wrong,
-    kind,
-    select,
-    worst,
+from quantgate.diagnosis.evidence import TensorEvidence
+from quantgate.diagnosis.rule import Case, Limit, Rule, Seen, Value, quantity, tensors
+
+BLOCKED = Limit(
+    0.9,
+    "0 for a straight-through estimator, at most 45% for a clip mask (ternary by absolute mean)",
+    "{:.0%}",
+)
+COSINE = Limit(0.5, "1.00 for an identity backward, 0.75 for a clip mask on ternary")
+UNCLIPPED = Limit(0.2, "0 for every mask at the edge of the range", "{:.0%}")
+RATIO_LOW = Limit(1 / 3, "0.7 where a clip mask takes 40% of ternary", "{:.2g}")
+RATIO_HIGH = Limit(1.8, "1.25 through a tanh transform")
+UNDERFLOW = Limit(0.5, "a cast of the gradient to float16 loses 3%, to E5M2 all", "{:.0%}")
+
+
+def _has_reference(tensor: TensorEvidence) -> bool:
+    return tensor.reference_gradient > 0
+
+
+def _blocked(tensor: TensorEvidence, case: Case) -> bool:
+    zero = not tensor.gradient or tensor.gradient_zeros >= BLOCKED.at
+    return _has_reference(tensor) and zero
+
+
+def _passes(tensor: TensorEvidence, case: Case) -> bool:
+    return _has_reference(tensor) and not _blocked(tensor, case)
+
+
+def _wrong(tensor: TensorEvidence, case: Case) -> bool:
+    return tensor.gradient_cosine < COSINE.at
+
+
+def _direction(case: Case, tensor: TensorEvidence) -> dict[str, Value]:
+    negated = tensor.gradient_cosine < -COSINE.at
+    return {"said": "is negated" if negated else "points elsewhere"}
+
+
+def _ratio(tensor: TensorEvidence) -> float:
+    return (tensor.gradient or 0.0) / tensor.reference_gradient
+
+
+def _misscaled(tensor: TensorEvidence, case: Case) -> bool:
+    if not _passes(tensor, case) or _wrong(tensor, case) or not math.isfinite(_ratio(tensor)):
+        return False  # a ratio that is not finite is said as non-finite
+    return not RATIO_LOW.at < _ratio(tensor) < RATIO_HIGH.at
+
+
+def _edge_lost(tensor: TensorEvidence, case: Case) -> bool:
+    some = 0 < tensor.gradient_zeros < BLOCKED.at
+    return some and tensor.blocked_unclipped >= UNCLIPPED.at
+
+
+def _unreached(case: Case) -> Seen | None:
+    if case.evidence.unreached is None or case.evidence.unreached[0] == 0:
+        return None
+    lost, parameters = case.evidence.unreached
+    return Seen({"blocked": lost, "of": parameters})
+
+
+GRAD_FORMAT = Rule(
+    cause="grad-format",
+    measures="share of a gradient that passes at size 1 and is lost at size 2^-20",
+    flagged="above {0}",
+    says="{value:.0%} of a gradient that passes at size 1 is lost at size 2^-20.",
+    ask=quantity(lambda evidence: evidence.gradient_underflow, lambda value: not value <= UNDERFLOW.at),
+    record=(("gradient_underflow", "value"),),
+    limits=(UNDERFLOW,),
 )
 
-#: Of the elements that lost their gradient, the share that was not clipped: 0 for every mask at the range's edge.
-UNCLIPPED_SHARE = 0.2
-#: Norm over the reference's: 0.7 where a clip mask takes 40% of ternary, 1.25 through a tanh transform.
-MISSCALED_RATIO = (1 / 3, 1.8)
-#: A cast of the gradient to float16 loses 3% of it at 2^-20, to E5M2 all.
-UNDERFLOW = 0.5
+GRADIENT_BLOCKED = Rule(
+    cause="gradient-blocked",
+    measures="share of elements whose gradient is 0 where the reference's is not",
+    flagged="from {0}, or no gradient at all",
+    says="the gradient is 0 for {bad} of {of} {kind} where the reference straight-through estimator's is not.",
+    ask=tensors(_blocked, worst=lambda tensor: tensor.gradient_zeros, both=True),
+    record=(("blocked", "bad"), "of", "gradient_zeros"),
+    limits=(BLOCKED,),
+)
 
+UNREACHED = Rule(
+    cause="gradient-blocked",
+    measures="parameters of a recipe's model that get no gradient",
+    flagged="one does",
+    says="{blocked} of {of} parameters of the prepared model get no gradient.",
+    ask=_unreached,
+    record=("blocked", "of"),
+    measured="none in a healthy recipe",
+)
 
-def grad_format(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    if evidence.gradient_underflow <= UNDERFLOW:
-        return None
-    return Finding(
-        "grad-format",
-        f"{evidence.gradient_underflow:.0%} of a gradient that passes at size 1 is lost at size 2^-20.",
-        {"gradient_underflow": evidence.gradient_underflow},
-    )
+CLIP_GRADIENT_LOST = Rule(
+    cause="clip-gradient-lost",
+    measures="of the elements that lost their gradient, the share that was not clipped",
+    flagged="from {0}, in half of the tensors",
+    says="{gradient_zeros:.1%} of {tensor} gets no gradient although it was not clipped ({bad} of {of} tensors).",
+    ask=tensors(
+        _edge_lost,
+        worst=lambda tensor: tensor.gradient_zeros,
+        both=True,
+        least_share=0.5,
+        applies=lambda case: not case.evidence.gradient_underflow > UNDERFLOW.at,
+    ),
+    record=("gradient_zeros", "blocked_unclipped"),
+    limits=(UNCLIPPED,),
+)
 
+GRADIENT_WRONG = Rule(
+    cause="gradient-wrong",
+    measures="cosine to the reference straight-through estimator's gradient",
+    flagged="below {0}",
+    says="the gradient {said} (cosine {gradient_cosine:.2f} to the reference straight-through estimator's) for "
+    "{bad} of {of} {kind}.",
+    ask=tensors(
+        lambda tensor, case: _passes(tensor, case) and _wrong(tensor, case),
+        worst=lambda tensor: -tensor.gradient_cosine,
+        both=True,
+        add=_direction,
+    ),
+    record=("gradient_cosine",),
+    limits=(COSINE,),
+)
 
-def gradient_blocked(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    blocked, judged = select(evidence, is_blocked, both=True)
-    if not blocked:
-        return None
-    return Finding(
-        "gradient-blocked",
-        f"the gradient is 0 for {len(blocked)} of {len(judged)} {kind(judged)} where the reference "
-        "straight-through estimator's is not.",
-        {"blocked": len(blocked), "of": len(judged), "gradient_zeros": worst(blocked, "gradient_zeros")},
-        judged[0].step,
-    )
-
-
-def unreached(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    if evidence.unreached is None or evidence.unreached[0] == 0:
-        return None
-    lost, parameters = evidence.unreached
-    return Finding(
-        "gradient-blocked",
-        f"{lost} of {parameters} parameters of the prepared model get no gradient.",
-        {"blocked": lost, "of": parameters},
-    )
-
-
-def clip_gradient_lost(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    def lost(tensor: TensorEvidence) -> bool:
-        some = 0 < tensor.gradient_zeros < BLOCKED_SHARE
-        return some and tensor.blocked_unclipped >= UNCLIPPED_SHARE
-
-    if evidence.gradient_underflow > UNDERFLOW:
-        return None
-    bad, judged = select(evidence, lost, both=True)
-    if not bad or len(bad) < len(judged) / 2:
-        return None
-    worst = max(bad, key=lambda tensor: tensor.gradient_zeros)
-    return Finding(
-        "clip-gradient-lost",
-        f"{worst.gradient_zeros:.1%} of {worst.tensor} gets no gradient although it was not clipped "
-        f"({len(bad)} of {len(judged)} tensors).",
-        {"gradient_zeros": worst.gradient_zeros, "blocked_unclipped": worst.blocked_unclipped},
-        judged[0].step,
-    )
-
-
-def gradient_wrong(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    wrong, judged = select(
-        evidence, lambda t: not is_blocked(t) and has_reference(t) and is_wrong(t), both=True
-    )
-    if not wrong:
-        return None
-    cosine = worst(wrong, "gradient_cosine")
-    said = "is negated" if cosine < -WRONG_COSINE else "points elsewhere"
-    return Finding(
-        "gradient-wrong",
-        f"the gradient {said} (cosine {cosine:.2f} to the reference straight-through estimator's) for "
-        f"{len(wrong)} of {len(judged)} {kind(judged)}.",
-        {"gradient_cosine": cosine},
-        judged[0].step,
-    )
-
-
-def gradient_misscaled(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    def ratio(tensor: TensorEvidence) -> float:
-        return (tensor.gradient or 0.0) / tensor.reference_gradient
-
-    def misscaled(tensor: TensorEvidence) -> bool:
-        if not has_reference(tensor) or is_blocked(tensor) or is_wrong(tensor):
-            return False
-        if not math.isfinite(ratio(tensor)):
-            return False  # said as non-finite
-        return not MISSCALED_RATIO[0] < ratio(tensor) < MISSCALED_RATIO[1]
-
-    off, judged = select(evidence, misscaled, both=True)
-    if not off:
-        return None
-    worst = max(off, key=lambda tensor: abs(math.log(ratio(tensor))))
-    return Finding(
-        "gradient-misscaled",
-        f"the gradient of {worst.tensor} is {ratio(worst):.3g} times the reference straight-through "
-        f"estimator's ({len(off)} of {len(judged)} {kind(judged)}).",
-        {"gradient_ratio": ratio(worst), "tensor": worst.tensor},
-        judged[0].step,
-    )
+GRADIENT_MISSCALED = Rule(
+    cause="gradient-misscaled",
+    measures="norm of the gradient over the reference's, where the direction is right",
+    flagged="up to {0}, or from {1}",
+    says="the gradient of {tensor} is {ratio:.3g} times the reference straight-through estimator's "
+    "({bad} of {of} {kind}).",
+    ask=tensors(
+        _misscaled,
+        worst=lambda tensor: abs(math.log(_ratio(tensor))),
+        both=True,
+        add=lambda case, tensor: {"ratio": _ratio(tensor)},
+    ),
+    record=(("gradient_ratio", "ratio"), "tensor"),
+    limits=(RATIO_LOW, RATIO_HIGH),
+)

@@ -1,34 +1,28 @@
-"""Rules about rounding, tables and export: little harm in 100 steps, and wrong all the same."""
+"""Rules about rounding, codebooks and export: little harm in 100 steps, and wrong all the same."""
 
 from __future__ import annotations
 
-from quantgate.diagnosis.evidence import Evidence, Finding
+from quantgate.diagnosis.rule import Case, Limit, Rule, Seen, quantity
 
-#: Where in the bin the threshold lies: 0.5, in the log domain 0.41; truncation and floor reach 0 and 1.
-THRESHOLD = (0.15, 0.85)
-#: Without noise no value depends on its row.
-BY_PLACE = 0.01
-VARIES = 0.01
-#: A table rounded to bfloat16 differs by 0.002.
-TABLE = 0.005
+THRESHOLD_LOW = Limit(0.15, "0.5, in the log domain 0.41; rounding away from 0 reaches 0")
+THRESHOLD_HIGH = Limit(0.85, "0.5; truncation and floor reach 1")
+BY_PLACE = Limit(0.01, "0: without noise no value depends on its row", "{:.0%}")
+VARIES = Limit(0.01, "0, and all but 0 under stochastic rounding", "{:.0%}")
+TABLE = Limit(0.005, "a table rounded to bfloat16 differs by 0.002")
 
 
-def rounding_not_random(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    rounding = evidence.rounding
-    if rounding is None or rounding.by_place < BY_PLACE or rounding.varies >= VARIES:
+def _same_noise(case: Case) -> Seen | None:
+    rounding = case.evidence.rounding
+    if rounding is None or rounding.by_place < BY_PLACE.at or rounding.varies >= VARIES.at:
         return None
-    return Finding(
-        "rounding-not-random",
-        f"{rounding.by_place:.0%} of the values depend on the row they stand in, the same under every seed.",
-        {"by_place": rounding.by_place, "varies": rounding.varies},
-    )
+    return Seen({"by_place": rounding.by_place, "varies": rounding.varies})
 
 
-def rounding_biased(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    rounding = evidence.rounding
-    if rounding is None or rounding.varies >= VARIES:
+def _biased(case: Case) -> Seen | None:
+    rounding = case.evidence.rounding
+    if rounding is None or rounding.varies >= VARIES.at:
         return None
-    low, high = THRESHOLD
+    low, high = THRESHOLD_LOW.at, THRESHOLD_HIGH.at
     positive, negative = rounding.threshold_positive, rounding.threshold_negative
     if positive is None or negative is None:
         return None
@@ -37,34 +31,46 @@ def rounding_biased(evidence: Evidence, bits: float | None, lossless: bool) -> F
     # Away from 0 is what a grid of more than x's range looks like (a tanh transform), not a way to round.
     if not (floored or raised or truncated):
         return None
-    return Finding(
-        "rounding-biased",
-        f"the rounding threshold lies at {place(positive)} of the bin for positive and {place(negative)} for "
-        "negative values; round to nearest puts it at 0.50.",
-        {"threshold_positive": positive, "threshold_negative": negative},
-    )
+    return Seen({"threshold_positive": positive, "threshold_negative": negative})
 
 
-def place(threshold: float | None) -> str:
-    return "an unknown place" if threshold is None else f"{threshold:.2f}"
+ROUNDING_NOT_RANDOM = Rule(
+    cause="rounding-not-random",
+    measures="share of values that depend on their row, where they do not vary with the seed (below {1})",
+    flagged="from {0}",
+    says="{by_place:.0%} of the values depend on the row they stand in, the same under every seed.",
+    ask=_same_noise,
+    record=("by_place", "varies"),
+    limits=(BY_PLACE, VARIES),
+)
 
+ROUNDING_BIASED = Rule(
+    cause="rounding-biased",
+    measures="where in the bin the rounding threshold lies, for positive and for negative values",
+    flagged="both above {1} (floor) or below {0} (ceiling), or positive above and negative below (truncation)",
+    says="the rounding threshold lies at {threshold_positive:.2f} of the bin for positive and "
+    "{threshold_negative:.2f} for negative values; round to nearest puts it at 0.50.",
+    ask=_biased,
+    record=("threshold_positive", "threshold_negative"),
+    limits=(THRESHOLD_LOW, THRESHOLD_HIGH),
+)
 
-def wrong_table(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    error = evidence.table_error
-    if error is None or error <= TABLE:
-        return None
-    return Finding(
-        "wrong-table",
-        f"a value lies {error:.3f} of the range from the published table that the name claims.",
-        {"table_error": error},
-    )
+WRONG_TABLE = Rule(
+    cause="wrong-table",
+    measures="largest difference to the published codebook that the name claims, as a share of its range",
+    flagged="above {0}",
+    says="a value lies {value:.3f} of the range from the published table that the name claims.",
+    ask=quantity(lambda evidence: evidence.table_error, lambda value: not value <= TABLE.at),
+    record=(("table_error", "value"),),
+    limits=(TABLE,),
+)
 
-
-def mismatch(evidence: Evidence, bits: float | None, lossless: bool) -> Finding | None:
-    if not evidence.export_differs:
-        return None
-    return Finding(
-        "train-deploy-mismatch",
-        f"decode(encode(x)) differs from the fake-quantized x in {evidence.export_differs:.1%} of the elements.",
-        {"export_differs": evidence.export_differs},
-    )
+MISMATCH = Rule(
+    cause="train-deploy-mismatch",
+    measures="share of elements in which decode(encode(x)) is not the fake-quantized x",
+    flagged="above 0",
+    says="decode(encode(x)) differs from the fake-quantized x in {value:.1%} of the elements.",
+    ask=quantity(lambda evidence: evidence.export_differs, bool),
+    record=(("export_differs", "value"),),
+    measured="0",
+)

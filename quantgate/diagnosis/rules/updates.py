@@ -1,0 +1,103 @@
+"""Rules about what became of weights, updates and learned scales while it trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from quantgate.diagnosis.evidence import LearnedScale
+from quantgate.diagnosis.rule import Ask, Case, Limit, Rule, Seen, quantity
+
+SURVIVAL = Limit(
+    0.89,
+    "fp16, gf16, posit16 and stochastic rounding keep 91% to 103%; bf16 that lags by 0.17 keeps 86%, int8 at most 59%",
+    "{:.0%}",
+)
+STATE_COSINE = Limit(0.7, "8-bit state in blocks keeps 0.9")
+
+
+def _non_finite(case: Case) -> Seen | None:
+    bad = case.evidence.non_finite
+    return None if bad is None else Seen({"tensor": bad.tensor, "step": bad.step}, bad.step)
+
+
+def _swallowed(case: Case) -> Seen | None:
+    eta = case.evidence.update_survival
+    if eta is None or eta >= SURVIVAL.at:
+        return None
+    return Seen({"update_survival": eta, "share": max(eta, 0), "limit": SURVIVAL.at})
+
+
+def _learned(is_bad: Callable[[LearnedScale], bool]) -> Ask:
+    def ask(case: Case) -> Seen | None:
+        bad = [parameter for parameter in case.evidence.learned if is_bad(parameter)]
+        if not bad:
+            return None
+        counts = {"bad": len(bad), "of": len(case.evidence.learned)}
+        return Seen({"name": bad[0].name, "smallest": bad[0].smallest_after, **counts})
+
+    return ask
+
+
+def _qparams(said: str, measures: str, measured: str, is_bad: Callable[[LearnedScale], bool]) -> Rule:
+    return Rule(
+        cause="qparams-invalid",
+        measures=measures,
+        flagged="one does",
+        says=f"the learned parameter {{name}} {said} ({{bad}} of {{of}}).",
+        ask=_learned(is_bad),
+        record=("smallest", ("parameters", "bad")),
+        measured=measured,
+    )
+
+
+NON_FINITE = Rule(
+    cause="non-finite",
+    measures="losses, gradients and weights",
+    flagged="the first that is not finite",
+    says="{tensor} is the first tensor that is not finite, at step {step}.",
+    ask=_non_finite,
+    record=("tensor", "step"),
+    measured="all are finite",
+)
+
+UPDATE_SWALLOWED = Rule(
+    cause="update-swallowed",
+    measures="share of the intended update that survives in-place storage",
+    flagged="below {0}",
+    says="{share:.1%} of the intended update survives storage (a healthy one keeps {limit:.0%}).",
+    ask=_swallowed,
+    record=("update_survival",),
+    limits=(SURVIVAL,),
+)
+
+OPTIMIZER_STATE = Rule(
+    cause="optimizer-state",
+    measures="agreement of the update with the same algorithm's with float32 state, where gradients are small",
+    flagged="below {0}",
+    says="where gradients are small the update agrees by {value:.2f} with the same algorithm's with float32 "
+    "state; 1 is agreement.",
+    ask=quantity(lambda evidence: evidence.optimizer_cosine, lambda value: not value >= STATE_COSINE.at),
+    record=(("optimizer_cosine", "value"),),
+    limits=(STATE_COSINE,),
+)
+
+SCALE_CROSSED_ZERO = _qparams(
+    "crossed 0",
+    "learned parameters that were positive and fall to 0 or below",
+    "learned scales stay positive",
+    lambda p: p.smallest_before > 0 >= p.smallest_after,
+)
+
+SCALE_NEGATIVE = _qparams(
+    "is negative",
+    "learned parameters that start below 0, logarithms (`log` in the name) apart",
+    "learned scales start above 0",
+    lambda p: p.smallest_before < 0 and "log" not in p.name,
+)
+
+SCALE_WITHOUT_GRADIENT = _qparams(
+    "never got a gradient",
+    "learned parameters whose gradient was 0 at every probed step",
+    "learned scales get one at each",
+    lambda p: not p.has_gradient,
+)

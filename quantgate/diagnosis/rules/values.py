@@ -1,0 +1,150 @@
+"""Rules about where values land: scale, sign, zeros, clipping, signal over noise."""
+
+from __future__ import annotations
+
+import math
+
+from quantgate.diagnosis.evidence import TensorEvidence
+from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Value, quantity, run, tensors
+
+GAIN = Limit(4.0, "0.43 (amax int2) to 1.2; an int4 scale left out of N(0, 0.125) gives 14")
+LOW_GAIN = Limit(1 / 8, "0.43 is the least")
+#: An amax scale on a normal tensor of 12,000 elements. Where bits are unknown, so few may be in use.
+ZEROS = LimitByBits(
+    {2: 0.999, 4: 0.9, math.inf: 0.6},
+    "int2 95%, int3 50%, gf4 50%, int4 22%, gf8 and int8 at most 2%",
+    "{:.1%}",
+)
+SIGN_RATIO = Limit(0.5, "1 for symmetric grids; 0 for an unsigned grid without a zero point")
+SATURATED = LimitByBits(
+    {3: 0.35, math.inf: 0.2}, "under 1% with an amax scale, 1% with a 99th percentile", "{:.0%}"
+)
+FOLLOWS = Limit(2.0, "4 where the scale follows, 1 where it is frozen")
+#: Of a grid that is scaled to its values.
+LEAST_SNR = LimitByBits(
+    {4: 2.0, 5: 5.0, math.inf: 12.0},
+    "gf4 8 dB and, after training with Muon, 4; gf6 18, e5m2 20, int8 38",
+    "{:g} dB",
+)
+#: Of a grid that is not.
+LEAST_SNR_FIXED = LimitByBits(
+    {4: 8.0, math.inf: 12.0}, "nf4 without absmax has 3 dB on the smallest tensor", "{:g} dB"
+)
+#: Elements with q(4 x) != 4 q(x), beyond which a grid is not scaled to its values.
+FIXED_GRID = Limit(0.5, "0 to 0.25 for the built-in formats, 0.73 for nf4 without absmax")
+
+
+def _off_scale(tensor: TensorEvidence, case: Case) -> bool:
+    shrunk = 0 < tensor.gain < LOW_GAIN.at and tensor.zeros < ZEROS.for_bits(case.bits)
+    return tensor.gain > GAIN.at or shrunk
+
+
+def _sign_lost(tensor: TensorEvidence, case: Case) -> bool:
+    kept, other = tensor.negatives_kept, tensor.positives_kept
+    return min(kept, other) < SIGN_RATIO.at * max(kept, other)
+
+
+def _least_snr(case: Case) -> LimitByBits:
+    fixed = case.evidence.fixed_grid > FIXED_GRID.at
+    return LEAST_SNR_FIXED if fixed else LEAST_SNR
+
+
+def _width(case: Case) -> str:
+    return "unknown bits" if case.bits is None else f"{case.bits:g} bits"
+
+
+def _enough_bits(case: Case, least: float) -> bool:
+    return case.bits is not None and case.bits >= least
+
+
+def _zeros_limit(case: Case, tensor: TensorEvidence) -> dict[str, Value]:
+    return {"limit": ZEROS.for_bits(case.bits), "width": _width(case)}
+
+
+SCALE_ZERO = Rule(
+    cause="scale-zero",
+    measures="an all-zero tensor, and a tensor with an all-zero row",
+    flagged="one does not come back finite",
+    says="{value} does not come back finite.",
+    ask=quantity(lambda evidence: evidence.zero_input, lambda value: True),
+    record=(("input", "value"),),
+    measured="every built-in format gives zeros",
+)
+
+NOT_DEQUANTIZED = Rule(
+    cause="not-dequantized",
+    measures="rms of q(x) over rms of x",
+    flagged="above {0}, or below {1} where values did not fall to 0",
+    says="{tensor} comes back {gain:.3g} times its size ({bad} of {of} {kind} off scale).",
+    ask=tensors(_off_scale, worst=lambda tensor: abs(math.log(tensor.gain))),
+    record=("gain", "tensor"),
+    limits=(GAIN, LOW_GAIN),
+)
+
+SIGN_LOST = Rule(
+    cause="sign-lost",
+    measures="share of the negative elements that stay negative over the same of positive ones, or the inverse",
+    flagged="below {0}",
+    says="{negatives_kept:.0%} of the negative and {positives_kept:.0%} of the positive elements of {tensor} "
+    "keep their sign.",
+    ask=tensors(_sign_lost, worst=lambda tensor: -tensor.negatives_kept),
+    record=("negatives_kept", "positives_kept"),
+    limits=(SIGN_RATIO,),
+)
+
+RANGE_COLLAPSED = Rule(
+    cause="range-collapsed",
+    measures="share of elements that fall to 0",
+    flagged="above {0}",
+    says="{zeros:.1%} of {tensor} falls to 0 (at most {limit:.1%} for {width}; {bad} of {of} {kind}).",
+    ask=tensors(
+        lambda tensor, case: tensor.rms > 0 and tensor.zeros > ZEROS.for_bits(case.bits),
+        worst=lambda tensor: tensor.zeros,
+        add=_zeros_limit,
+    ),
+    record=("zeros", "tensor"),
+    limits=(ZEROS,),
+)
+
+SCALE_FROZEN = Rule(
+    cause="scale-stale",
+    measures="max |q(4 x)| over max |q(x)|, on one instance after four calls",
+    flagged="above 0 and below {0}",
+    says="the largest output grows {value:.2g}-fold when the input grows fourfold.",
+    ask=quantity(lambda evidence: evidence.scale_follows, lambda value: 0 < value < FOLLOWS.at),
+    record=(("scale_follows", "value"),),
+    limits=(FOLLOWS,),
+)
+
+CLIPPED = Rule(
+    cause="scale-stale",
+    measures="share of elements at the largest magnitude, from 3 bits on",
+    flagged="above {0}",
+    says="{saturated:.0%} of {tensor} is clipped to the largest value (at most {limit:.0%} for {width}; "
+    "{bad} of {of} {kind}).",
+    ask=tensors(
+        lambda t, case: t.saturated > SATURATED.for_bits(case.bits) and t.zeros <= ZEROS.for_bits(case.bits),
+        worst=lambda tensor: tensor.saturated,
+        applies=lambda case: _enough_bits(case, 3),
+        add=lambda case, tensor: {"limit": SATURATED.for_bits(case.bits), "width": _width(case)},
+    ),
+    record=("saturated", "tensor"),
+    limits=(SATURATED,),
+)
+
+#: Where neither zeros nor clipping say why. A lost sign takes half of the signal by itself.
+COARSE = Rule(
+    cause="range-collapsed",
+    measures="signal over quantization noise, from 4 bits on, where no sign is lost",
+    flagged="below {0}; on a grid that is not scaled to its values, below {1}",
+    says="{tensor} keeps {snr:.1f} dB of signal over quantization noise (at least {limit:g} dB with {width}; "
+    "{bad} of {of} {kind}).",
+    ask=tensors(
+        lambda tensor, case: tensor.rms > 0 and tensor.snr < _least_snr(case).for_bits(case.bits),
+        worst=lambda tensor: -tensor.snr,
+        applies=lambda case: _enough_bits(case, 4) and run(SIGN_LOST, case) is None,
+        add=lambda case, tensor: {"limit": _least_snr(case).for_bits(case.bits), "width": _width(case)},
+    ),
+    record=("snr", "tensor"),
+    limits=(LEAST_SNR, LEAST_SNR_FIXED),
+)

@@ -1,0 +1,52 @@
+"""Causes and the rules that name them in words, made from their records."""
+
+from __future__ import annotations
+
+from quantgate.diagnosis.causes import CAUSES
+from quantgate.diagnosis.diagnose import RULES
+from quantgate.diagnosis.rule import Rule
+
+
+def cause_text(name: str) -> str:
+    """What `quantgate explain` says of a cause: what it is, how it looks, how it is mended, and what names it.
+
+    Raises:
+        KeyError: There is no such cause.
+    """
+    cause = CAUSES[name]
+    lines = [f"{cause.name}: {cause.summary}"]
+    if cause.looks:
+        lines += ["", f"How it looks: {cause.looks}"]
+    lines += ["", f"How to mend it: {cause.hint}"]
+    if rules := [rule for rule in RULES if rule.cause == name]:
+        lines += ["", "What names it:"]
+    for rule in rules:
+        lines += [f"- {measures(rule)}", f"  flagged: {flagged(rule)}", f"  measured: {measured(rule)}"]
+    if cause.seen:
+        lines += ["", f"Seen in: {', '.join(cause.seen)}."]
+    return "\n".join(lines)
+
+
+def rules_table() -> str:
+    """Every rule as a line of a Markdown table, in the order in which they are asked."""
+    head = ("cause", "what is measured", "flagged when", "the measurement behind the line")
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for rule in RULES:
+        cells = (f"`{rule.cause}`", measures(rule), flagged(rule), measured(rule))
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def measures(rule: Rule) -> str:
+    """What a rule measures."""
+    return rule.measures.format(*rule.limits)
+
+
+def flagged(rule: Rule) -> str:
+    """When a rule finds something, with its limits."""
+    return rule.flagged.format(*rule.limits)
+
+
+def measured(rule: Rule) -> str:
+    """The measurements that set the limits of a rule."""
+    return "; ".join(limit.measured for limit in rule.limits) or rule.measured
