@@ -83,7 +83,7 @@ def unsigned_bytes(x: Tensor) -> Tensor:
 
 
 def fallen_back(x: Tensor) -> Tensor:
-    """What an unknown name got: float32."""
+    """The fallback of an unknown name: float32."""
     return x.clone()
 
 

@@ -143,7 +143,7 @@ def _line(parts: Sequence[str]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    """What stands below `_HEADINGS`."""
+    """The columns of `_HEADINGS`."""
     reported = row.reported
     mark = " *" if row.contradicts else ""
     return (
@@ -161,7 +161,7 @@ def _said(outcome: Outcome) -> str:
 
 
 def _notes(rows: Sequence[Row]) -> Iterator[str]:
-    """What the figures are, and what they do not explain."""
+    """Notes below the table: what was trained, the controls, and what the replay does not explain."""
     yield (
         "Reported: the fleet's best BPB, of its own model and much longer runs. Replayed: its quantizers, in place, at "
         f"its rates, {_steps()}. Mended: this package's codecs, master weights and rates, {Config().steps} steps. "

@@ -61,7 +61,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the gate, and the plain gate, said of a trial."""
+    """The gate's verdict on a trial, and that of a plain 6.5 BPB limit."""
 
     trial: Trial
     verdict: str
@@ -79,7 +79,7 @@ class Outcome:
 
     @property
     def plainly_flagged(self) -> bool:
-        """Whether a line at 6.5 BPB alone fails it."""
+        """Whether a plain limit of 6.5 BPB fails it."""
         return self.bpb is None or not self.bpb < 6.5
 
     @property
@@ -89,7 +89,7 @@ class Outcome:
 
 
 def load_library(path: str) -> Mapping[str, Fault | Setup | Format]:
-    """The faults, or the healthy setups or formats, behind `module:attribute`.
+    """Import the mapping of faults, healthy setups or formats at `module:attribute`.
 
     Raises:
         ValueError: There is no such mapping.

@@ -37,7 +37,7 @@ class _WithBackward(torch.autograd.Function):
 
 
 def with_backward(grid: Grid, backward: Backward) -> Grid:
-    """`grid` in front, `backward` behind."""
+    """A quantizer with the forward `grid` and the backward `backward`."""
 
     def quantize(x: Tensor) -> Tensor:
         q: Tensor = _WithBackward.apply(x, grid, backward)  # type: ignore[no-untyped-call]
@@ -137,7 +137,7 @@ def truncate_bits(dropped: int) -> Grid:
 
 
 def activations_only(broken: Grid, healthy: Grid) -> Grid:
-    """Broken for activations (batch, time, channels), healthy for weights."""
+    """`broken` for activations (batch, time, channels), `healthy` for weights (rows, columns)."""
     return lambda x: broken(x) if x.ndim == 3 else healthy(x)
 
 

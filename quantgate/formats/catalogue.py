@@ -79,5 +79,5 @@ _FORMATS = (
 #: Every built-in format by its canonical name.
 BUILTIN: Mapping[str, Format] = MappingProxyType({format.name: format for format in _FORMATS})
 
-#: Other names of built-in formats, each with the canonical one.
+#: Aliases of built-in formats -> canonical names.
 ALIASES: Mapping[str, str] = MappingProxyType({"mxfp8_e4m3": "mxfp8"})

@@ -1,4 +1,4 @@
-"""What every codec speaks: `Encoded`, the codes and scales of a tensor, and the protocol `Codec`. No torch import."""
+"""`Encoded`, the codes and scales of a tensor, and `Codec`, the protocol of all codecs. Does not import torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a training and its control to a result: the verdict, the cause, and the evidence that the record keeps."""
+"""Assess a trained cell: its verdict, its cause, and the evidence that its record keeps."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ COARSE_SNR = 10.0
 
 
 def assess(cell: Cell, subject: Subject, run: Run, control: Curve | None, config: Config) -> CellResult:
-    """The result of a training, held against its control's curve.
+    """Judge a training against its float32 control.
 
     Args:
         cell: What was trained.
-        subject: The subject of the cell; its bits, tolerance and lossless promise count.
-        run: What the training gave.
-        control: The curve of the float32 cell; None judges by the absolute lines alone.
+        subject: What the cell trained; its bits, gap tolerance and `lossless` are used.
+        run: The curve and the evidence of the training.
+        control: The curve of the float32 cell (bits per byte); None judges by the absolute limits alone.
         config: How it was trained, and the limits.
     """
     bits = subject.bits
@@ -72,9 +72,9 @@ def assess(cell: Cell, subject: Subject, run: Run, control: Curve | None, config
 
 
 def _equals_control(run: Run, control: Curve | None) -> bool:
-    """Whether the curve is the control's to the last bit, and no weight was seen to change.
+    """Whether the curve equals the control's bit for bit and no probe saw a weight change.
 
-    With 19 bits of fraction (gf32) weights change and the score may not.
+    Both are needed: a format with 19 fraction bits (gf32) may change weights and leave every score as it was.
     """
     changed = any(tensor.changed > 0 for tensor in run.evidence.weights)
     return not changed and bool(run.curve) and control is not None and list(run.curve) == list(control)

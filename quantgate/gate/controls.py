@@ -1,7 +1,7 @@
-"""The controls of a run: trained once, by whichever worker comes first, and read by all.
+"""The controls of a run. Each is trained once, by the first worker that needs it, and read by all.
 
-Each is one result in the run's folder, behind a file lock. A worker that finds a lock taken goes on to the next
-control, so that the workers of a run share the work.
+A control is one result file in the run's folder, guarded by a file lock. A worker that finds a lock taken goes on to
+the next control, so that the workers share the work.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.05
 
 
 class ControlStore:
-    """The controls in one folder.
+    """Trains the missing controls of a run and reads the others.
 
     Args:
         folder: Shared by the processes of the run.
@@ -37,7 +37,11 @@ class ControlStore:
         self._curves: dict[Cell, Curve] = {}
 
     def ensure(self, cells: Sequence[Cell]) -> tuple[str, ...]:
-        """Train what is missing for these cells, wait for the rest; why the run is invalid, if it is."""
+        """Train the controls that these cells need, or wait for other workers to.
+
+        Returns:
+            Why the run is invalid; empty where it is valid.
+        """
         controls = dict.fromkeys((*(cell.control for cell in cells), *negative_controls(cells)))
         pending = list(controls)
         while pending and self.folder.failure is None:
@@ -50,7 +54,7 @@ class ControlStore:
         return invalid_reasons(self.folder.controls())
 
     def curve(self, cell: Cell) -> Curve:
-        """The control's curve for a cell, trained now if it was not yet."""
+        """The curve of a cell's float32 control (step, bits per byte); trains the control first if need be."""
         control = cell.control
         if control not in self._curves:
             with FileLock(self.folder.lock(control)):
@@ -59,7 +63,7 @@ class ControlStore:
         return self._curves[control]
 
     def _done(self, control: Cell) -> bool:
-        """Whether the control is there; it is trained now unless another process is at it."""
+        """Whether the control is there. Trains it, unless another process is doing so."""
         if self.folder.has_control(control):
             return True
         try:

@@ -1,4 +1,4 @@
-"""What bitwise equality depends on beside the cell: the corpus, the libraries and the machine."""
+"""The corpus, the libraries and the machine: what bitwise equal results depend on beside the cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the probes say of a subject in seconds: a handful of training steps, every measurement, no curve."""
+"""Run every probe on a subject in a handful of training steps: the diagnosis without the 100-step curve."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STEPS = 8
 
 @dataclass(frozen=True)
 class Examination:
-    """The evidence of a subject's probes, and the causes that it shows, likeliest first."""
+    """The evidence that the probes collected of a subject, and the causes found in it, likeliest first."""
 
     subject: str
     bits: float | None
@@ -37,7 +37,7 @@ class Examination:
 
 
 def examine(subject: str | Subject) -> Examination:
-    """The probes of a format or recipe in a handful of steps: seconds, not minutes.
+    """Run the probes of a format or recipe on 8 training steps with AdamW; takes about a second.
 
     Args:
         subject: A format or recipe, its name, or `module:attribute[@bits]`.
@@ -59,7 +59,7 @@ def examine_subject(
 
     Args:
         subject: What is examined.
-        optimizer: Takes the few steps.
+        optimizer: Takes the training steps.
         storage: `inplace` also measures how much of an update survives storage.
         config: Width, scope, corpus and device; its number of steps is not used.
     """

@@ -1,4 +1,4 @@
-"""One cell trained with the probes watching: where subject, training and probes meet."""
+"""Train one cell while the probes watch. Subjects, training and probes meet here and nowhere else."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from quantgate.training.trainer import Training
 
 @dataclass(frozen=True)
 class Run:
-    """What a training gave."""
+    """The outcome of one training."""
 
     #: (step, bits per byte on the held-out slice), the first at step 0; empty where nothing was trained.
     curve: tuple[tuple[int, float], ...]
@@ -38,7 +38,7 @@ class Run:
 def train_cell(
     cell: Cell, subject: Subject, optimizer: OptimizerSpec, config: Config, progress: Progress | None = None
 ) -> Run:
-    """Train a cell. What the subject raises, returns or spoils is evidence, never an exception.
+    """Train a cell. Whatever the subject raises or returns becomes evidence, never an exception.
 
     Raises:
         CorpusError: The corpus cannot be used.

@@ -30,7 +30,7 @@ class RunFolder:
     path: Path
 
     def publish_plan(self, cells: Mapping[str, Cell]) -> None:
-        """Write down the collected cells by the node ids of their tests; the first process to do so counts."""
+        """Publish the collected cells by the node ids of their tests. Only the first call of a run has an effect."""
         if not self._plan.exists():
             self._write(self._plan, json.dumps({nodeid: asdict(cell) for nodeid, cell in cells.items()}))
 
@@ -43,7 +43,7 @@ class RunFolder:
         return {nodeid: Cell(**cell) for nodeid, cell in json.loads(self._plan.read_text("utf-8")).items()}
 
     def keep_control(self, result: CellResult) -> None:
-        """Write down the result of a control or negative control."""
+        """Publish the result of a control or negative control."""
         from quantgate.records.result import to_line
 
         self._write(self._control(result.cell), to_line(result))
@@ -62,25 +62,25 @@ class RunFolder:
         return sorted(found, key=lambda c: (c.kind, c.subject, c.width, c.seed, c.optimizer))
 
     def lock(self, control: Cell) -> Path:
-        """The lock file that whoever trains this control holds."""
+        """The lock file that is held while this control is trained."""
         return self.path / f"{control.kind}-{control.id}.lock"
 
     def fail(self, reason: str) -> None:
-        """Write down why no control can be trained: a corpus or a device that cannot be used."""
+        """Publish why no control can be trained: a corpus or a device that cannot be used."""
         self._write(self._error, reason)
 
     @property
     def failure(self) -> str | None:
-        """Why no control could be trained; None where nothing stood in the way."""
+        """Why no control could be trained; None if nothing failed."""
         return self._error.read_text("utf-8") if self._error.exists() else None
 
     def mark_misuse(self) -> None:
-        """Write down that a marker was met that is refused."""
+        """Publish that this process met an invalid `lowbit` marker."""
         self._misuse.touch()
 
     @property
     def misused(self) -> bool:
-        """Whether any process met a marker that is refused."""
+        """Whether any process of this run met an invalid `lowbit` marker."""
         return self._misuse.exists()
 
     @property

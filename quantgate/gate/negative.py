@@ -1,4 +1,4 @@
-"""The negative controls: three formats that are broken on purpose, to prove in every run that it can fail."""
+"""The negative controls: three deliberately broken formats, which every run trains to prove that it can fail."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from quantgate.training.fakequant import Quantizer, straight_through
 
 
 class _Int8WithGradientTimes(torch.autograd.Function):
-    """int8, with the gradient of the identity times a factor."""
+    """int8 forward; backward multiplies the straight-through gradient by a factor."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, factor: float) -> Tensor:
@@ -51,7 +51,7 @@ NEGATIVE_CONTROLS: Mapping[str, Format] = MappingProxyType(
 
 
 def negative_controls(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """The cells that must fail in a run of these cells: first optimizer, first seed, width nearest the default."""
+    """The negative controls of a run: under the optimizer and seed of its first cell of the default width."""
     if not cells:
         return ()
     first = min(cells, key=lambda cell: abs(cell.width - DEFAULT_WIDTH)).control

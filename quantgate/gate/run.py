@@ -1,4 +1,4 @@
-"""Cells from training to verdict, with their controls, and more seeds where the call is close."""
+"""Run cells: train, judge against the control, and train two more seeds where the result is close to a limit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ControlOf = Callable[[Cell], Curve]
 
 @dataclass(frozen=True)
 class Gate:
-    """What runs cells: the configuration, and where names are looked up."""
+    """Trains and judges cells under one configuration."""
 
     config: Config = field(default_factory=Config)
     registry: Registry = field(default_factory=lambda: REGISTRY)
@@ -33,7 +33,7 @@ class Gate:
     watch: Progress | None = None
 
     def subject(self, cell: Cell) -> Subject:
-        """The subject of a cell, a control's and a negative control's included."""
+        """The subject of a cell; also of a control or negative control."""
         if cell.kind == "control":
             return BUILTIN[CONTROL_FORMAT]
         if cell.kind == "negative-control":
@@ -41,7 +41,7 @@ class Gate:
         return self.registry.subject(cell.subject)
 
     def train(self, cell: Cell) -> Run:
-        """One training, not judged."""
+        """Train a cell without judging it."""
         config = replace(self.config, width=cell.width, scope=cell.scope)
         return train_cell(cell, self.subject(cell), self.optimizer(cell), config, self.watch)
 
@@ -50,11 +50,11 @@ class Gate:
         return self.registry.optimizer(cell.optimizer)
 
     def control(self, cell: Cell) -> CellResult:
-        """The control of a cell, trained and judged by itself."""
+        """Train the float32 control of a cell, and judge it by the absolute limits."""
         return self.assess(cell.control, self.train(cell.control), None)
 
     def run(self, cell: Cell, control_of: ControlOf) -> CellResult:
-        """Train and judge a cell; where the call is close, so are two more seeds, and the median judges."""
+        """Train and judge a cell; near a limit, train two more seeds and let the median decide."""
         first = self.assess(cell, self.train(cell), control_of(cell))
         if not self._is_close(first):
             return first

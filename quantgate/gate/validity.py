@@ -1,4 +1,4 @@
-"""Whether a run proves anything: its controls must learn, and its negative controls must not."""
+"""Is a run valid? Its controls must learn, and its negative controls must fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _USERS_OWN = ("steps", "lr", "corpus", "device", "fail_bpb", "widths")
 
 
 def invalid_reasons(controls: Sequence[CellResult]) -> tuple[str, ...]:
-    """Why a run with these controls and negative controls proves nothing; empty where it does."""
+    """Why a run with these controls and negative controls is invalid; empty if it is valid."""
     reasons = []
     for result in controls:
         score = "no score" if result.bpb is None else f"{result.bpb:.2f} BPB"

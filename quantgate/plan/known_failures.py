@@ -1,4 +1,6 @@
-"""The file of known failures: cells that are red today, and why; strict, so that it cannot rot.
+"""The file of known failures: cells that fail today, each with its reason and cause.
+
+It is strict, so that it cannot rot: an entry whose cell passes, fails by another cause or does not exist is an error.
 
 ```toml
 ["int4-adamw-s47-inplace"]
@@ -22,12 +24,12 @@ from quantgate.subjects.registry import Registry
 
 
 class KnownFailuresError(ValueError):
-    """A file of known failures that cannot stand."""
+    """An invalid file of known failures."""
 
 
 @dataclass(frozen=True)
 class KnownFailure:
-    """Why a cell may fail, and by which cause alone."""
+    """The reason for which a cell may fail, and the only cause by which it may."""
 
     reason: str
     cause: str

@@ -1,4 +1,4 @@
-"""Which cells a run holds, and the cell that a test id names."""
+"""The matrix: which cells a run holds, and which cell a test id names."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
 
 
 def _keeps_updates(format: Format) -> bool:
-    """Whether a healthy trainer may store its weights in this format and nowhere else."""
+    """Whether weights stored in this format alone, without a master copy, still receive their updates."""
     element = format.codec.element if isinstance(format.codec, Layout) else None
     if isinstance(element, Minifloat) and element.fraction_bits < IN_PLACE_FRACTION_BITS:
         return False

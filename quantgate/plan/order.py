@@ -1,4 +1,4 @@
-"""In which order and in which shards cells are dealt, by how long they take."""
+"""The order in which cells are handed to workers, and the shards of a matrix, by how long cells take."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _RELATIVE_TIME = {"muon": 1.4}
 
 
 def take_shard(cells: Sequence[Cell], shard: tuple[int, int] | None) -> tuple[Cell, ...]:
-    """The cells of shard (k, n): of n parts of about equal time, the k-th.
+    """The k-th of n shards of about equal time, for a shard (k, n).
 
-    Cells that share a control lie together, so that a shard trains few of them.
+    Cells that share a control are kept together, so that each shard trains few controls.
     """
     if shard is None:
         return tuple(cells)
@@ -30,14 +30,14 @@ def take_shard(cells: Sequence[Cell], shard: tuple[int, int] | None) -> tuple[Ce
 
 
 def relative_time(cell: Cell) -> float:
-    """How long a cell takes, in cells of AdamW at the default width."""
+    """How long a cell takes, relative to a cell of AdamW at the default width."""
     return (cell.width / DEFAULT_WIDTH) * _RELATIVE_TIME.get(cell.optimizer, 1.0)
 
 
 def deal(cells: Sequence[Cell], workers: int) -> list[int]:
-    """The order in which cells are handed out: places in `cells`, longest first, dealt in strides.
+    """The order in which to hand out cells, as indices into `cells`: longest first, in strides of `workers`.
 
-    pytest-xdist hands out contiguous chunks; dealt so, each chunk holds long and short cells alike.
+    pytest-xdist hands out contiguous chunks. In this order each chunk mixes long and short cells.
     """
     longest_first = sorted(range(len(cells)), key=lambda place: -relative_time(cells[place]))
     return [place for k in range(workers) for place in longest_first[k::workers]]

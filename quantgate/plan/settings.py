@@ -1,4 +1,4 @@
-"""What a run was asked for: the options, parsed, whichever way they were given."""
+"""The options of a run, parsed from the command line, the environment or the ini file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # every pytest run reads the options; most need no more
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of a run, parsed. None stands for what the matrix or the optimizer chooses."""
+    """The options of a run. None leaves the choice to the matrix or the optimizer."""
 
     formats: tuple[str, ...] | None = None
     optimizers: tuple[str, ...] | None = None

@@ -1,4 +1,4 @@
-"""The pytest plugin: adapts pytest's hooks to the gate, without torch until a cell is asked for."""
+"""The hooks of the pytest plugin. torch is imported when the first cell runs, not before."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Say what is wrong about the options; make the gate itself only where somebody asks for it."""
+    """Check the options. The gate's session is made only if an option is given or something is registered."""
     config.addinivalue_line("markers", "lowbit: trains or checks a low-precision number format (quantgate).")
     try:
         if settings_of(config).given or config.hook.pytest_quantgate_register.get_hookimpls():
@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _check_early(session: GateSession) -> None:
-    """What can be wrong about the options is said before a test is collected, and without torch."""
+    """Report unknown names, bad known failures and a bad corpus before collection, without importing torch."""
     names = session.settings.given
     if names & {"formats", "optimizers", "known_failures"}:
         assert session.cells is not None
@@ -65,7 +65,7 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any) -> None:
-    """The workers have collected cells: the controller reports on them."""
+    """Report on the cells that the workers collected."""
     if folder_of(node.config).plan():
         session_of(node.config)
         node.config.pluginmanager.get_plugin(REPORTER).adopt_plan()
@@ -73,7 +73,7 @@ def pytest_xdist_node_collection_finished(node: Any) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A marker that is refused is a usage error, whichever process met it."""
+    """End with a usage error if any process met an invalid `lowbit` marker."""
     if is_misused(session.config):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
@@ -98,7 +98,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what uses the gate, before `-m` selects."""
+    """Add the `lowbit` marker to tests that use the gate, before `-m` selects by it."""
     uses_gate = {"lowbit_cell", "lowbit_format"} & set(getattr(item, "fixturenames", ()))
     if uses_gate and item.get_closest_marker("lowbit") is None:
         item.add_marker("lowbit")
@@ -114,9 +114,9 @@ def _needs_timeout(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Limit each cell's time where nobody has, the user's own hooks included; order the cells for pytest-xdist.
+    """Give each cell a timeout unless the user set one, and order the cells for pytest-xdist.
 
-    Dealt so, each contiguous chunk that it hands out holds long and short cells alike.
+    Runs last, so that a timeout which the user's own hooks add is seen.
     """
     places = [place for place, item in enumerate(items) if _cell_of(item) is not None]
     for place in places:
@@ -145,7 +145,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Outside of every timeout: the controls are trained before the first cell's clock starts."""
+    """Train the controls before the first cell, outside its timeout."""
     if _cell_of(item) is not None and not _is_skipped(item) and not item.config.getoption("setuponly", False):
         session_of(item.config).ensure_controls()
     return (yield)
@@ -157,7 +157,7 @@ def _is_skipped(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """A cell that ended without a result still gets its record: it timed out or crashed."""
+    """Record a cell that ended without a result: it timed out or crashed."""
     cell = _cell_of(item)
     if cell is not None and call.when == "call" and call.excinfo is not None:
         recorded = any(name == PROPERTY for name, _ in item.user_properties)
@@ -167,7 +167,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def record_loss(item: pytest.Item, cell: Cell, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-    """Join the record of a cell that raised to its test's properties."""
+    """Add the record of a cell that raised to its test's user properties."""
     from quantgate.records.verdict import Verdict
 
     said = str(excinfo.value).strip().splitlines()

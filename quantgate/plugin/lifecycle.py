@@ -1,4 +1,4 @@
-"""What one pytest process holds of the gate, from its configuration to its end: made when first asked for."""
+"""The gate's objects in one pytest process: each is made when first needed, and closed with the process."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def settings_of(config: pytest.Config) -> Settings:
 
 
 def folder_of(config: pytest.Config) -> RunFolder:
-    """The folder of this run: a worker is told of its controller's, any other process makes one."""
+    """The shared folder of this run: made by the controller, which tells its workers where it is."""
     if _FOLDER not in config.stash:
         from quantgate.gate.folder import RunFolder
 
@@ -45,7 +45,7 @@ def folder_of(config: pytest.Config) -> RunFolder:
 
 
 def session_of(config: pytest.Config) -> GateSession:
-    """The gate of this process; other test runs need not load it.
+    """The session of this process, made on the first call; registers what hooks and entry points offer.
 
     Raises:
         ValueError: An option is refused, or what a hook or an entry point registers is.
@@ -70,11 +70,11 @@ def session_of(config: pytest.Config) -> GateSession:
 
 
 def is_misused(config: pytest.Config) -> bool:
-    """Whether any process of this run met a marker that is refused."""
+    """Whether any process of this run met an invalid `lowbit` marker."""
     return _FOLDER in config.stash and config.stash[_FOLDER].misused
 
 
 def close(config: pytest.Config) -> None:
-    """Remove the folder, where this process made it."""
+    """Remove the shared folder if this process made it."""
     if _FOLDER in config.stash and not hasattr(config, "workerinput"):
         shutil.rmtree(config.stash[_FOLDER].path, ignore_errors=True)

@@ -1,10 +1,10 @@
-"""Names under which pytest's own objects carry what belongs to the gate."""
+"""Names under which the gate stores its data in pytest's and pytest-xdist's objects."""
 
 from __future__ import annotations
 
-#: Of a result record among a test's user properties.
+#: The user property of a test that holds its result record.
 PROPERTY = "quantgate"
-#: Of the reporter among pytest's plugins.
+#: The plugin name of the reporter.
 REPORTER = "quantgate-reporter"
-#: Of the run's shared folder among a worker's inputs.
+#: The worker input that holds the path of the run's shared folder.
 FOLDER_INPUT = "quantgate_folder"

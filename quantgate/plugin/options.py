@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OptionError(ValueError):
-    """A value that an option does not take."""
+    """An invalid value of an option."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Option:
         return self.dest.upper()
 
     def read(self, text: str, source: str) -> Any:
-        """The value of `text`.
+        """Parse the text of an option.
 
         Raises:
-            OptionError: It is none; the message names the source.
+            OptionError: The value is invalid; the message names `source`.
         """
         try:
             return self.parse(text.strip())
@@ -190,7 +190,7 @@ def read_settings(config: pytest.Config) -> Settings:
     """The settings of a pytest run.
 
     Raises:
-        OptionError: A value that an option does not take; the message names the source.
+        OptionError: An option has an invalid value; the message names where it was given.
     """
     values: dict[str, Any] = {}
     for option in OPTIONS:
@@ -209,7 +209,7 @@ def read_settings(config: pytest.Config) -> Settings:
 
 
 def override(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:
-    """Settings with what a marker says on top.
+    """The settings of a test whose `lowbit` marker sets some options.
 
     Raises:
         OptionError: The marker names no option of a cell, or a value it does not take.

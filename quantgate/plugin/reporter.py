@@ -25,7 +25,7 @@ PROGRESS_SECONDS = 10.0
 
 
 class Reporter:
-    """Registered in the controller, or in the only process; workers have none."""
+    """Registered in the controller, or in the only process if there are no workers."""
 
     def __init__(self, session: GateSession, config: pytest.Config) -> None:
         self.session = session
@@ -43,18 +43,18 @@ class Reporter:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
-        """In the only process: the cells are known now, and nothing has kept them from running."""
+        """Take the plan of the only process; collection has ended and the cells are about to run."""
         self.planned = dict(self.session.plan)
         self._open()
 
     def adopt_plan(self) -> None:
-        """In a controller: the cells are those that the workers collected."""
+        """Take the plan that the workers published."""
         if not self.planned:
             self.planned = self.session.folder.plan()
             self._open()
 
     def _open(self) -> None:
-        """Open the report as soon as cells will run; an earlier run's is replaced then, and not before."""
+        """Open the report. Called when cells are about to run, so that a run without cells keeps an earlier report."""
         if not (self.running and self.planned):
             return
         if self.session.settings.report is not None and self.file is None:
@@ -154,7 +154,7 @@ class Reporter:
 
     @property
     def counts(self) -> terminal.Counts:
-        """What became of the cells so far."""
+        """How many cells are planned, ran, were judged and were skipped so far."""
         ran = [r for r in self.results.values() if r.verdict is not Verdict.UNJUDGED]
         judged = [r for r in ran if r.verdict.judged]
         return terminal.Counts(len(set(self.planned.values())), len(ran), len(judged), len(self.skipped))

@@ -1,4 +1,4 @@
-"""The gate in one pytest process: the settings, the plan, the controls, and how a cell is run and recorded."""
+"""The gate's session in one pytest process: its settings, plan and controls, and the results of its cells."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class GateSession:
-    """The gate in one process of a run.
+    """Runs cells in one process, with the controls that all processes of the run share.
 
     Args:
         settings: The parsed options.
@@ -74,7 +74,7 @@ class GateSession:
         return ControlStore(self.folder, self._gate)
 
     def cells_for(self, marker: Mapping[str, Any]) -> tuple[Cell, ...]:
-        """The cells of a test whose `lowbit` marker says this.
+        """The cells of a test with these arguments of its `lowbit` marker.
 
         Raises:
             OptionError: The marker names no option of a cell.
@@ -92,7 +92,7 @@ class GateSession:
         return sorted(set(self.plan.values()), key=lambda cell: (order.get(cell, len(order)), cell.id))
 
     def ensure_controls(self) -> None:
-        """Train the controls of every planned cell, or wait for those who do; once in a process."""
+        """Train the controls of all planned cells, or wait for other workers to; once in a process."""
         if self._invalid is None:
             try:
                 self._invalid = self._store.ensure(self.planned)
@@ -100,7 +100,7 @@ class GateSession:
                 self._invalid = (str(error),)
 
     def run(self, cell: Cell) -> CellResult:
-        """The result of a cell, trained once in a process however many tests ask."""
+        """The result of a cell. Trained on the first call in a process, and kept."""
         if cell not in self._results:
             self._results[cell] = with_shard(self._run(cell), self.shard)
         return self._results[cell]

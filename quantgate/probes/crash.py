@@ -1,4 +1,4 @@
-"""An exception of the subject's own code, in words."""
+"""Describe an exception that the subject's own code raised."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line, the first of its own."""
+    """One line: the type, the first line of the message (at most 300 characters), and the innermost source line."""
     text = str(error).strip().splitlines()
     where = ""
     if error.__traceback__ is not None:

@@ -1,8 +1,8 @@
-"""Whether an optimizer keeps what it must: its update beside that of the same algorithm with float32 state.
+"""Does an optimizer's state lose small values? Compare its update with the same algorithm's with float32 state.
 
-The optimizer is fed gradients whose elements span three decades, as a model's do. Among torch's own and the
-built-in optimizers the one whose update agrees where gradients are large is taken for its algorithm; a state
-that loses small values then shows where gradients are small.
+The optimizer is given gradients whose elements span three decades, as a model's do. The built-in optimizer whose
+update agrees best where gradients are large is taken for the same algorithm; a state that loses small values then
+shows as disagreement where gradients are small.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ _SEED = 2_584
 
 @lru_cache(maxsize=64)
 def update_cosine(build: Build) -> float | None:
-    """Agreement with the float32-state update where gradients are small, in -1..1; None where no algorithm fits.
+    """Agreement with the float32-state update where gradients are small, in -1..1; 1 is full agreement.
 
-    1 is agreement; the cosine is multiplied by the ratio of the norms, the smaller over the larger, so that an
-    update that explodes where the state was lost counts as none. 0 where the update is not finite.
+    The cosine times the ratio of the norms (the smaller over the larger), so that an update which explodes where
+    state was lost counts as disagreement. 0 if the update is not finite.
+
+    Returns:
+        None if no built-in optimizer has the same algorithm, or the build cannot be probed.
     """
     try:
         update, held = _update(build)

@@ -1,4 +1,4 @@
-"""Which linear layers of a prepared model really compute with quantized weights."""
+"""Coverage of a recipe: which linear layers of the prepared model compute with quantized weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class _WeightWatch(TorchFunctionMode):
-    """Notes the weight that each call of `F.linear` reads."""
+    """Records the weight that each call of `F.linear` reads."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,12 +31,12 @@ class _WeightWatch(TorchFunctionMode):
 
 
 def uncovered_linears(model: nn.Module, tokens: Tensor, *, body: int) -> tuple[int, int] | None:
-    """How many linear layers read a parameter as it is, of how many; None where none was seen.
+    """How many linear layers of the body read a float32 parameter, of how many; None if none was seen.
 
     Args:
         model: The prepared model.
         tokens: An input, (batch, time).
-        body: Linear layers of the body: later ones, the head, may stay in float32.
+        body: The number of linear layers in the body. Later ones, the head, may stay in float32.
     """
     with _WeightWatch() as watch:
         model(tokens)

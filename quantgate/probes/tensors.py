@@ -10,21 +10,21 @@ from quantgate.diagnosis.evidence import TensorEvidence
 
 #: Values nearer than this share of the range are one: x + (q(x) - x).detach() leaves q(x) by a rounding of float32.
 SAME = 1e-5
-#: So many elements of one sign say nothing yet.
+#: Fewer elements of one sign than this are too few for a share.
 FEW = 32
 
 
 def tensor_evidence(
     name: str, step: int, x: Tensor, q: Tensor, gradient: Tensor | None, reference: Tensor | None
 ) -> TensorEvidence:
-    """What can be said of a tensor, its fake-quantized self and the gradients of both.
+    """Measure a tensor beside its fake-quantized self, and the gradients of both.
 
     Args:
         name: What the tensor is called in messages.
         step: The optimizer step before which it is measured.
         x: The tensor.
         q: q(x), of the same shape.
-        gradient: d loss / d x as the quantizer's backward gives it; None where none came.
+        gradient: d loss / d x as the quantizer's backward gives it; None if there is none.
         reference: d loss / d q(x) on the same forward, which is what a straight-through estimator gives x.
     """
     x, q = x.detach().flatten().float(), q.detach().flatten().float()
@@ -56,7 +56,7 @@ def tensor_evidence(
 
 
 def _blocked_unclipped(x: Tensor, q: Tensor, gradient: Tensor | None, reference: Tensor | None) -> float:
-    """Of the elements that lost their gradient, those that q left as large as they were."""
+    """Of the elements whose gradient became 0, the share that q did not clip: |q(x)| >= |x|."""
     if gradient is None or reference is None:
         return 0.0
     lost = (reference.flatten() != 0) & (gradient.flatten() == 0)

@@ -12,10 +12,10 @@ from enum import StrEnum
 
 CHANCE_BPB = 7.0
 
-#: A final score above the first by more than this has diverged.
+#: A final score that exceeds the first by more than this (BPB) has diverged.
 DIVERGED_RISE = 0.5
 
-#: A final score this near to a line is not trusted to one seed.
+#: Within this of the pass limit (BPB), or this share of the tolerance, one seed does not decide.
 ESCALATION_BPB = 0.1
 ESCALATION_SHARE = 0.2
 
@@ -113,7 +113,12 @@ _TOLERANCES: tuple[tuple[float, dict[str, float]], ...] = (
 
 
 def gap_tolerance(bits: float | None, optimizer: str) -> float:
-    """How far behind its control a healthy cell of so many bits may end, in BPB; the widest where unknown."""
+    """The largest healthy gap to the float32 control, in BPB, for a format of so many bits under an optimizer.
+
+    Args:
+        bits: Bits of one element; None takes the widest tolerance.
+        optimizer: The optimizer's name; one that is not listed takes the row's default, or its widest.
+    """
     known = math.inf if bits is None else bits
     row = _TOLERANCES[0][1] if bits is None else next(row for most, row in _TOLERANCES if known <= most)
     return row.get(optimizer, row.get("", max(row.values())))

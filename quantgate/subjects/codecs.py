@@ -15,7 +15,7 @@ class FunctionCodec:
     """A user's fake-quantizer: its own backward is under test.
 
     Exactly one of `function` and `factory` is given; `factory()` makes a function or module for each
-    parameter of each cell. `export` is the codec that what was trained is stored with.
+    parameter of each cell. `export` is the codec with which the trained weights are stored.
     """
 
     function: Callable[[Tensor], Tensor] | None = None
@@ -27,7 +27,7 @@ class FunctionCodec:
         return None
 
     def make(self) -> Callable[[Tensor], Tensor]:
-        """The function, or a fresh one of the factory."""
+        """The function, or a new one from the factory."""
         if self.factory is not None:
             return self.factory()
         assert self.function is not None

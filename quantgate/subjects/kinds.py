@@ -27,12 +27,12 @@ Subject = Format | Recipe
 
 
 def kind_of(subject: Subject) -> Literal["format", "recipe"]:
-    """The kind under which a subject's cells are recorded."""
+    """`format` or `recipe`, as the records say it."""
     return "format" if isinstance(subject, Format) else "recipe"
 
 
 def check_storage(subject: Subject, storage: str | None, scope: str) -> None:
-    """Refuse what a recipe decides for itself.
+    """Refuse a storage or scope for a recipe, which decides both for itself.
 
     Raises:
         ValueError: The subject is a recipe, and the storage or the scope is not the default.

@@ -1,4 +1,4 @@
-"""What a name may be, and what is said of one that nothing has."""
+"""Names: which are valid, and the message for an unknown one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ NAME = re.compile(r"[A-Za-z0-9_.:@+]+")
 
 
 class UnknownNameError(ValueError):
-    """A name that nothing is registered under."""
+    """An unknown name."""
 
 
 class RegistrationError(ValueError):
-    """A registration that is refused."""
+    """An invalid registration."""
 
 
 def check_name(what: str, name: str) -> None:
-    """Raise RegistrationError unless `name`, of a `what`, is a `NAME`."""
+    """Raise RegistrationError unless `name` matches `NAME`; `what` says what it is the name of."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise RegistrationError(
             f"{what} {name!r}: a name holds letters, digits and _ . : @ + only, since it becomes part of test "

@@ -1,4 +1,4 @@
-"""What `import quantgate` offers of the registry."""
+"""The public functions that read and write the registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a subject to what is trained: the quantizer of each parameter, and the model that holds them."""
+"""Turn a subject into what is trained: a quantizer for each parameter, in a model that reads through them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from quantgate.training.fakequant import QuantizedModel, Quantizer, straight_thr
 
 
 def quantizer_factory(format: Format) -> Callable[[], Quantizer]:
-    """Makes the quantizer of one parameter: the subject's own backward, or the straight-through estimator."""
+    """A function that makes the quantizer of one parameter.
+
+    A user's function brings its own backward; any other format gets the straight-through estimator.
+    """
     codec = format.codec
     if isinstance(codec, FunctionCodec):
         return codec.make
@@ -22,7 +25,7 @@ def quantizer_factory(format: Format) -> Callable[[], Quantizer]:
 
 
 def preparation(subject: Subject, storage: Storage, scope: Scope) -> Callable[[nn.Module], nn.Module]:
-    """Makes what a cell trains of the float32 model: a recipe's own transform, or every parameter through a format.
+    """A function that prepares the float32 model: a recipe's own, or one that quantizes every parameter.
 
     Args:
         subject: A format or a recipe; a recipe decides storage and scope for itself.

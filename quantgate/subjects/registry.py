@@ -59,9 +59,9 @@ class Registry:
             encode: With `decode`, a codec; the gate adds the straight-through estimator. Beside
                 `fake_quantize` or `factory` it is what the trained weights are exported with, and must agree.
             decode: See `encode`.
-            bits: Bits an element; without it reports say "unknown" and the widest tolerance holds.
-            lossless: Whether values that come back unchanged are what is promised.
-            gap_tolerance: How far behind its float32 control a healthy cell may end, in BPB; without it
+            bits: Bits of one element; without it reports say "unknown" and the widest tolerance is used.
+            lossless: Whether the format promises to return every value unchanged.
+            gap_tolerance: The largest healthy gap to the float32 control, in BPB; without it
                 `quantgate.records.verdict.gap_tolerance`.
             spec: A link to where the format is defined.
 
@@ -126,7 +126,7 @@ class Registry:
         return made
 
     def with_subject(self, subject: Subject) -> Registry:
-        """A copy in which the subject has its name, whatever else had it."""
+        """A copy of this registry in which the subject is registered under its name, replacing any other."""
         copy = Registry(dict(self._formats), dict(self._recipes), dict(self._optimizers))
         if isinstance(subject, Format):
             copy._formats[subject.name] = subject
@@ -135,15 +135,15 @@ class Registry:
         return copy
 
     def with_optimizer(self, spec: OptimizerSpec) -> Registry:
-        """A copy in which the optimizer has its name, whatever else had it."""
+        """A copy of this registry in which the optimizer is registered under its name, replacing any other."""
         return Registry(dict(self._formats), dict(self._recipes), {**self._optimizers, spec.name: spec})
 
     def subjects(self) -> dict[str, Subject]:
-        """Every subject that can be named, the built-in formats first."""
+        """Every subject by name, the built-in formats first."""
         return {**BUILTIN, **self._formats, **self._recipes}
 
     def formats(self) -> dict[str, Format]:
-        """Every format that can be named, the built-in ones first."""
+        """Every format by name, the built-in ones first."""
         return {**BUILTIN, **self._formats}
 
     def registered(self) -> tuple[str, ...]:

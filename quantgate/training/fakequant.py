@@ -1,7 +1,7 @@
-"""Fake-quantization of a whole model: every weight, and if asked every input of a linear layer.
+"""Fake-quantize a whole model: every weight and, optionally, every input of a linear layer.
 
 A quantizer is a function `Tensor -> Tensor` with a backward. The straight-through estimator (STE) is the
-backward that passes the gradient as it is; a format that only says where values land gets it from here.
+backward that passes the gradient unchanged; formats without a backward of their own get it here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def straight_through(quantize: Quantizer) -> Quantizer:
 
 
 def watched(tensor: Tensor) -> Tensor:
-    """The tensor, which will hold its gradient after a backward pass, whether it has a graph or not."""
+    """The tensor, set up to hold its own gradient after a backward pass; detached if it has no graph."""
     if not tensor.requires_grad:
         return tensor.detach().requires_grad_()
     tensor.retain_grad()
@@ -46,7 +46,7 @@ def watched(tensor: Tensor) -> Tensor:
 
 
 class QuantizedModel(nn.Module):
-    """A model every parameter of which is read through a quantizer of its own.
+    """A model that reads each of its parameters through a quantizer.
 
     Args:
         model: The model; its parameters stay the master weights.

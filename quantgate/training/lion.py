@@ -10,11 +10,11 @@ from torch.optim import Optimizer
 
 
 class Lion(Optimizer):
-    """Steps of fixed size `lr` along the sign of an interpolated momentum.
+    """Lion: each step moves every element by `lr` along the sign of an interpolated momentum.
 
     Args:
         params: The parameters.
-        lr: The size of each element's step.
+        lr: The step of each element.
         betas: Interpolation of the step's and decay of the momentum.
     """
 

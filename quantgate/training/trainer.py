@@ -32,14 +32,14 @@ Prepare = Callable[[TinyTransformer], nn.Module]
 
 
 class Training:
-    """One training of one cell. What it reached stays in `curve` and `non_finite`, however it ends.
+    """One training of one cell. `curve` and `non_finite` hold what was reached even if it raises.
 
     Args:
-        cell: Its seed and width are used; subject, storage and scope are `prepare`'s business.
-        prepare: Makes what is trained of the float32 model.
+        cell: Gives the seed and the width; `prepare` handles subject, storage and scope.
+        prepare: Turns the float32 model into the one that is trained.
         data: What is trained and scored on, on the device of `config`.
         config: Steps and device.
-        watcher: Told of each station.
+        watcher: Told of each stage.
     """
 
     def __init__(self, cell: Cell, prepare: Prepare, data: Data, config: Config, watcher: Watcher) -> None:

@@ -1,4 +1,4 @@
-"""What a training tells whoever watches it, station by station."""
+"""The stages of a training, as its watcher is told of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from quantgate.training.model import TinyTransformer
 
 
 class Watcher:
-    """Sees a training and changes nothing in it. Each method does nothing here; override those of interest."""
+    """Observes a training and must not change it. Every method does nothing here; override what you need."""
 
     def model_built(self, model: TinyTransformer) -> None:
         """The float32 model has its first weights; nothing was prepared yet."""

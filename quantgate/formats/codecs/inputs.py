@@ -1,4 +1,4 @@
-"""What a codec is given: tensors in the working dtype, scales and codes, each checked with one clear message."""
+"""Checks of a codec's inputs: tensors, scales and codes, each with one clear message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an element's kernel offers, and which kernel runs which element."""
+"""The protocol of element kernels, and the kernel of each kind of element."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from quantgate.formats.layout import Element, Integer, Minifloat, Posit
 
 
 class ElementKernel(Protocol):
-    """What an element's kernel offers: float32 at scale 1 to grid values, to codes and back."""
+    """Rounds float32 values at scale 1 to an element's grid, encodes and decodes them."""
 
     largest: float
     lossless: bool

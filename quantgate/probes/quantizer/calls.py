@@ -1,4 +1,4 @@
-"""Calls of a quantizer that repeat: seeded inputs, seeded generators, and gradients."""
+"""Reproducible calls of a quantizer: seeded inputs, a seeded torch generator, and gradients."""
 
 from __future__ import annotations
 
@@ -15,25 +15,29 @@ SEED = 20_827
 
 
 def normal(sigma: float, device: str) -> Tensor:
-    """N(0, sigma^2) of `INPUT_SHAPE`, the same at each call."""
+    """A float32 sample of N(0, sigma^2), shape `INPUT_SHAPE`; the same at each call."""
     generator = torch.Generator().manual_seed(SEED)
     return torch.randn(INPUT_SHAPE, generator=generator).mul_(sigma).to(device)
 
 
 def upstream(device: torch.device) -> Tensor:
-    """A gradient for q(x) of `INPUT_SHAPE` that depends on no weight."""
+    """A gradient d loss / d q(x), shape `INPUT_SHAPE`, that does not depend on x."""
     return normal(1.0, str(device)).roll(1, dims=0)
 
 
 def seeded(quantizer: Quantizer, x: Tensor, seed: int = SEED) -> Tensor:
-    """q(x) without a graph, under that torch seed."""
+    """q(x) without a graph, after seeding torch's generator."""
     torch.manual_seed(seed)
     with torch.no_grad():
         return quantizer(x)
 
 
 def gradient(quantizer: Quantizer, x: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor | None]:
-    """q(x), and the gradient of x that `upstream`, the gradient of q(x), becomes; None where none comes."""
+    """Backpropagate `upstream`, the gradient of q(x), through the quantizer.
+
+    Returns:
+        q(x), and the gradient of x; None if q(x) has no graph or x gets no gradient.
+    """
     leaf = x.clone().requires_grad_()
     torch.manual_seed(SEED)
     with torch.enable_grad():

@@ -1,4 +1,4 @@
-"""The contract of a quantizer: shape, dtype, device, input and seed are respected, and finite stays finite."""
+"""The contract of a quantizer: keep shape, dtype, device and input, keep finite values finite, obey torch's seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from quantgate.training.fakequant import Quantizer
 
 
 def contract_violation(make_quantizer: Callable[[], Quantizer], name: str, x: Tensor) -> str | None:
-    """How the quantizer breaks its contract on x; None where it does not."""
+    """The first contract violation of the quantizer on x, in a sentence; None if there is none."""
     given = x.clone()
     first = seeded(make_quantizer(), given)
     if not isinstance(first, Tensor):

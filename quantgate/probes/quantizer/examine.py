@@ -1,4 +1,4 @@
-"""Everything that a quantizer shows without a model."""
+"""Run every probe of a quantizer that needs no model."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def examine_quantizer(
     export: Quantizer | None = None,
     device: str = "cpu",
 ) -> Evidence:
-    """The contract, and the evidence that a quantizer gives without a model.
+    """Check a quantizer's contract and collect its evidence without a model.
 
     Args:
         make_quantizer: Makes the function under test.
-        name: The subject's, which may claim a published table.
-        fresh: Whether each call makes a new one (`factory=`), which may then keep state between its calls.
-        export: decode(encode(x)) where the subject has a codec of its own beside the function.
+        name: The subject's name, which may claim a published codebook (`mylib_nf4`).
+        fresh: Whether each call of `make_quantizer` makes a new one (`factory=`), which may then keep state.
+        export: decode(encode(x)) if the subject has a codec of its own beside the function.
         device: Where the inputs lie.
     """
     state = None if fresh else state_of(make_quantizer())
@@ -70,7 +70,7 @@ def _probe(quantizer: Quantizer, name: str, x: Tensor) -> TensorEvidence:
 
 
 def _gradient_underflow(quantizer: Quantizer, x: Tensor) -> float:
-    """The share of the gradient that passes at size 1 and is lost at 2^-20."""
+    """The share of gradient elements that pass at size 1 and are 0 at size 2^-20."""
     given = upstream(x.device)
     large, small = (gradient(quantizer, x, given * size)[1] for size in (1.0, 2.0**-20))
     if large is None or small is None:

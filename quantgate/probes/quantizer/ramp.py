@@ -1,4 +1,4 @@
-"""Where a quantizer rounds: its thresholds, its noise and its table, read off a ramp of values."""
+"""How a quantizer rounds: its thresholds, its noise and its codebook, measured on a ramp of values."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from quantgate.probes.tensors import SAME
 #: per tensor, per row or per block of 16 and more is the same everywhere.
 RAMP_SHAPE = (32, 192)
 RUN = 16
-#: Rows that the ramp is moved on by: half of it, so that blocks of rows stay together.
+#: Rows by which the ramp is rolled: half of it, so that blocks of rows stay together.
 ROLL = 16
-#: A grid of more values than this is looked at element by element; the ramp has few of them between two values.
+#: A grid of more values is measured element by element: the ramp has too few elements in each of its bins.
 MOST_LEVELS = 400
 _SEED = 1_597
-#: Families whose every value is published; integers have no table that could be wrong.
+#: Families whose values are published; integers have no codebook that could be wrong.
 _TABLES = ("codebook", "float", "goldenfloat")
 
 
@@ -32,7 +32,7 @@ def ramp(device: str = "cpu") -> Tensor:
 
 
 def rounding_evidence(x: Tensor, q: Tensor, again: Tensor, rolled: Tensor) -> RoundingEvidence:
-    """How q(x) rounds.
+    """Measure the rounding thresholds and the noise of q on the ramp.
 
     Args:
         x: The `ramp`.
@@ -70,7 +70,7 @@ def _levels(values: Tensor, span: float) -> Tensor:
 
 
 def _by_bin(x: Tensor, q: Tensor, levels: Tensor, span: float) -> tuple[float | None, float | None]:
-    """The median over bins of the share that goes down: where in the bin the threshold lies."""
+    """Where in the bin the threshold lies: the median over bins of the share of elements that round down."""
     inside = (x > levels[0]) & (x < levels[-1])
     x, q = x[inside], q[inside]
     below = torch.searchsorted(levels, x.contiguous(), right=True) - 1
@@ -85,7 +85,7 @@ def _by_bin(x: Tensor, q: Tensor, levels: Tensor, span: float) -> tuple[float | 
 
 
 def _by_element(x: Tensor, q: Tensor, span: float) -> tuple[float | None, float | None]:
-    """The share of elements that go down, for a grid too fine to see its bins."""
+    """The same for a grid too fine to see its bins: the share of elements that round down."""
     rounded = (q != x) & (x.abs() < span)
     down = (q < x).float()
     return _mean(down[rounded & (x > 0)]), _mean(down[rounded & (x < 0)])
@@ -100,7 +100,7 @@ def _mean(shares: Tensor) -> float | None:
 
 
 def table_error(name: str, q: Tensor) -> float | None:
-    """How far a codebook that a subject's name claims is from the published one, as a share of its range.
+    """The largest difference to the published codebook that a subject's name claims, as a share of its range.
 
     Args:
         name: The subject's name; `mylib_nf4` claims nf4.

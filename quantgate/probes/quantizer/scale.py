@@ -1,4 +1,4 @@
-"""Whether a quantizer's scale follows its input, and what it makes of nothing but zeros."""
+"""The scale of a quantizer: does it follow its input, and does it survive an input of zeros?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from quantgate.training.fakequant import Quantizer
 
 
 def zero_input(make_quantizer: Callable[[], Quantizer], device: str) -> str | None:
-    """Which of an all-zero tensor and an all-zero row does not come back finite."""
+    """Quantize an all-zero tensor and a tensor with an all-zero row.
+
+    Returns:
+        The one whose output is not finite; None if both are.
+    """
     row = normal(1.0, device)
     row[3] = 0.0
     for label, x in (("an all-zero tensor", torch.zeros_like(row)), ("an all-zero row", row)):
@@ -23,9 +27,13 @@ def zero_input(make_quantizer: Callable[[], Quantizer], device: str) -> str | No
 
 
 def scaling(quantizer: Quantizer, x: Tensor) -> tuple[float | None, float]:
-    """(max |q(4 x)| / max |q(x)|, share of elements with q(4 x) != 4 q(x)), on one instance.
+    """How one instance of the quantizer reacts to an input four times as large.
 
-    None for a learned scale, or no output. A delayed scale (a maximum over past calls) is given four calls to follow.
+    A delayed scale (a maximum over past calls) is given four calls to follow.
+
+    Returns:
+        max |q(4 x)| / max |q(x)|, which is None for a learned scale or an output of zeros; and the share of elements
+        with q(4 x) != 4 q(x).
     """
     before = seeded(quantizer, x.clone())
     if isinstance(quantizer, nn.Module) and any(True for _ in quantizer.parameters()):
@@ -37,11 +45,11 @@ def scaling(quantizer: Quantizer, x: Tensor) -> tuple[float | None, float]:
 
 
 def changes_wide(quantizer: Quantizer, device: str) -> bool:
-    """Whether any value between 2^-60 and 2^60 is changed."""
+    """Whether the quantizer changes any of a sample of values between 2^-60 and 2^60."""
     x = normal(1.0, device) * 2.0 ** torch.linspace(-60, 60, INPUT_SHAPE[1], device=device)
     return not torch.equal(seeded(quantizer, x.clone()), x)
 
 
 def differs(q: Tensor, other: Tensor) -> float:
-    """The share of elements off by more than the straight-through idiom's rounding."""
+    """The share of elements that differ by more than the float32 rounding of x + (q(x) - x).detach()."""
     return share((q - other).abs() > SAME * float(q.abs().max()), q.numel())

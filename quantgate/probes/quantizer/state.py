@@ -1,4 +1,4 @@
-"""State that a plain function keeps: its parameters, buffers, and what it closes over."""
+"""State that a plain function keeps: parameters, buffers, and mutable variables that it closes over."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from quantgate.training.fakequant import Quantizer
 
 
 def state_of(quantizer: Quantizer) -> str | None:
-    """State that a plain function would share between the parameters and cells that it serves."""
+    """What state all parameters and cells that use this function would share, in a sentence; None if there is none."""
     if isinstance(quantizer, nn.Module):
         held = [name for name, _ in (*quantizer.named_parameters(), *quantizer.named_buffers())]
         return _state_message(held)
