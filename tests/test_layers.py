@@ -68,6 +68,16 @@ def test_the_readme_lists_the_folders_from_the_inside_out() -> None:
         assert needs(folder) <= set(layout()[:place]), f"{folder} stands before what it imports"
 
 
+@pytest.mark.parametrize(
+    "part", ["formats", "corpus", "training.model", "training.fakequant", "training.optimizers"]
+)
+def test_parts_know_nothing_of_each_other(part: str) -> None:
+    own = [module for module in modules() if module == part or module.startswith(f"{part}.")]
+    known = {other for module in own for other in imported(module)} - set(own)
+
+    assert known <= {"training.eager", "training.lion"}, f"{part} knows {sorted(known)}"
+
+
 # what a layer never sees
 
 
