@@ -28,9 +28,8 @@ def reproducible(seed: int, device: str) -> Iterator[None]:
                 yield
         finally:
             torch.set_num_threads(threads)
-            if (
-                _deterministic() != deterministic
-            ):  # the call imports torch._inductor, and with it torch._dynamo
+            # The call imports torch._inductor, and with it torch._dynamo: only where there is something to restore.
+            if _deterministic() != deterministic:
                 torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
 
 
