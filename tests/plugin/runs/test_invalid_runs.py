@@ -23,7 +23,6 @@ def build(model, lr):
 
 quantgate.register_optimizer("still", build)
 """
-ADAMW = (*NARROW, "--quantgate-optimizers=adamw", "--quantgate-report=out")
 THE_GATES = "quantgate: the run is invalid: the machine or the gate is at fault, not the formats"
 THE_USERS = "quantgate: the options of this run keep even float32 from learning; mend them first"
 
@@ -84,21 +83,21 @@ def test_a_control_that_does_not_learn_makes_the_run_invalid(local: Project) -> 
 
 
 @pytest.mark.parametrize(
-    "options",
+    "option",
     [
-        ("--quantgate-lr=1e-9", "--quantgate-steps=5"),
-        ("--quantgate-steps=1",),
-        ("--quantgate-corpus=noise.txt",),
+        "--quantgate-lr=1e-9",
+        "--quantgate-steps=1",
+        "--quantgate-corpus=noise.txt",
     ],
     ids=["lr", "steps", "corpus"],
 )
-def test_options_that_keep_the_control_from_learning_are_a_usage_error(
-    local: Project, options: tuple[str, ...]
-) -> None:
-    local.write(test_lowbit=TEST_LEARNS)
+def test_options_that_keep_the_control_from_learning_are_a_usage_error(local: Project, option: str) -> None:
+    """The option alone: a width that is given would be the user's own too, so that a marker gives it."""
+    local.write(test_lowbit=f"import pytest\n\npytestmark = pytest.mark.lowbit(widths=[32])\n{TEST_LEARNS}")
     noise = bytes(random.Random(7).choices(range(1, 128), k=300_000))
     (local.folder / "noise.txt").write_bytes(noise)
-    outcome = local.pytest("-n0", *ADAMW, *options, "--quantgate-formats=int4")
+    options = ["--quantgate-optimizers=adamw", "--quantgate-formats=int4", "--quantgate-report=out"]
+    outcome = local.pytest("-n0", *options, option)
     assert outcome.exit_status == 4
     (control,) = [record for record in outcome.records if record["kind"] == "control"]
     unjudged(
@@ -149,7 +148,8 @@ def test_controls_that_crash_prove_nothing_and_say_why(local: Project) -> None:
 
 def test_a_device_that_is_not_there_is_a_usage_error(project: Project) -> None:
     project.write(test_lowbit=TEST_LEARNS)
-    outcome = project.pytest("-n2", *ADAMW, "--quantgate-device=cuda:99", "--quantgate-formats=int4,nf4")
+    options = ["--quantgate-optimizers=adamw", "--quantgate-formats=int4,nf4", "--quantgate-report=out"]
+    outcome = project.pytest("-n2", *NARROW, *options, "--quantgate-device=cuda:99")
     assert outcome.exit_status == 4
     assert {record["verdict"] for record in outcome.cells.values()} == {"unjudged"}
     (said,) = [
