@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from quantgate.diagnosis.rule import Case, Limit, Rule, Seen, quantity
 
-THRESHOLD_LOW = Limit(0.15, "0.5, in the log domain 0.41; rounding away from 0 reaches 0")
-THRESHOLD_HIGH = Limit(0.85, "0.5; truncation and floor reach 1")
+THRESHOLD_LOW = Limit(0.15, "round to nearest 0.5, in the log domain 0.41; ceiling 0")
+THRESHOLD_HIGH = Limit(0.85, "floor 1; truncation 1 for positive and 0 for negative values")
 BY_PLACE = Limit(0.01, "0: without noise no value depends on its row", "{:.0%}")
 VARIES = Limit(0.01, "0, and all but 0 under stochastic rounding", "{:.0%}")
 TABLE = Limit(0.005, "a table rounded to bfloat16 differs by 0.002")

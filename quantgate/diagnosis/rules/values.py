@@ -7,19 +7,19 @@ import math
 from quantgate.diagnosis.evidence import TensorEvidence
 from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Value, quantity, run, tensors
 
-GAIN = Limit(4.0, "0.43 (amax int2) to 1.2; an int4 scale left out of N(0, 0.125) gives 14")
-LOW_GAIN = Limit(1 / 8, "0.43 is the least")
+GAIN = Limit(4.0, "0.43 (amax int2) to 1.26 (DoReFa int4); an int4 scale left out of N(0, 0.125) gives 14")
+LOW_GAIN = Limit(1 / 8, "no healthy one is below 0.43")
 #: An amax scale on a normal tensor of 12,000 elements. Where bits are unknown, so few may be in use.
 ZEROS = LimitByBits(
     {2: 0.999, 4: 0.9, math.inf: 0.6},
-    "int2 95%, int3 50%, gf4 50%, int4 22%, gf8 and int8 at most 2%",
+    "int2 95%, int3 50%, gf4 52%, int4 22%, gf8 and int8 at most 2%",
     "{:.1%}",
 )
 SIGN_RATIO = Limit(0.5, "1 for symmetric grids; 0 for an unsigned grid without a zero point")
 SATURATED = LimitByBits(
     {3: 0.35, math.inf: 0.2}, "under 1% with an amax scale, 1% with a 99th percentile", "{:.0%}"
 )
-FOLLOWS = Limit(2.0, "4 where the scale follows, 1 where it is frozen")
+FOLLOWS = Limit(2.0, "4 where the scale follows, 2.03 under a moving maximum, 1 where it is frozen")
 #: Of a grid that is scaled to its values.
 LEAST_SNR = LimitByBits(
     {4: 2.0, 5: 5.0, math.inf: 12.0},
