@@ -28,3 +28,5 @@ class Fault:
     cause: str
     broken: Setup
     healthy: Setup
+    #: Causes that would help its author as well.
+    also_right: frozenset[str] = frozenset()

@@ -5,9 +5,10 @@ This module does not import torch, so that names and widths cost nothing to read
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quantgate.formats.encoded import Codec, Encoded, GivenScale
 from quantgate.formats.layout import Layout
@@ -40,6 +41,16 @@ class Format:
     family: str = "user"
     #: How far (BPB) a healthy cell may stay behind its control, if the format states it.
     gap_tolerance: float | None = None
+    #: Makes the quantizer of one linear layer's input; None where inputs are quantized as weights are, or not at all.
+    activation: Callable[[], Callable[[Tensor], Tensor]] | None = None
+    #: `calibrate(quantizer, batches)` runs before a quantizer is judged, with the tensors that it will be given.
+    calibrate: Callable[[Any, Any], object] | None = None
+    #: What shares a scale: `tensor`, `row` or `group:32`; None where it is not declared.
+    granularity: str | None = None
+    #: The built-in format that this one claims to equal, bit for bit.
+    conforms: str | None = None
+    #: Causes that the subject is excused from, each with the reason.
+    waive: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @cached_property
     def _codec(self) -> Codec:
@@ -51,7 +62,7 @@ class Format:
 
     def __getstate__(self) -> dict[str, object]:
         # The codec that was built, with its tables and their copies on devices, is built anew elsewhere.
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     @cached_property
     def values(self) -> tuple[float, ...] | None:

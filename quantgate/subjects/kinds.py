@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from quantgate.formats import Format
 
@@ -21,6 +21,12 @@ class Recipe:
     bits: float | None
     lossless: bool = False
     gap_tolerance: float | None = None
+    #: `calibrate(model, batches)` runs before the model is judged, with batches of tokens.
+    calibrate: Callable[[nn.Module, Any], object] | None = None
+    #: What shares a scale: `tensor`, `row` or `group:32`; None where it is not declared.
+    granularity: str | None = None
+    #: Causes that the subject is excused from, each with the reason.
+    waive: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 Subject = Format | Recipe

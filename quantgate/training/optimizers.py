@@ -34,6 +34,8 @@ class OptimizerSpec:
     #: Whether the rate falls with the width, as 64 / width: optimizers whose step has a fixed size per
     #: element must shrink it as rows grow longer.
     per_width: bool = False
+    #: The built-in optimizer whose algorithm it claims to be, with float32 state; None where it claims none.
+    reference: str | None = None
 
     def rate(self, width: int) -> float:
         """The default learning rate for a model of this width."""
