@@ -161,6 +161,36 @@ _CAUSES = (
         "learn the logarithm of the scale, or clamp it; check that its gradient is not detached.",
     ),
     Cause(
+        "overflow-wrapped",
+        "Codes beyond the largest wrap around: a large value comes back with another sign or size.",
+        "The largest weights turn over, now and then or in every row.",
+        "clamp to the largest code before the cast to integers.",
+    ),
+    Cause(
+        "not-monotonic",
+        "A larger value comes back smaller than a smaller one: codes are exchanged.",
+        "It learns, a little worse; the codebook, the order of nibbles or a carry is wrong.",
+        "decode every code in order and look for the first that falls; compare it with the published table.",
+    ),
+    Cause(
+        "scale-misplaced",
+        "Values are quantized with the scale of another row, column or group.",
+        "It learns a little worse, more so where rows differ in size; square layers hide a wrong axis.",
+        "repeat_interleave scales over groups, and keepdim=True in amax; a plain repeat or reshape mixes them up.",
+    ),
+    Cause(
+        "too-many-levels",
+        "The quantizer gives more distinct values than the declared bits have codes.",
+        "It learns better than such a format can: a clamp is missing, or the bits are not those.",
+        "clamp the codes to the declared range, or declare the bits that it has.",
+    ),
+    Cause(
+        "not-reproducible",
+        "Two quantizers give different results under one torch seed.",
+        "It trains, and no run can be repeated.",
+        "draw from torch's generator; register what keeps state with factory=.",
+    ),
+    Cause(
         "non-finite",
         "A loss, gradient or weight became inf or NaN.",
         "NaN from the named step on.",

@@ -1,23 +1,25 @@
 """From evidence to cause: pure functions over numbers, no tensors.
 
-The rules are run in the order of three tables; so the first finding is the likeliest cause, and later ones are said
-beside it. A line of a table holds one rule, or several of which only the first that finds something speaks.
+The rules are run in the order of three tables, and `order.EXPLAINS` moves what follows from another finding behind it;
+so the first finding is what a person would mend first, and later ones are said beside it. A line of a table holds one rule, or several of which only the first that finds something speaks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from quantgate.diagnosis.evidence import Evidence, Finding
+from quantgate.diagnosis.order import ordered
 from quantgate.diagnosis.rule import Case, Rule, run
-from quantgate.diagnosis.rules import coverage, gradients, rounding, updates, values
+from quantgate.diagnosis.rules import coverage, gradients, relations, rounding, updates, values
 
 #: Checks that need no training; when one fails, later ones cannot be trusted.
 BEFORE_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (values.SCALE_ZERO,),
     (updates.OPTIMIZER_STATE,),
     (coverage.UNCHANGED, coverage.EQUALS_CONTROL),
-    (coverage.PARTLY_APPLIED,),
+    (coverage.PARTLY_APPLIED, coverage.LINES_KEPT),
     (coverage.ALL_UNCOVERED, coverage.UNCOVERED),
 )
 
@@ -33,7 +35,7 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (values.RANGE_COLLAPSED,),
     (values.SCALE_FROZEN, values.CLIPPED),
     (values.COARSE,),
-    (gradients.CLIP_GRADIENT_LOST,),
+    (gradients.CLIP_GRADIENT_LOST, gradients.CLIP_GRADIENT_GRAZED),
     (gradients.GRADIENT_WRONG,),
     (gradients.GRADIENT_MISSCALED,),
     (updates.UPDATE_SWALLOWED,),
@@ -42,10 +44,14 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
 #: What does little harm in 100 steps.
 LATENT: tuple[tuple[Rule, ...], ...] = (
     (updates.SCALE_CROSSED_ZERO, updates.SCALE_NEGATIVE, updates.SCALE_WITHOUT_GRADIENT),
-    (rounding.ROUNDING_NOT_RANDOM,),
-    (rounding.ROUNDING_BIASED,),
+    (rounding.ROUNDING_NOT_RANDOM, relations.SHARED_NOISE),
+    (rounding.ROUNDING_BIASED, rounding.OFF_HALF),
     (rounding.WRONG_TABLE,),
+    (relations.OVERFLOW_WRAPPED, relations.NOT_MONOTONIC),
+    (relations.SCALE_MISPLACED,),
+    (relations.TOO_MANY_LEVELS,),
     (rounding.MISMATCH,),
+    (relations.NOT_REPRODUCIBLE,),
 )
 
 #: Every rule, in the order in which they are run.
@@ -54,13 +60,20 @@ RULES: tuple[Rule, ...] = tuple(
 )
 
 
-def diagnose(evidence: Evidence, *, bits: float | None, lossless: bool = False) -> tuple[Finding, ...]:
+def diagnose(
+    evidence: Evidence,
+    *,
+    bits: float | None,
+    lossless: bool = False,
+    waive: Mapping[str, str] | None = None,
+) -> tuple[Finding, ...]:
     """Every cause that the evidence shows, likeliest first; none where nothing is wrong.
 
     Args:
         evidence: What was measured.
         bits: Of an element; None where unknown, which leaves out the rules that need them.
         lossless: Whether values that come back unchanged are what is promised.
+        waive: Causes that the subject is excused from, each with the reason.
     """
     if evidence.contract is not None:
         return (Finding("contract", evidence.contract),)
@@ -68,7 +81,9 @@ def diagnose(evidence: Evidence, *, bits: float | None, lossless: bool = False) 
         return ()
     case = Case(evidence, bits, lossless)
     measured = sorted(_found(IN_TRAINING, case), key=lambda finding: finding.step > 0)
-    return (*_found(BEFORE_TRAINING, case), *measured, *_found(LATENT, case))
+    found = (*_found(BEFORE_TRAINING, case), *measured, *_found(LATENT, case))
+    excused = waive or {}
+    return ordered([replace(each, waived=excused.get(each.cause)) for each in found])
 
 
 def _found(table: Sequence[Sequence[Rule]], case: Case) -> list[Finding]:

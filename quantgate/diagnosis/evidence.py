@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
+
+#: How much a finding weighs: a fault is red, a warning is said and green.
+Severity = Literal["fault", "warning"]
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,13 @@ class TensorEvidence:
     gradient_zeros: float
     #: Of those, the share that q did not clip: |q(x)| >= |x|.
     blocked_unclipped: float
+    #: The share of rows, columns or runs of 16 in a row that came back unchanged; the largest of the three.
+    lines_kept: float = 0.0
 
 
 @dataclass(frozen=True)
 class RoundingEvidence:
-    """How a quantizer rounds, on a ramp of values in which every run of 16 has the same range."""
+    """How a quantizer rounds, on a ramp of values in which every run of 16, in rows and columns, has the same range."""
 
     #: Where between two neighbouring values the threshold lies, for positive and for negative x: 0.5 is round to
     #: nearest, 1 next to the value farther from -inf. None where no two values could be told apart.
@@ -52,6 +58,31 @@ class RoundingEvidence:
     by_place: float
     #: Share of elements that differ between two calls under different torch seeds.
     varies: float
+    #: Mean error over mean |error| of positive and of negative values between the least and the largest level: 0 is
+    #: unbiased, whatever the levels. Of stochastic rounding over several draws.
+    bias_positive: float | None = None
+    bias_negative: float | None = None
+    #: Whether the steps between levels are all equal.
+    uniform: bool = False
+
+
+@dataclass(frozen=True)
+class RelationEvidence:
+    """Relations that every quantizer keeps, whatever its bits, as far as they could be asked."""
+
+    #: Whether moving one value re-rounds the others: a rotation, error feedback. Then order and levels say nothing.
+    mixes: bool = False
+    #: Share of neighbours within a run of 16 of the ramp whose order q turns over, and the largest such fall as a share
+    #: of the range.
+    falls: float | None = None
+    largest_fall: float = 0.0
+    #: Distinct values on the ramp, which has the same range everywhere.
+    levels: int | None = None
+    #: Share of elements that change when halves of rows or columns trade places, and the shape that shows it.
+    misplaced: float | None = None
+    misplaced_shape: str = ""
+    #: What shares its noise, of a stochastic quantizer: `rows`, `columns` or `calls`.
+    shared_noise: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,8 +92,15 @@ class LearnedScale:
     name: str
     smallest_before: float
     smallest_after: float
-    #: Whether any probed step gave it a gradient other than 0.
+    #: Whether any probed step gave it a gradient, and one other than 0.
     has_gradient: bool
+    reached: bool = True
+    #: Whether values beyond the range double when it doubles, as they do with a scale and with no other parameter.
+    is_scale: bool = True
+    #: Whether anything was clipped at a probed step: without it the gradient of a clip is 0.
+    clips: bool = True
+    #: Whether the output depends on it at all.
+    used: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,13 +134,18 @@ class Evidence:
     #: Share of the gradient that passes at size 1 and is lost at 2^-20, the size of a late gradient.
     gradient_underflow: float = 0.0
     rounding: RoundingEvidence | None = None
+    relations: RelationEvidence = RelationEvidence()
+    #: How the quantizer gives other results under one torch seed, in a sentence; None where it repeats.
+    unrepeatable: str | None = None
+    #: Probes that have no answer, each with the reason.
+    not_measured: tuple[tuple[str, str], ...] = ()
     #: Largest difference to the published table that the subject's name claims, as a share of its range.
     table_error: float | None = None
     #: Share of elements in which decode(encode(x)) differs from the fake-quantized x that was trained.
     export_differs: float | None = None
     #: Linear layers of the body that a recipe left in float32, of how many; None for formats.
     uncovered: tuple[int, int] | None = None
-    #: Parameters of a recipe's model that got no gradient, of how many; None for formats.
+    #: Weights of a recipe's model that got no gradient, of how many; None for formats.
     unreached: tuple[int, int] | None = None
     learned: tuple[LearnedScale, ...] = ()
     #: Cosine of the optimizer's update to the float32-state one, where gradients are small.
@@ -133,3 +176,11 @@ class Finding:
     numbers: dict[str, float | int | str | None] = field(default_factory=dict)
     #: The step of the probe that showed it: what is wrong at the start outranks what came of it.
     step: int = 0
+    severity: Severity = "fault"
+    #: Why the subject is excused from it; None where it is not.
+    waived: str | None = None
+
+    @property
+    def blames(self) -> bool:
+        """Whether it turns a cell red."""
+        return self.severity == "fault" and self.waived is None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from quantgate.diagnosis.evidence import Evidence, Finding, TensorEvidence
+from quantgate.diagnosis.evidence import Evidence, Finding, Severity, TensorEvidence
 
 Value = float | int | str | None
 
@@ -93,6 +93,8 @@ class Rule:
     limits: tuple[Limit | LimitByBits, ...] = ()
     #: Why the line is where it is, for a rule that needs no number.
     measured: str = ""
+    #: A warning is said, and passes.
+    severity: Severity = "fault"
 
 
 def run(rule: Rule, case: Case) -> Finding | None:
@@ -102,7 +104,7 @@ def run(rule: Rule, case: Case) -> Finding | None:
         return None
     pairs = [(each, each) if isinstance(each, str) else each for each in rule.record]
     numbers = {name: seen.values[value] for name, value in pairs}
-    return Finding(rule.cause, rule.says.format(**seen.values), numbers, seen.step)
+    return Finding(rule.cause, rule.says.format(**seen.values), numbers, seen.step, rule.severity)
 
 
 def quantity(get: Callable[[Evidence], Value], is_bad: Callable[[Any], bool]) -> Ask:

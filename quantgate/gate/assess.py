@@ -38,7 +38,7 @@ def assess(cell: Cell, subject: Subject, run: Run, control: Curve | None, config
     if tolerance is None:
         tolerance = gap_tolerance(bits, cell.optimizer)
     evidence = replace(run.evidence, control_identical=_equals_control(run, control))
-    findings = diagnose(evidence, bits=bits, lossless=subject.lossless)
+    findings = diagnose(evidence, bits=bits, lossless=subject.lossless, waive=subject.waive)
     verdict = _verdict(run.curve, control, evidence, findings, tolerance, config.limits)
     last = run.curve[-1][1] if run.curve else None
     bpb_control = control[-1][1] if control else None
@@ -98,13 +98,15 @@ def _verdict(
     verdict = judge(curve, control, tolerance=tolerance, lossless=True, limits=limits)
     if verdict not in {Verdict.LEARNS, Verdict.LAGS}:
         return verdict
-    if any(finding.cause == "no-op" for finding in findings):
+    faults = [finding for finding in findings if finding.blames]
+    if any(finding.cause == "no-op" for finding in faults):
         return Verdict.NO_OP
-    return Verdict.LAGS if findings else verdict
+    return Verdict.FAULTY if faults and verdict is Verdict.LEARNS else verdict
 
 
 def _cause(findings: Sequence[Finding], evidence: Evidence, verdict: Verdict) -> Finding | None:
-    if findings:
+    faults = [finding for finding in findings if finding.blames]
+    if faults:  # a warning comes before a fault only where it explains it
         return findings[0]
     if verdict is Verdict.CRASHED:
         return None
@@ -116,7 +118,9 @@ def _cause(findings: Sequence[Finding], evidence: Evidence, verdict: Verdict) ->
             f"{worst.tensor} keeps {worst.snr:.1f} dB of signal over quantization noise.",
             {"snr": worst.snr, "tensor": worst.tensor},
         )
-    return Finding("unexplained", "every probe is in order.")
+    missing = ", ".join(dict.fromkeys(probe for probe, _ in evidence.not_measured))
+    order = "every probe is in order" if not missing else "every probe that could be asked is in order"
+    return Finding("unexplained", f"{order}{f'; not measured: {missing}' if missing else ''}.")
 
 
 def _evidence_record(
@@ -131,11 +135,17 @@ def _evidence_record(
         record |= {"because": cause.because, **cause.numbers}
     elif evidence.crash is not None:
         record["because"] = evidence.crash
-    others = [finding for finding in findings if cause is None or finding.cause != cause.cause]
+    others = [f for f in findings if f.blames and (cause is None or f.cause != cause.cause)]
     if others:
         record["also"] = [f"{finding.cause}: {finding.because}" for finding in others]
-    if findings:
-        record["findings"] = list(dict.fromkeys(finding.cause for finding in findings))
+    if faults := [finding for finding in findings if finding.blames or finding is cause]:
+        record["findings"] = list(dict.fromkeys(finding.cause for finding in faults))
+    if warnings := [f for f in findings if f.severity == "warning" and f.waived is None and f is not cause]:
+        record["warnings"] = {finding.cause: finding.because for finding in warnings}
+    if waived := {finding.cause: finding.waived for finding in findings if finding.waived is not None}:
+        record["waived"] = waived
+    if evidence.not_measured:
+        record["not_measured"] = dict(evidence.not_measured)
     if evidence.update_survival is not None:
         record["update_survival"] = evidence.update_survival
     if evidence.stochastic:

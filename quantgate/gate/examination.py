@@ -27,13 +27,13 @@ class Examination:
 
     @property
     def healthy(self) -> bool:
-        """Whether no probe found a fault."""
-        return not self.findings and self.evidence.crash is None
+        """Whether no probe found a fault; warnings, and causes that the subject is excused from, are none."""
+        return not any(finding.blames for finding in self.findings) and self.evidence.crash is None
 
     @property
     def cause(self) -> str | None:
         """The likeliest cause; None where nothing is wrong."""
-        return self.findings[0].cause if self.findings else None
+        return None if self.healthy or not self.findings else self.findings[0].cause
 
 
 def examine(subject: str | Subject) -> Examination:
@@ -67,5 +67,5 @@ def examine_subject(
     cell = Cell(subject.name, kind_of(subject), optimizer.name, SEEDS[0], given.width, storage, given.scope)
     short = replace(given, steps=STEPS)
     evidence = train_cell(cell, subject, optimizer, short).evidence
-    findings = diagnose(evidence, bits=subject.bits, lossless=subject.lossless)
+    findings = diagnose(evidence, bits=subject.bits, lossless=subject.lossless, waive=subject.waive)
     return Examination(subject.name, subject.bits, evidence, findings)

@@ -75,6 +75,7 @@ def _examined(subject: Format, device: str) -> Evidence:
     return examine_quantizer(
         quantizer_factory(subject),
         name=subject.name,
+        bits=subject.bits,
         fresh=isinstance(codec, FunctionCodec) and codec.factory is not None,
         export=None if export is None else export.fake_quantize,
         device=device,

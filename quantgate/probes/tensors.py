@@ -10,6 +10,8 @@ from quantgate.diagnosis.evidence import TensorEvidence
 
 #: Values nearer than this share of the range are one: x + (q(x) - x).detach() leaves q(x) by a rounding of float32.
 SAME = 1e-5
+#: Elements of a row that are looked at together: no group that shares a scale is smaller.
+RUN = 16
 #: Fewer elements of one sign than this are too few for a share.
 FEW = 32
 
@@ -27,6 +29,7 @@ def tensor_evidence(
         gradient: d loss / d x as the quantizer's backward gives it; None if there is none.
         reference: d loss / d q(x) on the same forward, which is what a straight-through estimator gives x.
     """
+    lines_kept = _lines_kept(x.detach(), q.detach())
     x, q = x.detach().flatten().float(), q.detach().flatten().float()
     count = max(x.numel(), 1)
     power = float(x.dot(x))
@@ -52,7 +55,23 @@ def tensor_evidence(
         gradient_cosine=cosine,
         gradient_zeros=zeros,
         blocked_unclipped=_blocked_unclipped(x, q, gradient, reference) if 0 < zeros < 1 else 0.0,
+        lines_kept=lines_kept,
     )
+
+
+def _lines_kept(x: Tensor, q: Tensor) -> float:
+    """Of rows, columns and runs of a matrix that hold anything but 0, the largest share that came back unchanged."""
+    if x.ndim != 2:
+        return 0.0
+    changed, present = q != x, x != 0
+    shares = [_unchanged(changed.any(axis), present.any(axis)) for axis in (0, 1)]
+    if x.shape[1] % RUN == 0:
+        shares.append(_unchanged(changed.view(-1, RUN).any(1), present.view(-1, RUN).any(1)))
+    return max(shares)
+
+
+def _unchanged(changed: Tensor, present: Tensor) -> float:
+    return share(present & ~changed, int(present.sum()))
 
 
 def _blocked_unclipped(x: Tensor, q: Tensor, gradient: Tensor | None, reference: Tensor | None) -> float:

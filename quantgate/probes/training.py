@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 
 from quantgate.corpus.tensors import Data
 from quantgate.diagnosis.evidence import Evidence, LearnedScale, TensorEvidence
+from quantgate.probes.learned import Role, roles
 from quantgate.probes.optimizers import update_cosine
 from quantgate.probes.recipes import uncovered_linears
 from quantgate.probes.tensors import tensor_evidence
@@ -21,6 +22,11 @@ from quantgate.training.watcher import Watcher
 
 #: In-place storage: every so many steps the intended update is compared with what was stored.
 SURVIVAL_EVERY = 5
+
+#: What is smaller by this share of itself was clipped, and not only rounded to the edge of the range.
+CLIPPED = 0.2
+#: Of a quantizer that cannot be asked: no rule speaks of its parameters.
+UNKNOWN = Role(is_scale=False, used=False)
 
 #: Told of each step and, where it was scored, its BPB.
 Progress = Callable[[int, float | None], None]
@@ -40,11 +46,13 @@ class TrainingProbes(Watcher):
         self._progress = progress or (lambda step, score: None)
         self._probed = {0, steps // 2, steps - 1}
         self._body = 0
+        self._shapes: set[torch.Size] = set()
         self._weights: list[TensorEvidence] = []
         self._orphans: tuple[str, ...] = ()
         self._uncovered: tuple[int, int] | None = None
         self._unreached: tuple[int, int] | None = None
         self._learned: dict[str, LearnedScale] = {}
+        self._roles: dict[int, Role] = {}
         self._optimizer_cosine: float | None = None
         self._survived = 0.0
         self._intended = 0.0
@@ -64,6 +72,7 @@ class TrainingProbes(Watcher):
 
     def model_built(self, model: TinyTransformer) -> None:
         self._body = sum(isinstance(module, nn.Linear) for module in model.modules()) - 1
+        self._shapes = {p.shape for p in model.parameters()}
 
     def prepared(self, trainee: nn.Module, data: Data) -> None:
         if not isinstance(trainee, QuantizedModel):
@@ -86,26 +95,44 @@ class TrainingProbes(Watcher):
 
     def differentiated(self, step: int, trainee: nn.Module, weights: Mapping[str, Tensor]) -> None:
         if not isinstance(trainee, QuantizedModel):
-            parameters = [p for p in trainee.parameters() if p.requires_grad]
-            lost = sum(p.grad is None or not bool(p.grad.any()) for p in parameters)
-            self._unreached = (lost, len(parameters))
+            # What is no weight may lack a gradient and be healthy: a zero point while nothing is clipped, an activation
+            # scale while its statistics are collected.
+            weights_of = [p for p in trainee.parameters() if p.requires_grad and p.shape in self._shapes]
+            lost = sum(p.grad is None or not bool(p.grad.any()) for p in weights_of)
+            self._unreached = (lost, len(weights_of))
             return
         for place, (x, q) in enumerate(trainee.seen_inputs or ()):
             self._weights.append(tensor_evidence(f"input of linear {place}", step, x, q, x.grad, q.grad))
         for name, x in trainee.model.named_parameters():
             self._weights.append(tensor_evidence(name, step, x, weights[name], x.grad, weights[name].grad))
-        for name, p in trainee.learned.named_parameters():
-            self._note_learned(name, p)
+        named = {id(p): name for name, p in trainee.learned.named_parameters()}
+        for name, x in trainee.model.named_parameters():
+            if isinstance(quantizer := trainee.weight_quantizers[name], nn.Module):
+                clips = bool((weights[name].abs() < x.abs() * (1 - CLIPPED)).any())
+                self._note_learned(quantizer, x, clips, named)
+        for place, (_, quantizer) in enumerate(trainee.input_quantizers):
+            if isinstance(quantizer, nn.Module) and place < len(trainee.seen_inputs or ()):
+                self._note_learned(quantizer, (trainee.seen_inputs or [])[place][0], True, named)
 
-    def _note_learned(self, name: str, p: Tensor) -> None:
-        smallest, moved = float(p.detach().min()), p.grad is not None and bool(p.grad.any())
-        before = self._learned.get(name)
-        self._learned[name] = LearnedScale(
-            name,
-            smallest if before is None else before.smallest_before,
-            smallest,
-            moved or (before is not None and before.has_gradient),
-        )
+    def _note_learned(self, quantizer: nn.Module, x: Tensor, clips: bool, named: Mapping[int, str]) -> None:
+        learned = {own: p for own, p in quantizer.named_parameters() if p.requires_grad}
+        if learned and not any(id(p) in self._roles for p in learned.values()):
+            found = roles(quantizer, x)
+            self._roles |= {id(p): found.get(own, UNKNOWN) for own, p in learned.items()}
+        for p in learned.values():
+            name, role = named[id(p)], self._roles[id(p)]
+            smallest, moved = float(p.detach().min()), p.grad is not None and bool(p.grad.any())
+            before = self._learned.get(name)
+            self._learned[name] = LearnedScale(
+                name,
+                smallest if before is None else before.smallest_before,
+                smallest,
+                moved or (before is not None and before.has_gradient),
+                reached=p.grad is not None or (before is not None and before.reached),
+                is_scale=role.is_scale,
+                clips=clips or (before is not None and before.clips),
+                used=role.used,
+            )
 
     def wants_update(self, step: int) -> bool:
         return step % SURVIVAL_EVERY == 0

@@ -27,6 +27,8 @@ class Verdict(StrEnum):
     """What a cell is found to be. Only `LEARNS` passes."""
 
     LEARNS = "learns"
+    #: It learns, and a probe found a fault that the curve hides.
+    FAULTY = "faulty"
     LAGS = "lags"
     PARTIAL = "partial"
     DEAD = "dead"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from quantgate.diagnosis.rule import Case, Rule, Seen, at_first_step, names
+from quantgate.diagnosis.evidence import TensorEvidence
+from quantgate.diagnosis.rule import Case, Rule, Seen, at_first_step, names, tensors
 
 #: A format of more bits than float32's significand has may keep every value of a normal tensor.
 FLOAT32_BITS = 24
+#: With more, many a value of a small tensor lies on the grid.
+MOST_BITS = 12
 
 
 def _must_change(case: Case) -> bool:
@@ -33,6 +36,14 @@ def _untouched(case: Case) -> Seen | None:
     if case.lossless or not untouched or len(untouched) == len(first):
         return None
     return Seen({"unchanged": len(untouched), "weights": len(first), "named": names(untouched)})
+
+
+def _kept(tensor: TensorEvidence, case: Case) -> bool:
+    return 0 < tensor.lines_kept and tensor.changed > 0
+
+
+def _few_bits(case: Case) -> bool:
+    return case.bits is not None and case.bits <= MOST_BITS and not case.lossless
 
 
 def _uncovered(case: Case) -> Seen | None:
@@ -80,6 +91,16 @@ PARTLY_APPLIED = Rule(
     ask=_untouched,
     record=("unchanged", "weights"),
     measured="none under a quantizer that is applied to every weight",
+)
+
+LINES_KEPT = Rule(
+    cause="partly-applied",
+    measures="rows, columns or runs of 16 in a row that come back unchanged, up to 12 bits",
+    flagged="one does",
+    says="{lines_kept:.1%} of the rows, columns or runs of {tensor} came back unchanged ({bad} of {of} {kind}).",
+    ask=tensors(_kept, worst=lambda tensor: tensor.lines_kept, applies=_few_bits, both=True),
+    record=("lines_kept",),
+    measured="none: sixteen values of a row are never all on a grid",
 )
 
 ALL_UNCOVERED = Rule(

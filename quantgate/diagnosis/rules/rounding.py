@@ -11,6 +11,28 @@ VARIES = Limit(0.01, "0, and all but 0 under stochastic rounding", "{:.0%}")
 TABLE = Limit(0.005, "a table rounded to bfloat16 differs by 0.002")
 
 
+BIAS = Limit(0.15, "0.00 to 0.02 to nearest and stochastic; 0.20 with the threshold at 0.55, 0.39 at 0.6")
+BIAS_AWAY = Limit(0.7, "1 where a transform moves all values away from 0")
+#: A ternary grid chooses its threshold; beyond, it lies in the middle of the bin.
+LEAST_BITS = 3
+
+
+def _off_half(case: Case) -> Seen | None:
+    rounding = case.evidence.rounding
+    coarse = case.bits is not None and case.bits < LEAST_BITS
+    if rounding is None or coarse or case.evidence.relations.mixes:
+        return None
+    positive, negative = rounding.bias_positive, rounding.bias_negative
+    if positive is None or negative is None:
+        return None
+    same_way, away = (positive + negative) / 2, (positive - negative) / 2
+    # Rounding to the nearest logarithm goes away from 0, by 0.35; on an even grid nothing but a fault does.
+    goes_away = rounding.uniform and BIAS.at < away < BIAS_AWAY.at
+    if abs(same_way) <= BIAS.at and away >= -BIAS.at and not goes_away:
+        return None
+    return Seen({"positive": positive, "negative": negative})
+
+
 def _same_noise(case: Case) -> Seen | None:
     rounding = case.evidence.rounding
     if rounding is None or rounding.by_place < BY_PLACE.at or rounding.varies >= VARIES.at:
@@ -53,6 +75,17 @@ ROUNDING_BIASED = Rule(
     ask=_biased,
     record=("threshold_positive", "threshold_negative"),
     limits=(THRESHOLD_LOW, THRESHOLD_HIGH),
+)
+
+OFF_HALF = Rule(
+    cause="rounding-biased",
+    measures="mean error over mean |error| of positive and of negative values, between the least and the largest level",
+    flagged="both beyond {0} one way, or towards 0; away from 0, between {0} and {1}, on an even grid",
+    says="the mean error is {positive:.2f} of the mean |error| for positive and {negative:.2f} for negative values; "
+    "round to nearest has 0.",
+    ask=_off_half,
+    record=(("bias_positive", "positive"), ("bias_negative", "negative")),
+    limits=(BIAS, BIAS_AWAY),
 )
 
 WRONG_TABLE = Rule(

@@ -82,22 +82,23 @@ OPTIMIZER_STATE = Rule(
 )
 
 SCALE_CROSSED_ZERO = _qparams(
-    "crossed 0",
-    "learned parameters that were positive and fall to 0 or below",
-    "learned scales stay positive",
-    lambda p: p.smallest_before > 0 >= p.smallest_after,
+    "scales the output and crossed 0",
+    "learned parameters that scale the output, were positive and fall to 0 or below",
+    "learned scales stay positive; a lower bound or a zero point may be negative",
+    lambda p: p.is_scale and p.smallest_before > 0 >= p.smallest_after,
 )
 
 SCALE_NEGATIVE = _qparams(
-    "is negative",
-    "learned parameters that start below 0, logarithms (`log` in the name) apart",
+    "scales the output and is negative",
+    "learned parameters that scale the output and start below 0",
     "learned scales start above 0",
-    lambda p: p.smallest_before < 0 and "log" not in p.name,
+    lambda p: p.is_scale and p.smallest_before < 0,
 )
 
 SCALE_WITHOUT_GRADIENT = _qparams(
     "never got a gradient",
-    "learned parameters whose gradient was 0 at every probed step",
-    "learned scales get one at each",
-    lambda p: not p.has_gradient,
+    "learned parameters that the output depends on and that no probed step gave a gradient, or one of 0 while values "
+    "were clipped",
+    "learned scales get one at each step; a bound that clips nothing gets 0",
+    lambda p: p.used and (not p.reached or (p.is_scale and p.clips and not p.has_gradient)),
 )

@@ -19,7 +19,9 @@ SIGN_RATIO = Limit(0.5, "1 for symmetric grids; 0 for an unsigned grid without a
 SATURATED = LimitByBits(
     {3: 0.35, math.inf: 0.2}, "under 1% with an amax scale, 1% with a 99th percentile", "{:.0%}"
 )
-FOLLOWS = Limit(2.0, "4 where the scale follows, 2.03 under a moving maximum, 1 where it is frozen")
+FOLLOWS = Limit(
+    1.5, "4 where the scale follows, 2.92 under a moving average with constant 0.01, 1 where it is frozen"
+)
 #: Of a grid that is scaled to its values.
 LEAST_SNR = LimitByBits(
     {4: 2.0, 5: 5.0, math.inf: 12.0},
@@ -69,6 +71,7 @@ SCALE_ZERO = Rule(
     ask=quantity(lambda evidence: evidence.zero_input, lambda value: True),
     record=(("input", "value"),),
     measured="every built-in format gives zeros",
+    severity="warning",
 )
 
 NOT_DEQUANTIZED = Rule(
@@ -108,7 +111,7 @@ RANGE_COLLAPSED = Rule(
 
 SCALE_FROZEN = Rule(
     cause="scale-stale",
-    measures="max |q(4 x)| over max |q(x)|, on one instance after four calls",
+    measures="max |q(4 x)| over max |q(x)|, on one instance after four calls, or a hundred where it keeps state",
     flagged="above 0 and below {0}",
     says="the largest output grows {value:.2g}-fold when the input grows fourfold.",
     ask=quantity(lambda evidence: evidence.scale_follows, lambda value: 0 < value < FOLLOWS.at),

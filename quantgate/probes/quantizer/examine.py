@@ -9,8 +9,9 @@ from torch import Tensor
 from quantgate.diagnosis.evidence import Evidence, TensorEvidence
 from quantgate.probes.crash import describe
 from quantgate.probes.quantizer.calls import INPUT_SIGMAS, SEED, gradient, normal, seeded, upstream
-from quantgate.probes.quantizer.contract import contract_violation
+from quantgate.probes.quantizer.contract import contract_violation, unrepeatable
 from quantgate.probes.quantizer.ramp import ROLL, ramp, rounding_evidence, table_error
+from quantgate.probes.quantizer.relations import relations
 from quantgate.probes.quantizer.scale import changes_wide, differs, scaling, zero_input
 from quantgate.probes.quantizer.state import state_of
 from quantgate.probes.tensors import share, tensor_evidence
@@ -22,6 +23,7 @@ def examine_quantizer(
     *,
     name: str,
     fresh: bool,
+    bits: float | None = None,
     export: Quantizer | None = None,
     device: str = "cpu",
 ) -> Evidence:
@@ -31,6 +33,7 @@ def examine_quantizer(
         make_quantizer: Makes the function under test.
         name: The subject's name, which may claim a published codebook (`mylib_nf4`).
         fresh: Whether each call of `make_quantizer` makes a new one (`factory=`), which may then keep state.
+        bits: Declared bits of an element; None where unknown.
         export: decode(encode(x)) if the subject has a codec of its own beside the function.
         device: Where the inputs lie.
     """
@@ -45,17 +48,23 @@ def examine_quantizer(
         q, again = seeded(make_quantizer(), steps.clone()), seeded(make_quantizer(), steps.clone(), SEED + 1)
         rolled = seeded(make_quantizer(), steps.roll(ROLL, 0)).roll(-ROLL, 0)
         rounding = rounding_evidence(steps, q, again, rolled)
-        follows, fixed_grid = scaling(make_quantizer(), inputs[f"N(0, {INPUT_SIGMAS[2]:g})"])
+        follows, fixed_grid = scaling(
+            make_quantizer(), inputs[f"N(0, {INPUT_SIGMAS[2]:g})"], keeps_state=fresh
+        )
         trained = seeded(make_quantizer(), weight_like.clone())
         return Evidence(
             inputs=tuple(_probe(make_quantizer(), label, x) for label, x in inputs.items()),
             state=state,
+            unrepeatable=unrepeatable(make_quantizer, weight_like),
             changes_wide=changes_wide(make_quantizer(), device),
             zero_input=zero_input(make_quantizer, device),
             scale_follows=follows,
             fixed_grid=fixed_grid,
             gradient_underflow=_gradient_underflow(make_quantizer(), weight_like),
             rounding=rounding,
+            relations=relations(
+                make_quantizer, q, bits=bits, varies=rounding.varies, by_place=rounding.by_place
+            ),
             table_error=table_error(name, q),
             export_differs=None if export is None else differs(trained, seeded(export, weight_like.clone())),
         )

@@ -9,8 +9,8 @@ from quantgate.diagnosis.evidence import RoundingEvidence
 from quantgate.formats import BUILTIN
 from quantgate.probes.tensors import SAME
 
-#: Elements of the ramp, and of a run: each run holds +1, -1 and 14 values between, so that a scale that is taken
-#: per tensor, per row or per block of 16 and more is the same everywhere.
+#: Elements of the ramp, and of a run: each run of a row or a column holds +1, -1 and 14 values between, so that a scale
+#: that is taken per tensor, row, column or block of 16 and more is the same everywhere.
 RAMP_SHAPE = (32, 192)
 RUN = 16
 #: Rows by which the ramp is rolled: half of it, so that blocks of rows stay together.
@@ -23,12 +23,13 @@ _TABLES = ("codebook", "float", "goldenfloat")
 
 
 def ramp(device: str = "cpu") -> Tensor:
-    """Evenly spread values in [-1, 1] in random order, with +1 and -1 at the head of every run."""
+    """Evenly spread values in [-1, 1] in random order, with +1 and -1 in every run."""
     count = RAMP_SHAPE[0] * RAMP_SHAPE[1]
     order = torch.randperm(count, generator=torch.Generator().manual_seed(_SEED))
-    x = torch.linspace(-1, 1, count)[order].view(-1, RUN).clone()
-    x[:, 0], x[:, 1] = 1.0, -1.0
-    return x.view(RAMP_SHAPE).to(device)
+    x = torch.linspace(-1, 1, count)[order].view(RAMP_SHAPE).clone()
+    rows, columns = torch.arange(RAMP_SHAPE[0])[:, None], torch.arange(RAMP_SHAPE[1])
+    x[columns % RUN == rows % RUN], x[columns % RUN == (rows + 1) % RUN] = 1.0, -1.0
+    return x.to(device)
 
 
 def rounding_evidence(x: Tensor, q: Tensor, again: Tensor, rolled: Tensor) -> RoundingEvidence:
@@ -50,12 +51,44 @@ def rounding_evidence(x: Tensor, q: Tensor, again: Tensor, rolled: Tensor) -> Ro
         positive, negative = _by_bin(flat, values, levels, span)
     else:
         positive, negative = _by_element(flat, values, span)
+    bias_positive, bias_negative = _bias(x, q, again)
     return RoundingEvidence(
+        bias_positive=bias_positive,
+        bias_negative=bias_negative,
+        uniform=_is_uniform(levels),
         threshold_positive=positive,
         threshold_negative=negative,
         by_place=_apart(rolled, q, span),
         varies=_apart(again, q, span),
     )
+
+
+def _is_uniform(levels: Tensor) -> bool:
+    """Whether the levels are evenly spaced."""
+    steps = torch.diff(levels)
+    return 2 <= len(steps) < MOST_LEVELS and float(steps.max()) < 1.01 * float(steps.min())
+
+
+def _bias(x: Tensor, q: Tensor, again: Tensor) -> tuple[float | None, float | None]:
+    """Mean error over mean |error| of positive and negative values; of both draws, should they differ.
+
+    Only between the least and the largest level that the run reaches within its range: beyond them all errors have
+    one sign. Over whole bins round to nearest has a mean error of 0, wherever the levels lie.
+    """
+    found = []
+    for sign in (1.0, -1.0):
+        errors = []
+        for draw in (q, again):
+            size, value = (sign * x).view(-1, RUN), (sign * draw).view(-1, RUN)
+            top = torch.where(size == 1, value, 0.0).amax(-1, keepdim=True).clamp(max=1.0)
+            inside = (size > 0) & (size < top)
+            least = float(value[inside].min().clamp(min=0)) if bool(inside.any()) else 0.0
+            inside &= size >= least
+            errors.append((sign * (value - size))[inside])
+        error = torch.cat(errors)
+        size_of = float(error.abs().mean()) if len(error) >= RUN else 0.0
+        found.append(float(error.mean()) / size_of if size_of else None)
+    return found[0], found[1]
 
 
 def _apart(one: Tensor, other: Tensor, span: float) -> float:

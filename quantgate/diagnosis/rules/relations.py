@@ -1,0 +1,103 @@
+"""Rules about relations that every quantizer keeps, whatever its bits: order, levels, the place of scales, noise."""
+
+from __future__ import annotations
+
+import math
+
+from quantgate.diagnosis.rule import Case, Limit, Rule, Seen, quantity, run
+from quantgate.diagnosis.rules.values import SIGN_LOST
+
+FALLS = Limit(0.002, "0 for every grid that is not mixed by a rotation or error feedback", "{:.1%}")
+WRAPS = Limit(0.4, "exchanged entries fall by a few steps, codes that wrap around by the whole range", "{:.0%}")
+MISPLACED = Limit(0.01, "0: a tensor whose halves trade places is quantized alike", "{:.0%}")
+
+
+def _falls(case: Case) -> Seen | None:
+    relations = case.evidence.relations
+    if relations.falls is None or relations.falls <= FALLS.at:
+        return None
+    return Seen({"falls": relations.falls, "fall": relations.largest_fall})
+
+
+def _order(case: Case) -> Seen | None:
+    return _falls(case) if case.evidence.relations.largest_fall < WRAPS.at else None
+
+
+def _wraps(case: Case) -> Seen | None:
+    wraps = case.evidence.relations.largest_fall >= WRAPS.at
+    return _falls(case) if wraps and run(SIGN_LOST, case) is None else None
+
+
+def _levels(case: Case) -> Seen | None:
+    levels = case.evidence.relations.levels
+    if levels is None or case.bits is None or case.lossless or levels <= math.ceil(2**case.bits - 1e-6):
+        return None
+    return Seen({"levels": levels, "most": math.ceil(2**case.bits - 1e-6), "bits": case.bits})
+
+
+def _misplaced(case: Case) -> Seen | None:
+    relations = case.evidence.relations
+    if relations.misplaced is None or relations.misplaced <= MISPLACED.at:
+        return None
+    return Seen({"misplaced": relations.misplaced, "shape": relations.misplaced_shape})
+
+
+OVERFLOW_WRAPPED = Rule(
+    cause="overflow-wrapped",
+    measures="neighbours on a ramp of values whose order q turns over, where q falls by {1} of its range and more",
+    flagged="above {0}",
+    says="{falls:.1%} of the steps of a rising ramp fall, by up to {fall:.0%} of the range: large codes wrap around.",
+    ask=_wraps,
+    record=("falls", "fall"),
+    limits=(FALLS, WRAPS),
+)
+
+NOT_MONOTONIC = Rule(
+    cause="not-monotonic",
+    measures="neighbours on a ramp of values whose order q turns over",
+    flagged="above {0}",
+    says="{falls:.1%} of the steps of a rising ramp fall, by up to {fall:.1%} of the range.",
+    ask=_order,
+    record=("falls", "fall"),
+    limits=(FALLS,),
+)
+
+TOO_MANY_LEVELS = Rule(
+    cause="too-many-levels",
+    measures="distinct values on a ramp that has the same range everywhere, up to 8 bits",
+    flagged="more than the declared bits have codes",
+    says="{levels} distinct values on a ramp; {bits:g} bits have {most} codes.",
+    ask=_levels,
+    record=("levels", "most"),
+    measured="2^bits at most",
+)
+
+SCALE_MISPLACED = Rule(
+    cause="scale-misplaced",
+    measures="elements that change when halves of the rows or columns of a tensor trade places",
+    flagged="above {0}",
+    says="{misplaced:.0%} of a tensor of shape {shape} is quantized otherwise where its halves trade places.",
+    ask=_misplaced,
+    record=("misplaced",),
+    limits=(MISPLACED,),
+)
+
+SHARED_NOISE = Rule(
+    cause="rounding-not-random",
+    measures="noise of equal rows, equal columns and later calls, where values vary with the seed",
+    flagged="the same",
+    says="the noise is the same in all {value}.",
+    ask=quantity(lambda evidence: evidence.relations.shared_noise, bool),
+    record=(("shared_noise", "value"),),
+    measured="every element and every call draws its own",
+)
+
+NOT_REPRODUCIBLE = Rule(
+    cause="not-reproducible",
+    measures="values of two fresh quantizers under one torch seed",
+    flagged="they differ",
+    says="{value}",
+    ask=quantity(lambda evidence: evidence.unrepeatable, bool),
+    measured="equal, bit for bit, where noise is drawn from torch's generator",
+    severity="warning",
+)

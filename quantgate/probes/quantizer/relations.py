@@ -1,0 +1,131 @@
+"""Relations that every quantizer keeps, whatever its bits: order, number of levels, the place of scales, free noise.
+
+Each is asked of the ramp, where every run of 16 values has the same range, or of tensors whose halves trade places. A
+quantizer that mixes its values (a rotation, error feedback) keeps none of the first two, and is not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from quantgate.diagnosis.evidence import RelationEvidence
+from quantgate.probes.quantizer.calls import SEED, seeded
+from quantgate.probes.quantizer.ramp import RUN, ramp
+from quantgate.probes.tensors import SAME, share
+from quantgate.training.fakequant import Quantizer
+
+#: A fall of less than this share of the range is float32's, or a scale's that differs a little from row to row.
+LEAST_FALL = 2e-3
+#: Beyond so many bits the ramp has too few elements to count levels.
+MOST_BITS = 8
+#: Other values move by this share of the error where a quantizer mixes them.
+MIXED = 0.3
+#: Elements whose values vary with the seed, beyond which a quantizer is stochastic.
+STOCHASTIC = 0.01
+#: Shapes whose halves trade places: a square one, in which a scale of rows fits columns too, and another.
+SHAPES = ((64, 64), (64, 128))
+
+
+def relations(
+    make_quantizer: Callable[[], Quantizer],
+    q: Tensor,
+    *,
+    bits: float | None,
+    varies: float,
+    by_place: float,
+) -> RelationEvidence:
+    """Ask a quantizer for its relations.
+
+    Args:
+        make_quantizer: Makes the function under test.
+        q: q(ramp).
+        bits: Declared bits of an element; None where unknown.
+        varies: Share of the ramp that differs between seeds.
+        by_place: Share of the ramp whose result depends on its row.
+    """
+    x = ramp(str(q.device))
+    if varies >= STOCHASTIC:
+        return RelationEvidence(levels=_levels(x, q, bits), shared_noise=_shared_noise(make_quantizer, q.device))
+    if _mixes(make_quantizer, x, q):
+        return RelationEvidence(mixes=True)
+    falls, largest = min(_falls(x, q), _falls(x.T, q.T))
+    misplaced, shape = (0.0, "") if by_place >= STOCHASTIC else _misplaced(make_quantizer, q.device)
+    return RelationEvidence(
+        falls=falls,
+        largest_fall=largest,
+        levels=_levels(x, q, bits),
+        misplaced=misplaced,
+        misplaced_shape=shape,
+    )
+
+
+def _mixes(make_quantizer: Callable[[], Quantizer], x: Tensor, q: Tensor) -> bool:
+    """Whether other values of a row move when one, which is not the largest, does."""
+    place = 5  # no head of the first row's runs
+    moved = x.clone()
+    moved[0, place] = -x[0, place] / 2
+    change = (seeded(make_quantizer(), moved) - q)[0]
+    change[place] = 0.0
+    return float(change.norm()) > MIXED * float((q - x)[0].norm())
+
+
+def _falls(x: Tensor, q: Tensor) -> tuple[float, float]:
+    """(the share of neighbours in a run that q puts in the other order, the largest such fall of the range)."""
+    values, order = x.reshape(-1, RUN).sort(dim=-1)
+    del values
+    steps = q.reshape(-1, RUN).gather(-1, order).diff(dim=-1)
+    span = 2 * float(q.abs().max()) or 1.0
+    return share(steps < -LEAST_FALL * span, steps.numel()), max(0.0, -float(steps.min()) / span)
+
+
+def _levels(x: Tensor, q: Tensor, bits: float | None) -> int | None:
+    """How many values q takes; None where bits are unknown or many, or scales differ from place to place."""
+    span = float(q.abs().max())
+    if bits is None or bits > MOST_BITS or not span:
+        return None
+    near = span / (8 * 2**bits)
+    heads = q[x == 1]
+    if float(heads.max() - heads.min()) > near or torch.equal(q, x):
+        return None
+    return 1 + int((q.flatten().sort().values.diff() > near).sum())
+
+
+def _misplaced(make_quantizer: Callable[[], Quantizer], device: torch.device) -> tuple[float, str]:
+    """The share of elements that another place changes, at worst, and the shape that shows it."""
+    worst, where = 0.0, ""
+    generator = torch.Generator().manual_seed(SEED)
+    for shape in SHAPES:
+        rows, columns = (2.0 ** (3 * torch.rand(size, generator=generator)) for size in shape)
+        x = (torch.randn(shape, generator=generator) * rows[:, None] * columns).to(device)
+        q = seeded(make_quantizer(), x.clone())
+        for axis, size in enumerate(shape):
+            back = seeded(make_quantizer(), x.roll(size // 2, axis)).roll(-size // 2, axis)
+            moved = share((back - q).abs() > SAME * float(q.abs().max()), q.numel())
+            if moved > worst:
+                worst, where = moved, str(shape)
+    return worst, where
+
+
+def _shared_noise(make_quantizer: Callable[[], Quantizer], device: torch.device) -> str | None:
+    """What shares its noise: rows or columns of equal values, or calls of one instance."""
+    rows = torch.linspace(-1, 1, 64, device=device).repeat(64, 1)
+    # Both ends of the range in every run of each row and column, so that a scale of rows or columns is the same.
+    place = torch.arange(64, device=device)
+    for end, shift in ((1.0, 0), (-1.0, 1)):
+        rows[(place[:, None] - place + shift) % RUN == 0] = end
+    inside = rows.abs() < 1
+    for what, x, axis in (("rows", rows, 0), ("columns", rows.T.contiguous(), 1)):
+        up = seeded(make_quantizer(), x.clone()) > x
+        free = inside if axis == 0 else inside.T
+        known = free.sum(axis)
+        ups = (up & free).sum(axis)
+        if bool(((ups == 0) | (ups == known)).all()):
+            return what
+    quantizer = make_quantizer()
+    first = seeded(quantizer, rows.clone())
+    with torch.no_grad():
+        later = [quantizer(rows.clone()) for _ in range(2)]
+    return "calls" if all(torch.equal(first, each) for each in later) else None
