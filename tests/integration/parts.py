@@ -27,8 +27,11 @@ def installed(package: str) -> bool:
 
 
 def named(setups: Iterable[Setup]) -> Setups:
-    """Setups by the name of what sets them apart: their own optimizer, or else the subject."""
-    return {(each.optimizer or each.subject).name: each for each in setups}
+    """Setups by the name of the subject, or of the optimizer where the subject is built in."""
+    return {
+        (each.optimizer if each.optimizer and each.subject.name in BUILTIN else each.subject).name: each
+        for each in setups
+    }
 
 
 def faults(found: Iterable[Fault]) -> Faults:

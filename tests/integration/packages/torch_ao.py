@@ -128,6 +128,14 @@ def _then(prepare: Any, change: Callable[[nn.Module], object]) -> Any:
     return prepared
 
 
+def _no_fake(module: nn.Module) -> None:
+    tao().disable_fake_quant(module)
+
+
+def _no_observer(module: nn.Module) -> None:
+    tao().disable_observer(module)
+
+
 def _clipped_activations() -> Any:
     """Activations with an int8 grid of fixed scale 1/1024, whatever they are."""
     fixed = tao().FixedQParamsFakeQuantize.with_args(
@@ -229,23 +237,23 @@ def broken() -> Faults:
             ),
             fault(
                 "no-op",
-                recipe("tao_qat_disabled", _then(_prepared(_backend("fbgemm")), tao().disable_fake_quant), 8),
+                recipe("tao_qat_disabled", _then(_prepared(_backend("fbgemm")), _no_fake), 8),
                 fbgemm,
             ),
             # scales of 1 for weights and outputs
             fault(
                 "range-collapsed",
-                recipe("tao_qat_no_observer", _then(_prepared(_backend("fbgemm")), lambda m: tao().disable_observer(m)), 8),
+                recipe("tao_qat_no_observer", _then(_prepared(_backend("fbgemm")), _no_observer), 8),
                 fbgemm,
                 "qparams-invalid",
                 "not-dequantized",
             ),
             # 0.21 BPB behind: logits grow faster than an observer that moves by 1% a step, and are clipped
             fault("scale-stale", recipe("tao_qat_head", _prepared(_backend("fbgemm"), head=True), 8), fbgemm),
-            # outputs beyond an eighth are clipped
+            # outputs beyond an eighth are clipped, the logits too
             fault(
                 "scale-stale",
-                recipe("tao_qat_clipped", _prepared(_clipped_activations), 8),
+                recipe("tao_qat_clipped", _prepared(_clipped_activations, head=True), 8),
                 fbgemm,
                 "range-collapsed",
                 "clip-gradient-lost",

@@ -1,9 +1,15 @@
-"""`torchao`: QAT configurations and quantizers, float8 and other low-precision training.
+"""`torchao` 0.18: QAT configurations and quantizers, float8 and other low-precision training.
 
-What does not run on this CPU, and so is not here:
+The healthy ones end within 0.04 BPB of float32 (100 steps of AdamW), BitNet within 0.5 as ternary does.
+What does not run on a CPU at this model's size, and so is not here:
 
 | subject | error |
 |---|---|
+| `Int4WeightOnlyQATQuantizer` | Padding for QAT 4w is not supported yet (rows of fewer than 1,024) |
+| `Float8ActInt4WeightQATQuantizer` | groups of 128, rows of 64 |
+| `NVFP4FakeQuantizeConfig`, as a quantizer of its own | Unknown config type |
+| `NVFP4DynamicActivationNVFP4WeightConfig`, QAT | Invalid scaling configuration (the matrix product) |
+| `Int8MixedPrecisionTrainingLinearWeight` compiled | no Triton |
 """
 
 from __future__ import annotations
@@ -14,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.integration.parts import Batches, Faults, Setups, fault, faults, function, made, named, recipe
+from tests.integration.parts import Batches, Faults, Setups, fault, faults, function, made, named, recipe, ste
 
 PACKAGE = "torchao"
 
@@ -84,14 +90,14 @@ def _initialize(model: nn.Module, batches: Batches) -> None:
     qat().initialize_fake_quantizers(model, (next(iter(batches)),))
 
 
-def _initialized(config: Callable[[], Any], change: Callable[[Any], object] | None = None) -> Any:
-    """Range learning, started from a batch of zeros: weights alone are quantized, so that any batch will do."""
+def _initialized(change: Callable[[Any], object]) -> Any:
+    """Range learning, started from any batch, for weights alone are quantized; then a change."""
 
     def prepare(model: nn.Module) -> nn.Module:
-        prepared = _weights(config)(model)
-        qat().initialize_fake_quantizers(prepared, (torch.zeros(1, 8, dtype=torch.int64),))
+        prepared = _weights(_learned(torch.int8))(model)
+        _initialize(prepared, [torch.zeros(1, 8, dtype=torch.int64)])
         for module in prepared.modules():
-            if change is not None and isinstance(module, qat().IntxFakeQuantizer):
+            if isinstance(module, qat().IntxFakeQuantizer):
                 change(module)
         return prepared
 
@@ -131,20 +137,15 @@ def _training(name: str, **options: Any) -> Any:
     return prepare
 
 
-def _prototype(name: str) -> Callable[[], Any]:
-    """A configuration of `torchao.prototype.qat`."""
+def _disable(module: nn.Module) -> None:
+    from torchao.quantization.qat.linear import disable_linear_fake_quant
 
-    def make() -> Any:
-        import torchao.prototype.qat as prototype
-
-        return getattr(prototype, name)()
-
-    return make
+    disable_linear_fake_quant(module)
 
 
 def _disabled(model: nn.Module) -> nn.Module:
     prepared = _weights(_int4)(model)
-    prepared.apply(qat().linear.disable_linear_fake_quant)
+    prepared.apply(_disable)
     return prepared
 
 
@@ -169,23 +170,45 @@ def _int8() -> Any:
     return _intx(torch.int8, "per_channel", is_symmetric=True)
 
 
-def _qdq(x: Tensor, quant_min: int, quant_max: int, *, zero: bool = False, scaled: bool = True) -> Tensor:
-    """The primitives by hand, one scale a tensor."""
-    from torchao.quantization.quant_primitives import (
-        MappingType,
-        choose_qparams_affine,
-        dequantize_affine,
-        quantize_affine,
-    )
+def _integer_scales() -> Any:
+    return _intx(torch.int8, "per_channel", is_symmetric=True, scale_precision=torch.int32)
+
+
+def _negated(quantizer: Any) -> None:
+    with torch.no_grad():
+        quantizer.scale.neg_()
+
+
+def _qdq(
+    x: Tensor, mapping: str, dtype: torch.dtype, limits: tuple[int, int], dropped: bool = False
+) -> Tensor:
+    """The primitives by hand: one scale a tensor, chosen for 8 bits."""
+    import torchao.quantization.quant_primitives as primitives
 
     block = tuple(x.shape)
-    mapping = MappingType.ASYMMETRIC if zero else MappingType.SYMMETRIC
-    dtype = torch.uint8 if zero else torch.int8
-    limits = (quant_min, quant_max)
-    scale, point = choose_qparams_affine(x, mapping, block, dtype, *limits)
-    codes = quantize_affine(x, block, scale, point, dtype, *limits)
-    back: Tensor = dequantize_affine(codes, block, scale, point if scaled else None, dtype, *limits)
+    full = (0, 255) if dtype is torch.uint8 else (-128, 127)
+    kind = getattr(primitives.MappingType, mapping)
+    scale, point = primitives.choose_qparams_affine(x, kind, block, dtype, *full)
+    codes = primitives.quantize_affine(x, block, scale, point, dtype, *limits)
+    point = point if not dropped else torch.zeros_like(point)
+    back: Tensor = primitives.dequantize_affine(codes, block, scale, point, dtype, *full)
     return back
+
+
+def _primitives(x: Tensor) -> Tensor:
+    return _qdq(x, "SYMMETRIC", torch.int8, (-128, 127))
+
+
+def _narrow(x: Tensor) -> Tensor:
+    return _qdq(x, "SYMMETRIC", torch.int8, (-8, 7))
+
+
+def _unsigned(x: Tensor) -> Tensor:
+    return _qdq(x, "SYMMETRIC", torch.int8, (0, 127))
+
+
+def _shifted(x: Tensor) -> Tensor:
+    return _qdq(x, "ASYMMETRIC", torch.uint8, (0, 255), dropped=True)
 
 
 def healthy() -> Setups:
@@ -197,10 +220,8 @@ def healthy() -> Setups:
             recipe("ao_int8_channel", _weights(_int8), 8),
             recipe("ao_8da4w", _base("Int8DynamicActivationIntxWeightConfig", weight_dtype=torch.int4), 4),
             recipe("ao_8da4w_legacy", _legacy("Int8DynActInt4WeightQATQuantizer", groupsize=32), 4),
-            recipe("ao_int4_legacy", _legacy("Int4WeightOnlyQATQuantizer", groupsize=32), 4),
             recipe("ao_int4_only", _base("Int4WeightOnlyConfig", **group), 4),
             recipe("ao_intx_only", _base("IntxWeightOnlyConfig", weight_dtype=torch.int8), 8),
-            recipe("ao_fp8_fp8", _base("Float8DynamicActivationFloat8WeightConfig"), 8),
             recipe("ao_embedding_int4", _embedding, 4),
             recipe("ao_range_learning", _weights(_learned(torch.int8)), 8, calibrate=_initialize),
             made("ao_fake_int4", _fake(_int4), 4),
@@ -212,37 +233,46 @@ def healthy() -> Setups:
             ),
             made("ao_fake_int3", _fake(lambda: _intx(torch.int3, group_size=32, is_symmetric=True)), 3),
             made("ao_fake_int8_token", _fake(lambda: _intx(torch.int8, "per_token", is_symmetric=False)), 8),
-            made("ao_fake_fp8", _fake(_float8()), 8),
-            made("ao_fake_mxfp4", _fake(_prototype("MXFakeQuantizeConfig")), 4),
-            made("ao_fake_nvfp4", _fake(_prototype("NVFP4FakeQuantizeConfig")), 4),
-            recipe(
-                "ao_nvfp4",
-                _weights(_prototype("NVFP4FakeQuantizeConfig"), _prototype("NVFP4FakeQuantizeConfig")),
-                4,
-            ),
             recipe("ao_float8_training", _float8_training, 8),
             recipe("ao_bitnet", _training("bitnet_training"), 1.58),
-            recipe("ao_int8_mixed", _training("int8_mixed_precision_training"), 8),
+            recipe("ao_int8_mixed", _training("int8_mixed_precision_training", module_swap=True), 8),
             recipe("ao_int8_training", _training("int8_weight_only_quantized_training"), 8),
         ]
-    )
+    )  # fmt: skip
 
 
 def broken() -> Faults:
-    """As users break it."""
+    """As users break it, and as it is where the package's own code is what is wrong."""
     known = healthy()
-    int4, learned, fp8 = known["ao_int4_group"], known["ao_range_learning"], known["ao_fake_fp8"]
+    int4, channel, fake_int8 = known["ao_int4_group"], known["ao_int8_channel"], known["ao_fake_int8"]
+    learned = known["ao_range_learning"]
+    fp8_pair = _base("Float8DynamicActivationFloat8WeightConfig")
     return faults(
         [
             fault("no-op", recipe("ao_disabled", _disabled, 4), int4),
             # a filter that matches one of five layers
             fault("partly-applied", recipe("ao_attention_only", _attention_only, 4), int4),
             # weights of a deployed model ask for no gradient
+            fault("gradient-blocked", recipe("ao_deployed", _deployed, 8), channel, "update-swallowed"),
+            # as shipped: `_RoundToFloat8`'s gradient comes back in float8, unscaled, and is 0 below 2^-10
+            fault("grad-format", made("ao_fake_fp8", _fake(_float8()), 8), fake_int8, "gradient-blocked"),
+            fault("grad-format", recipe("ao_fp8_fp8", fp8_pair, 8), channel, "gradient-blocked"),
+            # as shipped: `F.linear` of the tensor subclass falls through to the float32 product
             fault(
-                "gradient-blocked",
-                recipe("ao_deployed", _deployed, 8),
-                known["ao_int8_channel"],
-                "update-swallowed",
+                "no-op",
+                recipe("ao_int8_mixed_subclass", _training("int8_mixed_precision_training"), 8),
+                known["ao_int8_mixed"],
             ),
+            # the codes without their zero point: all is shifted by half the range
+            fault("not-dequantized", function("ao_zero_point_left_out", ste(_shifted), 8), fake_int8, "sign-lost"),
+            fault("sign-lost", function("ao_unsigned", ste(_unsigned), 8), fake_int8),
+            # the primitives round with no gradient of their own
+            fault("gradient-blocked", function("ao_primitives_without_ste", _primitives, 8), fake_int8),
+            # the scale of the first weights for ever, with codes of 4 bits for the range of 8
+            fault("scale-stale", function("ao_clamped_to_4_bits", ste(_narrow), 4), known["ao_fake_int4"], "range-collapsed"),
+            # learned from an initial scale with the sign flipped
+            fault("qparams-invalid", recipe("ao_negative_scales", _initialized(_negated), 8), learned, "gradient-wrong", "range-collapsed", "sign-lost", "gradient-blocked"),
+            # scales cast to integers are 0
+            fault("range-collapsed", recipe("ao_integer_scales", _weights(_integer_scales), 8), channel, "non-finite", "scale-zero", "contract"),
         ]
-    )
+    )  # fmt: skip
