@@ -200,6 +200,7 @@ def healthy() -> Setups:
 def broken() -> Faults:
     """As users break it."""
     weight, known = _symmetric(-128, 127), healthy()
+    still = _symmetric(-128, 127, averaging_constant=0.0)
     tao_weight, lsq_8, fbgemm = known["tao_weight"], known["tao_lsq_8"], known["tao_qat_fbgemm"]
     return faults(
         [
@@ -217,7 +218,7 @@ def broken() -> Faults:
                 "scale-stale", made("tao_observer_off_after_one", _after(weight, _frozen_after_one), 8), tao_weight
             ),
             # averaging so slow that the scale is the first tensor's for ever
-            fault("scale-stale", made("tao_never_averaged", _symmetric(-128, 127, averaging_constant=0.0), 8), tao_weight),
+            fault("scale-stale", made("tao_never_averaged", still, 8), tao_weight),
             fault(
                 "scale-stale",
                 function("tao_scale_of_8_bits_on_4", _scale_of_8_bits_on_4, 4),

@@ -15,11 +15,13 @@ What does not run on a CPU at this model's size, and so is not here:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from quantgate.training.optimizers import ADAMW_LR, OptimizerSpec
 from tests.integration.parts import Batches, Faults, Setups, fault, faults, function, made, named, recipe, ste
 
 PACKAGE = "torchao"
@@ -81,8 +83,8 @@ def _embedding(model: nn.Module) -> nn.Module:
     return found
 
 
-def _learned(dtype: Any) -> Callable[[], Any]:
-    return lambda: _intx(dtype, group_size=32, is_symmetric=True, is_dynamic=False, range_learning=True)
+def _learned() -> Any:
+    return _intx(torch.int8, group_size=32, is_symmetric=True, is_dynamic=False, range_learning=True)
 
 
 def _initialize(model: nn.Module, batches: Batches) -> None:
@@ -90,18 +92,21 @@ def _initialize(model: nn.Module, batches: Batches) -> None:
     qat().initialize_fake_quantizers(model, (next(iter(batches)),))
 
 
-def _initialized(change: Callable[[Any], object]) -> Any:
-    """Range learning, started from any batch, for weights alone are quantized; then a change."""
+def _initialized(model: nn.Module) -> nn.Module:
+    """Range learning, started from any batch, for weights alone are quantized."""
+    prepared: nn.Module = _weights(_learned)(model)
+    _initialize(prepared, [torch.zeros(1, 8, dtype=torch.int64)])
+    return prepared
 
-    def prepare(model: nn.Module) -> nn.Module:
-        prepared = _weights(_learned(torch.int8))(model)
-        _initialize(prepared, [torch.zeros(1, 8, dtype=torch.int64)])
-        for module in prepared.modules():
-            if isinstance(module, qat().IntxFakeQuantizer):
-                change(module)
-        return prepared
 
-    return prepare
+def _without_scales() -> OptimizerSpec:
+    """AdamW of what is no scale."""
+
+    def build(model: nn.Module, lr: float) -> Any:
+        held = [p for name, p in model.named_parameters() if "scale" not in name]
+        return torch.optim.AdamW(held, lr, weight_decay=0.0)
+
+    return OptimizerSpec("adamw_without_scales", build, ADAMW_LR, per_width=True)
 
 
 def _fake(config: Callable[[], Any]) -> Callable[[], Any]:
@@ -174,11 +179,6 @@ def _integer_scales() -> Any:
     return _intx(torch.int8, "per_channel", is_symmetric=True, scale_precision=torch.int32)
 
 
-def _negated(quantizer: Any) -> None:
-    with torch.no_grad():
-        quantizer.scale.neg_()
-
-
 def _qdq(
     x: Tensor, mapping: str, dtype: torch.dtype, limits: tuple[int, int], dropped: bool = False
 ) -> Tensor:
@@ -223,7 +223,7 @@ def healthy() -> Setups:
             recipe("ao_int4_only", _base("Int4WeightOnlyConfig", **group), 4),
             recipe("ao_intx_only", _base("IntxWeightOnlyConfig", weight_dtype=torch.int8), 8),
             recipe("ao_embedding_int4", _embedding, 4),
-            recipe("ao_range_learning", _weights(_learned(torch.int8)), 8, calibrate=_initialize),
+            recipe("ao_range_learning", _weights(_learned), 8, calibrate=_initialize),
             made("ao_fake_int4", _fake(_int4), 4),
             made("ao_fake_int8", _fake(_int8), 8),
             made(
@@ -246,6 +246,7 @@ def broken() -> Faults:
     known = healthy()
     int4, channel, fake_int8 = known["ao_int4_group"], known["ao_int8_channel"], known["ao_fake_int8"]
     learned = known["ao_range_learning"]
+    left_out = replace(recipe("ao_scales_left_out", _initialized, 8), optimizer=_without_scales())
     fp8_pair = _base("Float8DynamicActivationFloat8WeightConfig")
     return faults(
         [
@@ -264,15 +265,15 @@ def broken() -> Faults:
                 known["ao_int8_mixed"],
             ),
             # the codes without their zero point: all is shifted by half the range
-            fault("not-dequantized", function("ao_zero_point_left_out", ste(_shifted), 8), fake_int8, "sign-lost"),
+            fault("not-dequantized", function("ao_no_zero_point", ste(_shifted), 8), fake_int8, "sign-lost"),
             fault("sign-lost", function("ao_unsigned", ste(_unsigned), 8), fake_int8),
             # the primitives round with no gradient of their own
             fault("gradient-blocked", function("ao_primitives_without_ste", _primitives, 8), fake_int8),
-            # the scale of the first weights for ever, with codes of 4 bits for the range of 8
-            fault("scale-stale", function("ao_clamped_to_4_bits", ste(_narrow), 4), known["ao_fake_int4"], "range-collapsed"),
-            # learned from an initial scale with the sign flipped
-            fault("qparams-invalid", recipe("ao_negative_scales", _initialized(_negated), 8), learned, "gradient-wrong", "range-collapsed", "sign-lost", "gradient-blocked"),
-            # scales cast to integers are 0
-            fault("range-collapsed", recipe("ao_integer_scales", _weights(_integer_scales), 8), channel, "non-finite", "scale-zero", "contract"),
+            # a scale for the range of 8 bits, with codes of 4
+            fault("scale-stale", function("ao_4_of_8_bits", ste(_narrow), 4), known["ao_fake_int4"], "range-collapsed"),
+            # the optimizer was built before `initialize_fake_quantizers` made the scales
+            fault("orphaned-parameter", left_out, learned),
+            # scales cast to integers are 0, and weights are divided by them
+            fault("scale-zero", recipe("ao_integer_scales", _weights(_integer_scales), 8), channel, "non-finite"),
         ]
     )  # fmt: skip
