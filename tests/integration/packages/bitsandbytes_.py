@@ -1,9 +1,7 @@
 """`bitsandbytes`: blockwise 4-bit and 8-bit codecs, and optimizers with 8-bit state.
 
-What does not run on a CPU, and so is not here:
-
-| subject | error |
-|---|---|
+All of it runs on a CPU. The codecs end within 0.03 BPB of float32 (100 steps of AdamW). Over int8, beside the float32
+optimizers: Adam 5.215 (5.222), Lion 5.478 (5.478), SGD 5.128 (5.128), RMSprop 5.451 (5.451).
 """
 
 from __future__ import annotations
@@ -99,11 +97,6 @@ def _only_large() -> Tensor:
     """The dynamic map from its middle on, twice: a small moment is stored as 1/100 of the largest."""
     table: Tensor = functional().create_dynamic_map(signed=False)
     return table[128:].repeat_interleave(2)
-
-
-def _signed_map() -> Tensor:
-    table: Tensor = functional().create_linear_map(signed=True)
-    return table
 
 
 def _fp8() -> Tensor:
@@ -217,8 +210,9 @@ def broken() -> Faults:
             fault("scale-stale", made("bnb_absmax_of_the_first", _Frozen, 8), dynamic),
             # weights of `Linear4bit` ask for no gradient
             fault("gradient-blocked", recipe("bnb_linear4bit", _linear4bit, 4), nf4, "update-swallowed"),
-            fault("optimizer-state", _with_table("bnb_linear_map", "udynamic", _linear_unsigned), adamw),
+            fault("optimizer-state", _with_table("bnb_linear_map", "udynamic", _linear_unsigned), adamw, "non-finite"),
             fault("optimizer-state", _with_table("bnb_only_large", "udynamic", _only_large), adamw),
+            # negative first moments are 0: 5.74 beside 5.22
             fault("optimizer-state", _with_table("bnb_first_moment_unsigned", "dynamic", _dynamic_unsigned), adamw),
         ]
     )  # fmt: skip

@@ -1,9 +1,7 @@
 """`optimum-quanto`: `quantize()` and train, which quantizes the weights anew in each forward pass.
 
-What does not run on a CPU, and so is not here:
-
-| subject | error |
-|---|---|
+All of it runs on a CPU; the first use of 4 bits compiles for a minute. Each healthy one ends within 0.05 BPB of
+float32 (100 steps of AdamW).
 """
 
 from __future__ import annotations
@@ -93,7 +91,9 @@ def broken() -> Faults:
         [
             # weights that are codes have no gradient
             fault("gradient-blocked", recipe("quanto_frozen", _frozen, 8), int8, "update-swallowed"),
-            fault("no-op", recipe("quanto_no_weights", _quantized(None), 8), int8),
+            fault(
+                "no-op", recipe("quanto_matches_nothing", _quantized("qint8", include="attention.*"), 8), int8
+            ),
             fault(
                 "partly-applied",
                 recipe("quanto_attention_only", _quantized("qint8", include="*qkv"), 8),

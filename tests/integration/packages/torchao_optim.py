@@ -64,12 +64,12 @@ def _linear(signed: bool) -> Tensor:
     return torch.linspace(-1 if signed else 0, 1, 256)
 
 
-def _first_half(signed: bool) -> Tensor:
-    """A table of more than 256 entries of which a code reaches the first 256: nothing above 1e-3 of the largest."""
+def _shrunken(signed: bool) -> Tensor:
+    """A table that was not scaled to 1: what is read back is a thousandth of the second moment."""
     from torchao.optim.quant_utils import create_dynamic_map
 
     table = torch.tensor(create_dynamic_map(signed=signed))
-    return torch.cat([table[:128], table[:128] * 1e-3]).sort().values if signed else table * 1e-3
+    return table if signed else table * 1e-3
 
 
 def _blocks_only(model: nn.Module, lr: float) -> Any:
@@ -103,8 +103,12 @@ def broken() -> Faults:
     twin = healthy()["ao_adamw_8bit"]
     return faults(
         [
-            fault("optimizer-state", _named("ao_linear_map", "AdamW8bit", _state(_linear)), twin),
-            fault(),
-            fault("optimizer-state", _named("ao_shrunken_map", "AdamW8bit", _state(_first_half)), twin),
+            # NaN: the root of a second moment of 0
+            fault(
+                "optimizer-state", _named("ao_linear_map", "AdamW8bit", _state(_linear)), twin, "non-finite"
+            ),
+            # steps several times AdamW's: better in 100 steps, as a higher rate is, and not AdamW
+            fault("optimizer-state", _named("ao_map_of_a_thousandth", "AdamW8bit", _state(_shrunken)), twin),
+            fault("orphaned-parameter", optimizer("ao_blocks_only", _blocks_only), twin),
         ]
     )
