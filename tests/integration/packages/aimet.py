@@ -51,10 +51,10 @@ def _observe(quantizer: Any, batches: Batches) -> None:
 
 
 def _layers(make: Callable[[nn.Linear], Any], inputs: Callable[[], Any] | None = None) -> Any:
-    """AIMET's `QuantizedLinear` in place of each linear layer."""
+    """AIMET's `QuantizedLinear` in place of each linear layer, the ranges of its weights computed."""
 
     def prepare(model: nn.Module) -> nn.Module:
-        without_torchvision_kernels()
+        quantization()
         import aimet_torch.nn as qnn
 
         def swap(linear: nn.Linear) -> nn.Module:
@@ -62,13 +62,76 @@ def _layers(make: Callable[[nn.Linear], Any], inputs: Callable[[], Any] | None =
             new.param_quantizers["weight"] = make(linear)
             if inputs is not None:
                 new.input_quantizers[0] = inputs()
-            with new.compute_encodings() if False else _weights_only(new):
-                pass
+            new.compute_param_encodings()
             return new  # type: ignore[no-any-return]
 
         return replace_linears(model, swap)
 
     return prepare
+
+
+def _observe_model(model: nn.Module, batches: Batches) -> None:
+    """The ranges of the inputs, under `compute_encodings`."""
+    import aimet_torch.nn as qnn
+
+    with qnn.compute_encodings(model):
+        feed(model, batches)
+
+
+def _channel(linear: nn.Linear) -> Any:
+    shape = (linear.out_features, 1)
+    return quantization().affine.QuantizeDequantize(shape=shape, bitwidth=8, symmetric=True)
+
+
+def _block(linear: nn.Linear) -> Any:
+    return quantization().affine.QuantizeDequantize(
+        shape=(linear.out_features, linear.in_features // 32), bitwidth=4, symmetric=True, block_size=(1, 32)
+    )
+
+
+def _grouped(linear: nn.Linear) -> Any:
+    return quantization().affine.GroupedBlockQuantizeDequantize(
+        shape=(linear.out_features, linear.in_features // 32),
+        bitwidth=4,
+        symmetric=True,
+        decompressed_bw=8,
+        block_size=(1, 32),
+        block_grouping=(1, linear.in_features // 32),
+    )
+
+
+def _none(linear: nn.Linear) -> None:
+    return None
+
+
+def _shown(change: Callable[[Tensor], Tensor]) -> Callable[[Any, Batches], None]:
+    """Calibration with data that is not what is quantized."""
+
+    def calibrate(quantizer: Any, batches: Batches) -> None:
+        _observe(quantizer, [change(batch) for batch in batches])
+
+    return calibrate
+
+
+def _ranged(low: float, high: float, *, symmetric: bool) -> Callable[[], Any]:
+    """A range that was set by hand."""
+
+    def make() -> Any:
+        quantizer = _affine(8, symmetric=symmetric)()
+        quantizer.set_range(torch.tensor(low), torch.tensor(high))
+        return quantizer
+
+    return make
+
+
+def _unsigned() -> Any:
+    quantizer = _affine(8, symmetric=True)()
+    quantizer.signed = False
+    return quantizer
+
+
+def _codes() -> Any:
+    return quantization().affine.Quantize(shape=(), bitwidth=8, symmetric=True)
 
 
 def healthy() -> Setups:
@@ -80,10 +143,30 @@ def healthy() -> Setups:
             made("aimet_asymmetric_8", _affine(8, symmetric=False), 8, calibrate=_observe),
             made("aimet_asymmetric_4", _affine(4, symmetric=False), 4, calibrate=_observe),
             made("aimet_float_e4m3", _float(4, 3), 8, calibrate=_observe),
+            recipe("aimet_channel_8", _layers(_channel), 8),
+            recipe("aimet_block_4", _layers(_block), 4),
+            recipe("aimet_grouped_block_4", _layers(_grouped), 4),
+            recipe("aimet_w8a8", _layers(_channel, _affine(8, symmetric=False)), 8, _observe_model),
         ]
     )
 
 
 def broken() -> Faults:
     """As users break it."""
-    return faults([])
+    known = healthy()
+    eight, asymmetric, channel = (
+        known["aimet_symmetric_8"],
+        known["aimet_asymmetric_8"],
+        known["aimet_channel_8"],
+    )
+    tenth, wide = _ranged(-1e-2, 1e-2, symmetric=True), _ranged(-200.0, 200.0, symmetric=True)
+    return faults(
+        [
+            fault("sign-lost", made("aimet_unsigned", _unsigned, 8, calibrate=_observe), eight),
+            fault("sign-lost", made("aimet_magnitudes", _affine(8, symmetric=False), 8, calibrate=_shown(torch.abs)), asymmetric),
+            fault("scale-stale", made("aimet_range_too_small", tenth, 8), eight, "range-collapsed", "not-dequantized"),
+            fault("range-collapsed", made("aimet_range_too_large", wide, 8), eight, "gradient-blocked"),
+            fault("not-dequantized", made("aimet_codes", _codes, 8, calibrate=_observe), eight),
+            fault("no-op", recipe("aimet_no_weight_quantizer", _layers(_none), 8), channel),
+        ]
+    )  # fmt: skip
