@@ -140,6 +140,8 @@ def healthy() -> Setups:
         [
             made("aimet_symmetric_8", _affine(8, symmetric=True), 8, calibrate=_observe),
             made("aimet_symmetric_4", _affine(4, symmetric=True), 4, calibrate=_observe),
+            # codes from 0 to 255 and an offset of 128: the same values
+            made("aimet_unsigned_codes", _unsigned, 8, calibrate=_observe),
             made("aimet_asymmetric_8", _affine(8, symmetric=False), 8, calibrate=_observe),
             made("aimet_asymmetric_4", _affine(4, symmetric=False), 4, calibrate=_observe),
             made("aimet_float_e4m3", _float(4, 3), 8, calibrate=_observe),
@@ -159,11 +161,11 @@ def broken() -> Faults:
         known["aimet_asymmetric_8"],
         known["aimet_channel_8"],
     )
+    magnitudes = made("aimet_magnitudes", _affine(8, symmetric=False), 8, calibrate=_shown(torch.abs))
     tenth, wide = _ranged(-1e-2, 1e-2, symmetric=True), _ranged(-200.0, 200.0, symmetric=True)
     return faults(
         [
-            fault("sign-lost", made("aimet_unsigned", _unsigned, 8, calibrate=_observe), eight),
-            fault("sign-lost", made("aimet_magnitudes", _affine(8, symmetric=False), 8, calibrate=_shown(torch.abs)), asymmetric),
+            fault("sign-lost", magnitudes, asymmetric),
             fault("scale-stale", made("aimet_range_too_small", tenth, 8), eight, "range-collapsed", "not-dequantized"),
             fault("range-collapsed", made("aimet_range_too_large", wide, 8), eight, "gradient-blocked"),
             fault("not-dequantized", made("aimet_codes", _codes, 8, calibrate=_observe), eight),

@@ -44,7 +44,7 @@ def _qparams(x: Tensor, args: Any) -> tuple[Tensor, Tensor, Tensor | None]:
     """Scale, zero point and scale of the tensor, as an observer of minimum and maximum gives them."""
     from compressed_tensors.quantization.utils import calculate_qparams, generate_gparam
 
-    strategy = str(args.strategy.value)
+    strategy = str(args.strategy)
     if "group" in strategy:
         values = x.unflatten(-1, (-1, args.group_size))
         low, high = values.amin(-1), values.amax(-1)
@@ -143,6 +143,10 @@ def broken() -> Faults:
     """As users break it."""
     known = healthy()
     w8, w4, nvfp4 = known["ct_w8a8"], known["ct_w4a16"], known["ct_nvfp4"]
+    layers, no_scales = known["ct_layers_w4a16"], _layers("W4A16", False, group_size=32)
+    of_8_bits = _changed("ct_scale_of_8_bits", "W4A16", 4, _of_8_bits, group_size=32)
+    local = _changed("ct_nvfp4_local_scales_alone", "NVFP4A16", 4, _without_whole)
+    no_point = _changed("ct_zero_point_of_qmin", "W4A16_ASYM", 4, _no_zero_point, group_size=32)
     return faults(
         [
             # `fake_quantize` runs under `no_grad`
@@ -150,9 +154,9 @@ def broken() -> Faults:
             # inputs are quantized under `no_grad`: only the last layer learns
             fault("gradient-blocked", recipe("ct_layers_w8a8", _layers("W8A8"), 8), known["ct_layers_w8a16"]),
             fault("range-collapsed", _changed("ct_scale_of_1", "W8A8", 8, _ones), w8, "sign-lost"),
-            fault("range-collapsed", recipe("ct_layers_no_scales", _layers("W4A16", False, group_size=32), 4), known["ct_layers_w4a16"], "gradient-blocked", "qparams-invalid", "non-finite"),
-            fault("scale-stale", _changed("ct_scale_of_8_bits", "W4A16", 4, _of_8_bits, group_size=32), w4, "range-collapsed", "not-dequantized"),
-            fault("not-dequantized", _changed("ct_nvfp4_local_scales_alone", "NVFP4A16", 4, _without_whole), nvfp4, "range-collapsed"),
-            fault("sign-lost", _changed("ct_zero_point_of_qmin", "W4A16_ASYM", 4, _no_zero_point, group_size=32), known["ct_w4a16_asymmetric"]),
+            fault("range-collapsed", recipe("ct_layers_no_scales", no_scales, 4), layers, "qparams-invalid", "non-finite"),
+            fault("scale-stale", of_8_bits, w4, "range-collapsed", "not-dequantized"),
+            fault("not-dequantized", local, nvfp4, "range-collapsed"),
+            fault("sign-lost", no_point, known["ct_w4a16_asymmetric"]),
         ]
     )  # fmt: skip

@@ -93,15 +93,16 @@ def broken() -> Faults:
     """As users break it."""
     known = healthy()
     eight, four, asymmetric = known["nncf_symmetric_8"], known["nncf_symmetric_4"], known["nncf_asymmetric_8"]
-    tenth = partial(_range, share=0.1)
+    low = made("nncf_low_of_0", _made(8, asymmetric=True), 8, calibrate=_without_negatives)
+    tenth = made("nncf_tenth", _made(8), 8, calibrate=partial(_range, share=0.1))
     return faults(
         [
             # a scale of 1, which nobody set: steps of an eighth
             fault("range-collapsed", made("nncf_uncalibrated", _made(4), 4), four, "qparams-invalid", "scale-stale"),
             fault("sign-lost", made("nncf_unsigned", _made(8, signed=False), 8, calibrate=_range), eight),
-            fault("sign-lost", made("nncf_low_of_0", _made(8, asymmetric=True), 8, calibrate=_without_negatives), asymmetric),
+            fault("sign-lost", low, asymmetric),
             # initialized with data of a tenth of the size
-            fault("scale-stale", made("nncf_tenth", _made(8), 8, calibrate=tenth), eight, "range-collapsed", "not-dequantized"),
+            fault("scale-stale", tenth, eight, "range-collapsed", "not-dequantized"),
             fault("no-op", made("nncf_disabled", _disabled, 8, calibrate=_range), eight),
         ]
     )  # fmt: skip

@@ -102,17 +102,20 @@ def broken() -> Faults:
     """As users break it."""
     known = healthy()
     fixed, e5m2 = known["qtorch_fixed_8"], known["qtorch_e5m2"]
+    clipped = _made("qtorch_fixed_8_12", _fixed(8, 12), 8)
+    e4m3 = _made("qtorch_gradient_e4m3", _float(5, 2), 8, backward=_float(4, 3))
+    both = _made("qtorch_gradient_fixed", _fixed(8, 7), 8, backward=_fixed(8, 7))
     return faults(
         [
             # steps of a quarter: nearly all weights are 0
             fault("range-collapsed", _made("qtorch_fixed_4_2", _fixed(4, 2), 4), fixed, "sign-lost"),
             # a range of a 32nd: most weights are clipped
-            fault("scale-stale", _made("qtorch_fixed_8_12", _fixed(8, 12), 8), fixed, "range-collapsed", "not-dequantized"),
-            # word length and exponent taken for each other: nothing below a quarter is left
-            fault("range-collapsed", _made("qtorch_e2m5", _float(2, 5), 8), e5m2, "sign-lost"),
+            fault("scale-stale", clipped, fixed, "range-collapsed", "not-dequantized"),
+            # steps of an eighth
+            fault("range-collapsed", _made("qtorch_fixed_8_3", _fixed(8, 3), 8), fixed, "sign-lost"),
             # gradients as they are, and far below the smallest value
-            fault("grad-format", _made("qtorch_gradient_e4m3", _float(5, 2), 8, backward=_float(4, 3)), e5m2, "gradient-blocked"),
-            fault("grad-format", _made("qtorch_gradient_fixed", _fixed(8, 7), 8, backward=_fixed(8, 7)), fixed, "gradient-blocked"),
+            fault("grad-format", e4m3, e5m2, "gradient-blocked"),
+            fault("grad-format", both, fixed, "gradient-blocked"),
             # the bare function has no backward
             fault("gradient-blocked", function("qtorch_without_ste", _bare, 8), fixed),
         ]
