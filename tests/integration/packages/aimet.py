@@ -144,7 +144,7 @@ def healthy() -> Setups:
             made("aimet_unsigned_codes", _unsigned, 8, calibrate=_observe),
             made("aimet_asymmetric_8", _affine(8, symmetric=False), 8, calibrate=_observe),
             made("aimet_asymmetric_4", _affine(4, symmetric=False), 4, calibrate=_observe),
-            made("aimet_float_e4m3", _float(4, 3), 8, calibrate=_observe),
+            made("aimet_float_e3m4", _float(3, 4), 8, calibrate=_observe),
             recipe("aimet_channel_8", _layers(_channel), 8),
             recipe("aimet_block_4", _layers(_block), 4),
             recipe("aimet_grouped_block_4", _layers(_grouped), 4),
@@ -168,6 +168,8 @@ def broken() -> Faults:
             fault("sign-lost", magnitudes, asymmetric),
             fault("scale-stale", made("aimet_range_too_small", tenth, 8), eight, "range-collapsed", "not-dequantized"),
             fault("range-collapsed", made("aimet_range_too_large", wide, 8), eight, "gradient-blocked"),
+            # as shipped: a cast to float8 and back, whose gradient is 0
+            fault("gradient-blocked", made("aimet_float_e4m3", _float(4, 3), 8, calibrate=_observe), eight),
             fault("not-dequantized", made("aimet_codes", _codes, 8, calibrate=_observe), eight),
             fault("no-op", recipe("aimet_no_weight_quantizer", _layers(_none), 8), channel),
         ]

@@ -65,12 +65,10 @@ def _grid(
     """`fake_quantize` with a preset; `change` is given scale, zero point and the tensor's scale."""
 
     def quantize(x: Tensor) -> Tensor:
-        from compressed_tensors.quantization.lifecycle.forward import fake_quantize
-
         args = _scheme(name, **changes)
         qparams = _qparams(x.detach(), args)
         scale, zero_point, whole = qparams if change is None else change(*qparams)
-        found: Tensor = fake_quantize(x, scale, zero_point, args, global_scale=whole)
+        found: Tensor = quantization().fake_quantize(x, scale, zero_point, args, global_scale=whole)
         return found
 
     return quantize
@@ -154,7 +152,7 @@ def broken() -> Faults:
             # inputs are quantized under `no_grad`: only the last layer learns
             fault("gradient-blocked", recipe("ct_layers_w8a8", _layers("W8A8"), 8), known["ct_layers_w8a16"]),
             fault("range-collapsed", _changed("ct_scale_of_1", "W8A8", 8, _ones), w8, "sign-lost"),
-            fault("range-collapsed", recipe("ct_layers_no_scales", no_scales, 4), layers, "qparams-invalid", "non-finite"),
+            fault("range-collapsed", recipe("ct_no_scales", no_scales, 4), layers, "qparams-invalid", "non-finite"),
             fault("scale-stale", of_8_bits, w4, "range-collapsed", "not-dequantized"),
             fault("not-dequantized", local, nvfp4, "range-collapsed"),
             fault("sign-lost", no_point, known["ct_w4a16_asymmetric"]),
