@@ -23,7 +23,10 @@ Faults = dict[str, Fault]
 
 def installed(package: str) -> bool:
     """Whether the package is there, without importing it."""
-    return find_spec(package) is not None
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # its parent is not there
+        return False
 
 
 def named(setups: Iterable[Setup]) -> Setups:

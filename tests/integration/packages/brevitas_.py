@@ -1,6 +1,7 @@
 """`brevitas`: `QuantLinear` with the quantizers that it ships.
 
-All of it runs on a CPU. The healthy ones end within 0.08 BPB of float32 (100 steps of AdamW), binary and ternary within 0.6.
+All of it runs on a CPU. The healthy ones end within 0.08 BPB of float32 (100 steps of AdamW), binary and
+ternary within 0.6.
 The constant scale of 0.1 that binary and ternary ship with is a placeholder, 4 times this model's head: it is set
 from the weights here.
 """

@@ -1,6 +1,7 @@
 """`compressed-tensors`: the presets' weight schemes, by `fake_quantize` and a straight-through estimator.
 
-Groups are as large as this model's rows allow, 32 in place of 128.
+Groups are as large as this model's rows allow, 32 in place of 128. All of it runs on a CPU, and the healthy ones end
+within 0.03 BPB of float32 (100 steps of AdamW).
 """
 
 from __future__ import annotations
@@ -131,8 +132,6 @@ def healthy() -> Setups:
             _made("ct_nvfp4", "NVFP4A16", 4),
             _made("ct_mxfp4", "MXFP4A16", 4),
             _made("ct_mxfp8", "MXFP8", 8),
-            recipe("ct_layers_w8a16", _layers("W8A16", group_size=32), 8),
-            recipe("ct_layers_w4a16", _layers("W4A16", group_size=32), 4),
         ]
     )
 
@@ -141,7 +140,8 @@ def broken() -> Faults:
     """As users break it."""
     known = healthy()
     w8, w4, nvfp4 = known["ct_w8a8"], known["ct_w4a16"], known["ct_nvfp4"]
-    layers, no_scales = known["ct_layers_w4a16"], _layers("W4A16", False, group_size=32)
+    no_scales = _layers("W4A16", False, group_size=32)
+    layers = recipe("ct_layers_w4a16", _layers("W4A16", group_size=32), 4)
     of_8_bits = _changed("ct_scale_of_8_bits", "W4A16", 4, _of_8_bits, group_size=32)
     local = _changed("ct_nvfp4_local_scales_alone", "NVFP4A16", 4, _without_whole)
     no_point = _changed("ct_zero_point_of_qmin", "W4A16_ASYM", 4, _no_zero_point, group_size=32)
@@ -149,10 +149,12 @@ def broken() -> Faults:
         [
             # `fake_quantize` runs under `no_grad`
             fault("gradient-blocked", function("ct_without_ste", _grid("W8A8"), 8), w8),
+            # scales that were set once, and weights that are trained: 0.02 behind so far
+            fault("scale-stale", layers, w4),
             # inputs are quantized under `no_grad`: only the last layer learns
-            fault("gradient-blocked", recipe("ct_layers_w8a8", _layers("W8A8"), 8), known["ct_layers_w8a16"]),
+            fault("gradient-blocked", recipe("ct_layers_w8a8", _layers("W8A8"), 8), w8),
             fault("range-collapsed", _changed("ct_scale_of_1", "W8A8", 8, _ones), w8, "sign-lost"),
-            fault("range-collapsed", recipe("ct_no_scales", no_scales, 4), layers, "qparams-invalid", "non-finite"),
+            fault("range-collapsed", recipe("ct_no_scales", no_scales, 4), w4, "qparams-invalid", "non-finite"),
             fault("scale-stale", of_8_bits, w4, "range-collapsed", "not-dequantized"),
             fault("not-dequantized", local, nvfp4, "range-collapsed"),
             fault("sign-lost", no_point, known["ct_w4a16_asymmetric"]),
