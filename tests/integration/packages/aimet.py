@@ -1,4 +1,7 @@
-"""`aimet-torch`: `QuantizeDequantize` with learned ranges, whole models of quantized layers, and floats."""
+"""`aimet-torch` 2.42: `QuantizeDequantize` with learned ranges, whole models of quantized layers, and floats.
+
+All of it runs on a CPU. The healthy ones end within 0.03 BPB of float32 (100 steps of AdamW).
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,10 @@ def _float(exponent: int, mantissa: int) -> Callable[[], Any]:
     return lambda: quantization().float.FloatQuantizeDequantize(
         exponent_bits=exponent, mantissa_bits=mantissa
     )
+
+
+def _float8() -> Any:
+    return quantization().float.FloatQuantizeDequantize(dtype=torch.float8_e4m3fn)
 
 
 def _observe(quantizer: Any, batches: Batches) -> None:
@@ -144,7 +151,6 @@ def healthy() -> Setups:
             made("aimet_unsigned_codes", _unsigned, 8, calibrate=_observe),
             made("aimet_asymmetric_8", _affine(8, symmetric=False), 8, calibrate=_observe),
             made("aimet_asymmetric_4", _affine(4, symmetric=False), 4, calibrate=_observe),
-            made("aimet_float_e3m4", _float(3, 4), 8, calibrate=_observe),
             recipe("aimet_channel_8", _layers(_channel), 8),
             recipe("aimet_block_4", _layers(_block), 4),
             recipe("aimet_grouped_block_4", _layers(_grouped), 4),
@@ -168,8 +174,9 @@ def broken() -> Faults:
             fault("sign-lost", magnitudes, asymmetric),
             fault("scale-stale", made("aimet_range_too_small", tenth, 8), eight, "range-collapsed", "not-dequantized"),
             fault("range-collapsed", made("aimet_range_too_large", wide, 8), eight, "gradient-blocked"),
-            # as shipped: a cast to float8 and back, whose gradient is 0
+            # as shipped: `round()` without an estimator, and a cast to float8 whose gradient comes back in float8
             fault("gradient-blocked", made("aimet_float_e4m3", _float(4, 3), 8, calibrate=_observe), eight),
+            fault("grad-format", made("aimet_float8", _float8, 8, calibrate=_observe), eight, "gradient-blocked"),
             fault("not-dequantized", made("aimet_codes", _codes, 8, calibrate=_observe), eight),
             fault("no-op", recipe("aimet_no_weight_quantizer", _layers(_none), 8), channel),
         ]
