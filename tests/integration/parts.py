@@ -122,6 +122,6 @@ def without_torchvision_kernels() -> None:
         return
     for operator in ("nms", "qnms"):
         if not torch._C._jit_get_schemas_for_operator(f"torchvision::{operator}"):
-            library = torch.library.Library("torchvision", "FRAGMENT")
+            library: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
             library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
             _declared.append(library)

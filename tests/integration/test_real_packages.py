@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 CONFIG = Config()
 
 
-def _parameters(kind: type) -> list[object]:
+def _parameters(kind: type) -> list[Any]:
     """(package, subject) of each kind; those of a missing package are skipped."""
     found = []
     for module in PACKAGES:

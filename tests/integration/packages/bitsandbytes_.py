@@ -7,6 +7,7 @@ optimizers: Adam 5.215 (5.222), Lion 5.478 (5.478), SGD 5.128 (5.128), RMSprop 5
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -78,7 +79,7 @@ def _with_table(name: str, place: str, table: Callable[[], Tensor]) -> Setup:
     def build(model: nn.Module, lr: float) -> Any:
         import bitsandbytes as bnb
 
-        class Mapped(bnb.optim.AdamW8bit):  # type: ignore[misc]
+        class Mapped(bnb.optim.AdamW8bit):  # type: ignore[misc, name-defined]
             def fill_qmap(self) -> None:
                 super().fill_qmap()
                 self.name2qmap[place] = table()
@@ -145,24 +146,23 @@ class _Frozen(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         codes, state = functional().quantize_blockwise(x.detach().contiguous(), blocksize=64)
-        self.absmax = (
-            state.absmax if self.absmax is None or self.absmax.shape != state.absmax.shape else self.absmax
-        )
+        if self.absmax is None or self.absmax.shape != state.absmax.shape:
+            self.absmax = state.absmax
         state.absmax = self.absmax
-        return x + (functional().dequantize_blockwise(codes, state) - x).detach()
+        back: Tensor = functional().dequantize_blockwise(codes, state)
+        return x + (back - x).detach()
 
 
 def _linear4bit(model: nn.Module) -> nn.Module:
     """`Linear4bit` in place of each linear layer, as for LoRA, and nothing to adapt it."""
 
     def make(linear: nn.Linear) -> nn.Module:
-        import bitsandbytes as bnb
-
-        new = bnb.nn.Linear4bit(
+        layers: Any = import_module("bitsandbytes.nn")
+        new: nn.Module = layers.Linear4bit(
             linear.in_features, linear.out_features, bias=False, compute_dtype=torch.float32, quant_type="nf4"
         )
-        new.weight = bnb.nn.Params4bit(linear.weight.data, requires_grad=False, quant_type="nf4")
-        return new.to("cpu")  # type: ignore[no-any-return]
+        new.weight = layers.Params4bit(linear.weight.data, requires_grad=False, quant_type="nf4")
+        return new.to("cpu")
 
     return replace_linears(model, make)
 

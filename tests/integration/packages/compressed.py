@@ -47,7 +47,7 @@ def _qparams(x: Tensor, args: Any) -> tuple[Tensor, Tensor, Tensor | None]:
 
     strategy = str(args.strategy)
     if "group" in strategy:
-        values = x.unflatten(-1, (-1, args.group_size))
+        values = x.reshape(*x.shape[:-1], -1, args.group_size)
         low, high = values.amin(-1), values.amax(-1)
     elif strategy == "channel":
         low, high = x.amin(-1, keepdim=True), x.amax(-1, keepdim=True)
@@ -96,9 +96,10 @@ def _layers(preset: str, scales: bool = True, **changes: Any) -> Any:
         for _, linear in linears(model):
             if scales:
                 scale, zero_point, _ = _qparams(linear.weight.detach(), scheme.weights)
-                linear.weight_scale.data.copy_(scale)
-                if hasattr(linear, "weight_zero_point"):
-                    linear.weight_zero_point.data.copy_(zero_point)
+                held: dict[str, Any] = {**dict(linear.named_parameters()), **dict(linear.named_buffers())}
+                held["weight_scale"].data.copy_(scale)
+                if "weight_zero_point" in held:
+                    held["weight_zero_point"].data.copy_(zero_point)
         return model
 
     return prepare

@@ -59,7 +59,7 @@ def _scaled(factor: float) -> Any:
     """`quantize()` with an optimizer of scales that is off by a factor."""
 
     def prepare(model: nn.Module) -> nn.Module:
-        class Off(quanto().AbsmaxOptimizer):  # type: ignore[misc, name-defined]
+        class Off(quanto().AbsmaxOptimizer):  # type: ignore[misc]
             def optimize(self, *args: Any, **options: Any) -> Any:
                 return super().optimize(*args, **options) * factor
 

@@ -65,9 +65,10 @@ def _after(factory: Callable[[], Any], change: Callable[[Any], object]) -> Calla
 
 def _learnable(quant_min: int, quant_max: int, **more: Any) -> Callable[[], Any]:
     def make() -> Any:
-        from torch.ao.quantization._learnable_fake_quantize import _LearnableFakeQuantize as Learnable
+        from torch.ao.quantization import _learnable_fake_quantize as learnable
 
-        return Learnable(
+        make_one: Any = learnable._LearnableFakeQuantize
+        return make_one(
             tao().MovingAverageMinMaxObserver,
             quant_min,
             quant_max,
@@ -104,11 +105,11 @@ def _prepared(
     def prepare(model: nn.Module) -> nn.Module:
         for name, linear in linears(model):
             if head or name != "head":
-                linear.qconfig = qconfig()  # type: ignore[assignment]
+                linear.qconfig = qconfig()
         if embeddings is not None:
             for module in model.modules():
                 if isinstance(module, nn.Embedding):
-                    module.qconfig = embeddings()  # type: ignore[assignment]
+                    module.qconfig = embeddings()
         found: nn.Module = tao().prepare_qat(model.train())
         return found
 
@@ -119,7 +120,7 @@ def _backend(name: str) -> Callable[[], Any]:
     return lambda: tao().get_default_qat_qconfig(name)
 
 
-def _then(prepare: Any, change: Callable[[nn.Module], object]) -> Any:
+def _then(prepare: Any, change: Callable[[nn.Module], None]) -> Any:
     def prepared(model: nn.Module) -> nn.Module:
         found: nn.Module = prepare(model)
         found.apply(change)

@@ -43,8 +43,13 @@ def _quantize(model: nn.Module, config: Any, chosen: Callable[[str], bool] | Non
     return model
 
 
-def _intx(dtype: Any, granularity: Any = "per_group", **more: Any) -> Any:
-    return qat().IntxFakeQuantizeConfig(dtype, granularity, **more)
+def _dtype(name: str) -> Any:
+    """A dtype of torch that its type stubs do not know."""
+    return getattr(torch, name)
+
+
+def _intx(dtype: str, granularity: Any = "per_group", **more: Any) -> Any:
+    return qat().IntxFakeQuantizeConfig(_dtype(dtype), granularity, **more)
 
 
 def _weights(config: Callable[[], Any], activation: Callable[[], Any] | None = None) -> Any:
@@ -84,7 +89,7 @@ def _embedding(model: nn.Module) -> nn.Module:
 
 
 def _learned() -> Any:
-    return _intx(torch.int8, group_size=32, is_symmetric=True, is_dynamic=False, range_learning=True)
+    return _intx("int8", group_size=32, is_symmetric=True, is_dynamic=False, range_learning=True)
 
 
 def _initialize(model: nn.Module, batches: Batches) -> None:
@@ -149,7 +154,7 @@ def _disable(module: nn.Module) -> None:
 
 
 def _disabled(model: nn.Module) -> nn.Module:
-    prepared = _weights(_int4)(model)
+    prepared: nn.Module = _weights(_int4)(model)
     prepared.apply(_disable)
     return prepared
 
@@ -168,15 +173,15 @@ def _deployed(model: nn.Module) -> nn.Module:
 
 
 def _int4() -> Any:
-    return _intx(torch.int4, group_size=32, is_symmetric=True)
+    return _intx("int4", group_size=32, is_symmetric=True)
 
 
 def _int8() -> Any:
-    return _intx(torch.int8, "per_channel", is_symmetric=True)
+    return _intx("int8", "per_channel", is_symmetric=True)
 
 
 def _integer_scales() -> Any:
-    return _intx(torch.int8, "per_channel", is_symmetric=True, scale_precision=torch.int32)
+    return _intx("int8", "per_channel", is_symmetric=True, scale_precision=torch.int32)
 
 
 def _qdq(
@@ -218,21 +223,21 @@ def healthy() -> Setups:
         [
             recipe("ao_int4_group", _weights(_int4), 4),
             recipe("ao_int8_channel", _weights(_int8), 8),
-            recipe("ao_8da4w", _base("Int8DynamicActivationIntxWeightConfig", weight_dtype=torch.int4), 4),
+            recipe("ao_8da4w", _base("Int8DynamicActivationIntxWeightConfig", weight_dtype=_dtype("int4")), 4),
             recipe("ao_8da4w_legacy", _legacy("Int8DynActInt4WeightQATQuantizer", groupsize=32), 4),
             recipe("ao_int4_only", _base("Int4WeightOnlyConfig", **group), 4),
-            recipe("ao_intx_only", _base("IntxWeightOnlyConfig", weight_dtype=torch.int8), 8),
+            recipe("ao_intx_only", _base("IntxWeightOnlyConfig", weight_dtype=_dtype("int8")), 8),
             recipe("ao_embedding_int4", _embedding, 4),
             recipe("ao_range_learning", _weights(_learned), 8, calibrate=_initialize),
             made("ao_fake_int4", _fake(_int4), 4),
             made("ao_fake_int8", _fake(_int8), 8),
             made(
                 "ao_fake_int4_asymmetric",
-                _fake(lambda: _intx(torch.int4, group_size=32, is_symmetric=False)),
+                _fake(lambda: _intx("int4", group_size=32, is_symmetric=False)),
                 4,
             ),
-            made("ao_fake_int3", _fake(lambda: _intx(torch.int3, group_size=32, is_symmetric=True)), 3),
-            made("ao_fake_int8_token", _fake(lambda: _intx(torch.int8, "per_token", is_symmetric=False)), 8),
+            made("ao_fake_int3", _fake(lambda: _intx("int3", group_size=32, is_symmetric=True)), 3),
+            made("ao_fake_int8_token", _fake(lambda: _intx("int8", "per_token", is_symmetric=False)), 8),
             recipe("ao_float8_training", _float8_training, 8),
             recipe("ao_bitnet", _training("bitnet_training"), 1.58),
             recipe("ao_int8_mixed", _training("int8_mixed_precision_training", module_swap=True), 8),
