@@ -84,7 +84,7 @@ def _changed(name: str, preset: str, bits: float, change: Any, **changes: Any) -
 
 
 def _layers(preset: str, scales: bool = True, **changes: Any) -> Any:
-    """`apply_quantization_config`, and the scales as an observer would set them once."""
+    """`apply_quantization_config`, and the scales as an observer would set them once; else 1."""
 
     def prepare(model: nn.Module) -> nn.Module:
         found = quantization()
@@ -94,12 +94,11 @@ def _layers(preset: str, scales: bool = True, **changes: Any) -> Any:
         config = found.QuantizationConfig(config_groups={"all": scheme})
         found.apply_quantization_config(model, config)
         for _, linear in linears(model):
-            if scales:
-                scale, zero_point, _ = _qparams(linear.weight.detach(), scheme.weights)
-                held: dict[str, Any] = {**dict(linear.named_parameters()), **dict(linear.named_buffers())}
-                held["weight_scale"].data.copy_(scale)
-                if "weight_zero_point" in held:
-                    held["weight_zero_point"].data.copy_(zero_point)
+            scale, zero_point, _ = _qparams(linear.weight.detach(), scheme.weights)
+            held: dict[str, Any] = {**dict(linear.named_parameters()), **dict(linear.named_buffers())}
+            held["weight_scale"].data.copy_(scale if scales else torch.ones_like(scale))
+            if "weight_zero_point" in held:
+                held["weight_zero_point"].data.copy_(zero_point)
         return model
 
     return prepare
@@ -155,7 +154,7 @@ def broken() -> Faults:
             # inputs are quantized under `no_grad`: only the last layer learns
             fault("gradient-blocked", recipe("ct_layers_w8a8", _layers("W8A8"), 8), w8),
             fault("range-collapsed", _changed("ct_scale_of_1", "W8A8", 8, _ones), w8, "sign-lost"),
-            fault("range-collapsed", recipe("ct_no_scales", no_scales, 4), w4, "qparams-invalid", "non-finite"),
+            fault("range-collapsed", recipe("ct_layers_scales_of_1", no_scales, 4), w4),
             fault("scale-stale", of_8_bits, w4, "range-collapsed", "not-dequantized"),
             fault("not-dequantized", local, nvfp4, "range-collapsed"),
             fault("sign-lost", no_point, known["ct_w4a16_asymmetric"]),
