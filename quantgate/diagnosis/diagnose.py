@@ -1,7 +1,8 @@
 """From evidence to cause: pure functions over numbers, no tensors.
 
 The rules are run in the order of three tables, and `order.EXPLAINS` moves what follows from another finding behind it;
-so the first finding is what a person would mend first, and later ones are said beside it. A line of a table holds one rule, or several of which only the first that finds something speaks.
+so the first finding is what a person would mend first, and later ones are said beside it. A line of a table holds one
+rule, or several of which only the first that finds something speaks.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (updates.NON_FINITE,),
     (gradients.GRAD_FORMAT,),
     (gradients.GRADIENT_BLOCKED,),
-    (gradients.UNREACHED,),
     (coverage.ORPHANED,),
     (values.SIGN_LOST,),
     (values.RANGE_COLLAPSED,),

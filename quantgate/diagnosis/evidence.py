@@ -145,8 +145,8 @@ class Evidence:
     export_differs: float | None = None
     #: Linear layers of the body that a recipe left in float32, of how many; None for formats.
     uncovered: tuple[int, int] | None = None
-    #: Weights of a recipe's model that got no gradient, of how many; None for formats.
-    unreached: tuple[int, int] | None = None
+    #: Whether a recipe quantizes a layer outside the body: an embedding, the head.
+    covers_others: bool = False
     learned: tuple[LearnedScale, ...] = ()
     #: Cosine of the optimizer's update to the float32-state one, where gradients are small.
     optimizer_cosine: float | None = None

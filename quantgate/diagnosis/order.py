@@ -13,21 +13,21 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         cause: frozenset(explained.split())
         for cause, explained in {
             "scale-zero": "non-finite",
-            "no-op": "partly-applied too-many-levels nonconforming",
+            "no-op": "partly-applied too-many-levels",
             "partly-applied": "scale-misplaced too-many-levels",
-            "overflow-wrapped": "sign-lost not-monotonic scale-wrong scale-stale too-many-levels range-collapsed "
+            "overflow-wrapped": "sign-lost not-monotonic scale-stale too-many-levels range-collapsed "
             "rounding-biased not-dequantized gradient-wrong",
-            "not-dequantized": "sign-lost non-finite scale-wrong scale-stale range-collapsed gradient-misscaled "
+            "not-dequantized": "sign-lost non-finite scale-stale range-collapsed gradient-misscaled "
             "rounding-biased",
-            "range-collapsed": "sign-lost scale-wrong gradient-blocked clip-gradient-lost",
-            "sign-lost": "scale-wrong scale-stale rounding-biased not-monotonic",
-            "scale-misplaced": "scale-wrong scale-stale range-collapsed wrong-axis not-monotonic partly-applied",
-            "scale-stale": "scale-wrong clip-gradient-lost too-many-levels",
-            "qparams-invalid": "scale-stale scale-wrong range-collapsed sign-lost non-finite",
-            "wrong-table": "scale-wrong not-monotonic rounding-biased nonconforming",
-            "not-monotonic": "scale-wrong rounding-biased",
+            "range-collapsed": "sign-lost gradient-blocked clip-gradient-lost",
+            "sign-lost": "scale-stale rounding-biased not-monotonic",
+            "scale-misplaced": "scale-stale range-collapsed not-monotonic",
+            "scale-stale": "clip-gradient-lost too-many-levels",
+            "qparams-invalid": "scale-stale range-collapsed sign-lost non-finite",
+            "wrong-table": "not-monotonic rounding-biased",
+            "not-monotonic": "rounding-biased",
             "rounding-not-random": "rounding-biased",
-            "rounding-biased": "train-deploy-mismatch nonconforming",
+            "rounding-biased": "train-deploy-mismatch",
             "gradient-blocked": "clip-gradient-lost gradient-wrong gradient-misscaled qparams-invalid",
             "gradient-wrong": "clip-gradient-lost gradient-misscaled",
             "grad-format": "gradient-misscaled gradient-blocked",

@@ -16,7 +16,7 @@ from quantgate.probes.training import Progress, TrainingProbes
 from quantgate.records.cell import Cell, Config
 from quantgate.subjects.codecs import FunctionCodec
 from quantgate.subjects.kinds import Subject
-from quantgate.subjects.quantizers import preparation, quantizer_factory
+from quantgate.subjects.quantizers import calibrated, calibration, preparation, quantizer_factory
 from quantgate.training.model import ModelConfig
 from quantgate.training.optimizers import OptimizerSpec
 from quantgate.training.reproducible import reproducible
@@ -53,7 +53,14 @@ def train_cell(
         torch.manual_seed(cell.seed)  # the probes seed the generator for themselves
         if evidence.contract is None and evidence.crash is None:
             probes = TrainingProbes(config.steps, optimizer, progress)
-            training = Training(cell, preparation(subject, cell.storage, cell.scope), data, config, probes)
+            training = Training(
+                cell,
+                preparation(subject, cell.storage, cell.scope),
+                data,
+                config,
+                probes,
+                calibration(subject),
+            )
             crash = None
             try:
                 training.run(optimizer.build, lr)
@@ -73,9 +80,10 @@ def _examined(subject: Format, device: str) -> Evidence:
     codec = subject.codec
     export = codec.export if isinstance(codec, FunctionCodec) else None
     return examine_quantizer(
-        quantizer_factory(subject),
+        calibrated(quantizer_factory(subject), subject),
         name=subject.name,
         bits=subject.bits,
+        static=subject.calibrate is not None,
         fresh=isinstance(codec, FunctionCodec) and codec.factory is not None,
         export=None if export is None else export.fake_quantize,
         device=device,

@@ -1,21 +1,67 @@
-"""Coverage of a recipe: which linear layers of the prepared model compute with quantized weights."""
+"""What the layers of a recipe's model really compute with, whatever made it so.
+
+Module swaps, parametrizations, tensor subclasses, hooks and custom functions all leave a module where the layer was.
+Its input and output are watched; a linear map between them is the effective weight, and the gradient of the output
+gives the reference straight-through estimator's for the weight: dL/dY^T X.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from quantgate.diagnosis.evidence import TensorEvidence
+from quantgate.probes.tensors import tensor_evidence
 
-class _WeightWatch(TorchFunctionMode):
-    """Records the weight that each call of `F.linear` reads."""
+#: A weight that a call of `F.linear` reads is the effective one if it explains the output so well; what differs more
+#: was scaled afterwards.
+EXPLAINS = 0.1
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A linear or embedding layer of the float32 model."""
+
+    path: str
+    kind: str
+    #: Its first weight, before anything was prepared.
+    weight: Tensor
+    #: Whether it belongs to the body, which a recipe is expected to quantize; many leave embeddings and head alone.
+    body: bool
+
+
+def layers_of(model: nn.Module) -> tuple[Layer, ...]:
+    """The layers of a float32 model in order, with copies of their weights."""
+    return tuple(
+        Layer(path, type(module).__name__, module.weight.detach().clone(), path.startswith("blocks."))
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Linear | nn.Embedding)
+    )
+
+
+@dataclass
+class _Call:
+    """One call of a layer: its input, its output, and the weights that linear maps inside it read."""
+
+    x: Tensor
+    y: Tensor | None
+    weights: list[Tensor]
+    inputs: list[Tensor]
+
+
+class _Inside(TorchFunctionMode):
+    """Records what each `F.linear` or `F.embedding` inside a layer reads."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.read: list[Tensor] = []
+        self.open: list[_Call] = []
 
     def __torch_function__(
         self,
@@ -25,23 +71,171 @@ class _WeightWatch(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        if func is F.linear:
-            self.read.append(args[1] if len(args) > 1 else kwargs["weight"])
+        if self.open and func in {F.linear, F.embedding}:
+            weight = args[1] if len(args) > 1 else kwargs["weight"]
+            if type(weight) in {Tensor, nn.Parameter} and weight.is_floating_point():
+                self.open[-1].weights.append(weight)
+                self.open[-1].inputs.append(args[0] if args else kwargs["input"])
         return func(*args, **kwargs)
 
 
-def uncovered_linears(model: nn.Module, tokens: Tensor, *, body: int) -> tuple[int, int] | None:
-    """How many linear layers of the body read a float32 parameter, of how many; None if none was seen.
+class LayerWatch:
+    """Watches the layers of a prepared model during one forward pass.
 
     Args:
         model: The prepared model.
-        tokens: An input, (batch, time).
-        body: The number of linear layers in the body. Later ones, the head, may stay in float32.
+        layers: The layers that it had in float32.
     """
-    with _WeightWatch() as watch:
-        model(tokens)
-    plain = {id(p) for p in model.parameters()}
-    seen = watch.read[:body]
-    if not seen:
+
+    def __init__(self, model: nn.Module, layers: tuple[Layer, ...]) -> None:
+        modules = dict(model.named_modules())
+        self.found: dict[str, nn.Module] = {}
+        for layer in layers:
+            names = [name for name in modules if name == layer.path or name.endswith(f".{layer.path}")]
+            if names:
+                self.found[layer.path] = modules[min(names, key=len)]
+        self.layers = tuple(layer for layer in layers if layer.path in self.found)
+        #: Layers that have no module of their name any more.
+        self.lost = tuple(layer.path for layer in layers if layer.path not in self.found)
+        self.calls: dict[str, _Call] = {}
+
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """Watch what is called in this context."""
+        with _Inside() as inside:
+            handles = []
+            for path, module in self.found.items():
+                before, after = self._hooks(path, inside)
+                handles += [
+                    module.register_forward_pre_hook(before, prepend=True),
+                    module.register_forward_hook(after),
+                ]
+            try:
+                yield
+            finally:
+                for handle in handles:
+                    handle.remove()
+
+    def _hooks(self, path: str, inside: _Inside) -> tuple[Callable[..., None], Callable[..., None]]:
+        def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            if inputs and isinstance(inputs[0], Tensor):
+                inside.open.append(_Call(_keeping(inputs[0]), None, [], []))
+
+        def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if inside.open:
+                call = inside.open.pop()
+                if isinstance(output, Tensor):
+                    call.y = _keeping(output)
+                    self.calls[path] = call
+
+        return before, after
+
+    def evidence(self, step: int, masters: Mapping[str, Tensor]) -> list[TensorEvidence]:
+        """What each layer computed with, beside its float32 weight and input.
+
+        Args:
+            step: The optimizer step.
+            masters: The float32 weights by layer, with their gradients; a layer without one is left out.
+        """
+        found = []
+        for layer in self.layers:
+            call, master = self.calls.get(layer.path), masters.get(layer.path)
+            if call is None or call.y is None or master is None:
+                continue
+            q = _effective(call, layer)
+            if q is None or q.shape != master.shape:
+                continue
+            name = f"{layer.path}.weight"
+            found.append(tensor_evidence(name, step, master, q, master.grad, _reference(call, layer)))
+            if (given := _input(call, layer)) is not None:
+                found.append(
+                    tensor_evidence(f"input of {layer.path}", step, call.x.float(), given, None, None)
+                )
+        return found
+
+    def coverage(self) -> tuple[tuple[int, int] | None, bool]:
+        """Linear layers of the body that compute in float32, of how many; and whether any other layer does not."""
+        body = [layer for layer in self.layers if layer.body and layer.path in self.calls]
+        others = [layer for layer in self.layers if not layer.body and layer.path in self.calls]
+        left = sum(self.plain(layer) for layer in body)
+        return (left, len(body)) if body else None, any(not self.plain(layer) for layer in others)
+
+    def plain(self, layer: Layer) -> bool:
+        """Whether a layer computes with a float32 parameter and its input as it came."""
+        call = self.calls.get(layer.path)
+        if call is None or not call.weights:
+            return False
+        own = any(call.weights[-1] is p for p in self.found[layer.path].parameters())
+        same = call.inputs[-1].shape == call.x.shape and torch.equal(call.inputs[-1], call.x)
+        # What a hook does to a parameter in place, or to the output, shows in the weight or the output alone.
+        return own and same and call.y is not None and torch.equal(_applied(call, layer), call.y)
+
+
+def masters_of(model: nn.Module, layers: tuple[Layer, ...], watch: LayerWatch) -> dict[str, Tensor]:
+    """The float32 parameter behind each layer: of its shape, in its module, and no tensor subclass."""
+    found: dict[str, Tensor] = {}
+    for layer in layers:
+        module = watch.found.get(layer.path)
+        candidates = [
+            p
+            for p in (module.parameters() if module is not None else ())
+            if p.shape == layer.weight.shape and type(p) is nn.Parameter and p.dtype == torch.float32
+        ]
+        if len(candidates) == 1:
+            found[layer.path] = candidates[0]
+    return found
+
+
+def _keeping(tensor: Tensor) -> Tensor:
+    if tensor.requires_grad:
+        tensor.retain_grad()
+    return tensor
+
+
+def _effective(call: _Call, layer: Layer) -> Tensor | None:
+    """The weight that the layer computes with: one that it read and that explains its output, or a least-squares fit."""
+    assert call.y is not None
+    read = call.weights[-1].detach().float() if call.weights else None
+    if layer.kind == "Embedding":
+        return read
+    x, y = _rows(call.x).double(), _rows(call.y).double()
+    if read is not None and read.shape == layer.weight.shape:
+        missing = y - x @ read.double().T
+        if float(missing.norm()) <= EXPLAINS * float(y.norm()):
+            return read
+    if len(x) < x.shape[1] or not bool(torch.isfinite(y).all()):
         return None
-    return sum(id(weight) in plain for weight in seen), len(seen)
+    fitted: Tensor = torch.linalg.lstsq(x, y).solution
+    return fitted.T.float()
+
+
+def _input(call: _Call, layer: Layer) -> Tensor | None:
+    """The input that the layer computes with; None where it is the one that came, or was not seen."""
+    if layer.kind == "Embedding" or not call.inputs:
+        return None
+    given = call.inputs[-1].detach()
+    if type(given) is not Tensor or given.shape != call.x.shape or torch.equal(given.float(), call.x.float()):
+        return None
+    return given.float()
+
+
+def _applied(call: _Call, layer: Layer) -> Tensor:
+    """The output of a layer that does nothing but apply the weight that it read last."""
+    if layer.kind == "Embedding":
+        return F.embedding(call.x, call.weights[-1])
+    return F.linear(call.x, call.weights[-1])
+
+
+def _reference(call: _Call, layer: Layer) -> Tensor | None:
+    """The straight-through estimator's gradient of the weight, from that of the output."""
+    if call.y is None or call.y.grad is None:
+        return None
+    gradient = _rows(call.y.grad)
+    if layer.kind == "Embedding":
+        summed = torch.zeros_like(layer.weight)
+        return summed.index_add_(0, call.x.flatten(), gradient.float())
+    return gradient.T @ _rows(call.x)
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.detach().float().reshape(-1, x.shape[-1])

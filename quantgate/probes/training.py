@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from quantgate.corpus.tensors import Data
 from quantgate.diagnosis.evidence import Evidence, LearnedScale, TensorEvidence
+from quantgate.probes.crash import describe
 from quantgate.probes.learned import Role, roles
 from quantgate.probes.optimizers import update_cosine
-from quantgate.probes.recipes import uncovered_linears
+from quantgate.probes.recipes import Layer, LayerWatch, layers_of, masters_of
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.training.fakequant import QuantizedModel
 from quantgate.training.model import TinyTransformer
@@ -45,12 +46,13 @@ class TrainingProbes(Watcher):
         self._optimizer = optimizer
         self._progress = progress or (lambda step, score: None)
         self._probed = {0, steps // 2, steps - 1}
-        self._body = 0
-        self._shapes: set[torch.Size] = set()
+        self._layers: tuple[Layer, ...] = ()
+        self._watch: LayerWatch | None = None
+        self._not_measured: dict[str, str] = {}
         self._weights: list[TensorEvidence] = []
         self._orphans: tuple[str, ...] = ()
         self._uncovered: tuple[int, int] | None = None
-        self._unreached: tuple[int, int] | None = None
+        self._covers_others = False
         self._learned: dict[str, LearnedScale] = {}
         self._roles: dict[int, Role] = {}
         self._optimizer_cosine: float | None = None
@@ -64,20 +66,15 @@ class TrainingProbes(Watcher):
             weights=tuple(self._weights),
             frozen=self._orphans,
             uncovered=self._uncovered,
-            unreached=self._unreached,
+            covers_others=self._covers_others,
+            not_measured=(*examined.not_measured, *self._not_measured.items()),
             learned=tuple(self._learned.values()),
             optimizer_cosine=self._optimizer_cosine,
             update_survival=self._survived / self._intended if self._intended else None,
         )
 
     def model_built(self, model: TinyTransformer) -> None:
-        self._body = sum(isinstance(module, nn.Linear) for module in model.modules()) - 1
-        self._shapes = {p.shape for p in model.parameters()}
-
-    def prepared(self, trainee: nn.Module, data: Data) -> None:
-        if not isinstance(trainee, QuantizedModel):
-            with torch.no_grad():
-                self._uncovered = uncovered_linears(trainee, data.inputs[:1], body=self._body)
+        self._layers = layers_of(model)
 
     def stored(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
         self._weights = [tensor_evidence(name, 0, before[name], q, None, None) for name, q in after.items()]
@@ -95,11 +92,7 @@ class TrainingProbes(Watcher):
 
     def differentiated(self, step: int, trainee: nn.Module, weights: Mapping[str, Tensor]) -> None:
         if not isinstance(trainee, QuantizedModel):
-            # What is no weight may lack a gradient and be healthy: a zero point while nothing is clipped, an activation
-            # scale while its statistics are collected.
-            weights_of = [p for p in trainee.parameters() if p.requires_grad and p.shape in self._shapes]
-            lost = sum(p.grad is None or not bool(p.grad.any()) for p in weights_of)
-            self._unreached = (lost, len(weights_of))
+            self._note_layers(step, trainee)
             return
         for place, (x, q) in enumerate(trainee.seen_inputs or ()):
             self._weights.append(tensor_evidence(f"input of linear {place}", step, x, q, x.grad, q.grad))
@@ -113,6 +106,34 @@ class TrainingProbes(Watcher):
         for place, (_, quantizer) in enumerate(trainee.input_quantizers):
             if isinstance(quantizer, nn.Module) and place < len(trainee.seen_inputs or ()):
                 self._note_learned(quantizer, (trainee.seen_inputs or [])[place][0], True, named)
+
+    @contextmanager
+    def watching(self, step: int, trainee: nn.Module) -> Iterator[None]:
+        if isinstance(trainee, QuantizedModel):
+            yield
+            return
+        self._watch = LayerWatch(trainee, self._layers)
+        with self._watch.forward():
+            yield
+
+    def _note_layers(self, step: int, trainee: nn.Module) -> None:
+        watch = self._watch
+        assert watch is not None
+        try:
+            masters = masters_of(trainee, self._layers, watch)
+            with torch.no_grad():
+                self._weights += watch.evidence(step, masters)
+                if self._uncovered is None:
+                    self._uncovered, self._covers_others = watch.coverage()
+        except Exception as error:  # tensors of a library's own kind, which need not take part in any of this
+            self._not_measured["layers"] = describe(error)
+        measured = {tensor.tensor for tensor in self._weights}
+        for layer in self._layers:
+            if f"{layer.path}.weight" not in measured:
+                reason = (
+                    "no module of its name" if layer.path in watch.lost else "no float32 weight behind it"
+                )
+                self._not_measured[f"{layer.path}.weight"] = reason
 
     def _note_learned(self, quantizer: nn.Module, x: Tensor, clips: bool, named: Mapping[int, str]) -> None:
         learned = {own: p for own, p in quantizer.named_parameters() if p.requires_grad}

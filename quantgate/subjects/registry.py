@@ -6,10 +6,11 @@ is no fallback. In the incident an unknown format name silently trained in float
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from quantgate.diagnosis.causes import CAUSES
 from quantgate.formats import ALIASES, BUILTIN, Format
 from quantgate.subjects.codecs import FunctionCodec, PairCodec
 from quantgate.subjects.kinds import Recipe, Subject
@@ -48,6 +49,9 @@ class Registry:
         lossless: bool = False,
         gap_tolerance: float | None = None,
         spec: str = "",
+        activation: Callable[..., Any] | None = None,
+        calibrate: Callable[[Any, Any], object] | None = None,
+        waive: Mapping[str, str] | None = None,
     ) -> Format:
         """Register a number format as a subject of the gate.
 
@@ -64,9 +68,13 @@ class Registry:
             gap_tolerance: The largest healthy gap to the float32 control, in BPB; without it
                 `quantgate.records.verdict.gap_tolerance`.
             spec: A link to where the format is defined.
+            activation: Quantizes the inputs of linear layers: a function, or beside `factory` a factory.
+            calibrate: `calibrate(quantizer, batches)` runs on each quantizer before it is judged, with the tensors that
+                it will be given: its weight, or some batches of its layer's inputs. Its scale need not follow then.
+            waive: Causes that the format is excused from, each with the reason, which the record keeps.
 
         Raises:
-            RegistrationError: The name is taken or malformed, or no single way to quantize is given.
+            RegistrationError: The name is taken or malformed, a cause is unknown, or no single way to quantize is given.
         """
         if (encode is None) != (decode is None):
             raise RegistrationError(f"format {name!r}: encode and decode belong together; one is missing")
@@ -80,6 +88,8 @@ class Registry:
             ("factory", factory),
             ("encode", encode),
             ("decode", decode),
+            ("activation", activation),
+            ("calibrate", calibrate),
         ):
             require_callable(f"format {name!r}: {what}", value)
         require_positive(f"format {name!r}: bits", bits)
@@ -94,21 +104,41 @@ class Registry:
             lossless=lossless,
             gap_tolerance=gap_tolerance,
             spec=spec,
+            activation=activation if factory is not None or activation is None else lambda: activation,
+            calibrate=calibrate,
+            waive=_waived(f"format {name!r}", waive),
         )
         self._formats[name] = made
         return made
 
     def register_recipe(
-        self, name: str, prepare: Callable[[nn.Module], nn.Module], *, bits: float | None
+        self,
+        name: str,
+        prepare: Callable[[nn.Module], nn.Module],
+        *,
+        bits: float | None,
+        calibrate: Callable[[nn.Module, Any], object] | None = None,
+        waive: Mapping[str, str] | None = None,
     ) -> Recipe:
         """Register `prepare(model) -> model`, which makes a model train in low precision.
 
+        Args:
+            name: As for a format.
+            prepare: Returns the model that is trained; the optimizer is built after it.
+            bits: Bits of a weight; None where unknown.
+            calibrate: `calibrate(model, batches)` runs before the first step, with batches of tokens (16, 64).
+            waive: Causes that the recipe is excused from, each with the reason, which the record keeps.
+
         Raises:
-            RegistrationError: The name is taken or malformed, or `prepare` cannot be called.
+            RegistrationError: The name is taken or malformed, a cause is unknown, or `prepare` cannot be called.
         """
         require_callable(f"recipe {name!r}: prepare", prepare, required=True)
+        require_callable(f"recipe {name!r}: calibrate", calibrate)
         require_positive(f"recipe {name!r}: bits", bits)
-        self._recipes[self._free(name)] = made = Recipe(name, prepare, bits)
+        waived = _waived(f"recipe {name!r}", waive)
+        self._recipes[self._free(name)] = made = Recipe(
+            name, prepare, bits, calibrate=calibrate, waive=waived
+        )
         return made
 
     def register_optimizer(self, name: str, build: Build) -> OptimizerSpec:
@@ -196,6 +226,15 @@ class Registry:
         if name in self.subjects() or name in ALIASES:
             raise RegistrationError(f"subject {name!r} is already registered; choose another name")
         return name
+
+
+def _waived(what: str, waive: Mapping[str, str] | None) -> Mapping[str, str]:
+    for cause, reason in (waive or {}).items():
+        if cause not in CAUSES:
+            raise RegistrationError(f"{what}: waive: {unknown('cause', cause, CAUSES)}")
+        if not (isinstance(reason, str) and reason.strip()):
+            raise RegistrationError(f"{what}: waive: {cause!r} needs a reason, which the report shows")
+    return dict(waive or {})
 
 
 #: The registry that `quantgate.register_format` and its like write to.

@@ -6,7 +6,7 @@ backward that passes the gradient unchanged; formats without a backward of their
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -53,6 +53,7 @@ class QuantizedModel(nn.Module):
         make_quantizer: Called once for each parameter, and once for each linear layer's input with
             `activations`.
         activations: Whether the inputs of linear layers are quantized too.
+        make_input_quantizer: Makes the quantizer of one linear layer's input; None where weights' are made.
         read_quantized: False where the stored weights are already on the grid (in-place storage).
     """
 
@@ -62,6 +63,7 @@ class QuantizedModel(nn.Module):
         make_quantizer: Callable[[], Quantizer],
         *,
         activations: bool = False,
+        make_input_quantizer: Callable[[], Quantizer] | None = None,
         read_quantized: bool = True,
     ) -> None:
         super().__init__()
@@ -71,7 +73,8 @@ class QuantizedModel(nn.Module):
             name: make_quantizer() for name, _ in model.named_parameters()
         }
         linears = [module for module in model.modules() if isinstance(module, nn.Linear)]
-        self.input_quantizers = [(module, make_quantizer()) for module in linears] if activations else []
+        make_input = make_input_quantizer or make_quantizer
+        self.input_quantizers = [(module, make_input()) for module in linears] if activations else []
         #: Filled while it is a list: (input, quantized input) of each linear layer.
         self.seen_inputs: list[tuple[Tensor, Tensor]] | None = None
         # Quantizers with parameters of their own (a learned scale) are trained with the model.
@@ -119,3 +122,23 @@ class QuantizedModel(nn.Module):
         finally:
             for handle in handles:
                 handle.remove()
+
+
+def layer_inputs(
+    model: nn.Module, layers: Sequence[nn.Module], batches: Sequence[Tensor]
+) -> list[list[Tensor]]:
+    """What each of the layers is given, batch by batch, by a model that runs in float32."""
+    seen: list[list[Tensor]] = [[] for _ in layers]
+
+    def keeping(place: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        return lambda module, inputs: seen[place].append(inputs[0].detach())
+
+    handles = [layer.register_forward_pre_hook(keeping(place)) for place, layer in enumerate(layers)]
+    try:
+        with torch.no_grad():
+            for tokens in batches if layers else ():
+                model(tokens)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return seen

@@ -61,8 +61,9 @@ def _sgd(model: nn.Module, lr: float) -> Optimizer:
 
 
 def _muon(model: nn.Module, lr: float) -> list[Optimizer]:
-    matrices = [p for p in model.parameters() if p.ndim == 2]
-    others = [p for p in model.parameters() if p.ndim != 2]  # Muon rejects them
+    # What is learned beside the model's matrices (scales of rows, zero points) is no matrix to orthogonalize.
+    matrices = [p for p in model.parameters() if p.ndim == 2 and min(p.shape) > 1]
+    others = [p for p in model.parameters() if p.ndim != 2 or min(p.shape) == 1]
     built: list[Optimizer] = []
     if matrices:
         built.append(_torch("Muon")(matrices, lr, weight_decay=0.0))

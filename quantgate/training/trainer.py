@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TypeGuard
 
 import torch
@@ -27,6 +28,12 @@ BATCH = 16
 #: Points of the curve after step 0.
 CURVE_POINTS = 5
 
+#: Batches that a calibration is given.
+CALIBRATION_BATCHES = 4
+
+#: Calibrates the prepared model on batches of tokens.
+Calibrate = Callable[[nn.Module, Sequence[Tensor]], object]
+
 #: Makes the model that is trained: a `QuantizedModel`, or whatever a recipe returns.
 Prepare = Callable[[TinyTransformer], nn.Module]
 
@@ -40,10 +47,20 @@ class Training:
         data: What is trained and scored on, on the device of `config`.
         config: Steps and device.
         watcher: Told of each stage.
+        calibrate: Calibrates the prepared model before its first step; None where nothing needs it.
     """
 
-    def __init__(self, cell: Cell, prepare: Prepare, data: Data, config: Config, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        cell: Cell,
+        prepare: Prepare,
+        data: Data,
+        config: Config,
+        watcher: Watcher,
+        calibrate: Calibrate | None = None,
+    ) -> None:
         self.cell = cell
+        self.calibrate = calibrate
         self.prepare = prepare
         self.data = data
         self.config = config
@@ -84,6 +101,8 @@ class Training:
         model = build_model(ModelConfig(width=self.cell.width), self._generator).to(self.config.device)
         self.watcher.model_built(model)
         trainee = self.prepare(model)
+        if self.calibrate is not None:
+            self.calibrate(trainee, self._calibration_batches())
         if _stores_in_place(trainee):
             before = _copies(trainee.model)
             _store(trainee)
@@ -94,10 +113,20 @@ class Training:
         self.watcher.prepared(trainee, self.data)
         return trainee
 
+    def _calibration_batches(self) -> list[Tensor]:
+        generator = torch.Generator().manual_seed(
+            self.cell.seed
+        )  # its own: the batches of the training stay the same
+        last = len(self.data.train) - self._context
+        starts = torch.randint(last, (CALIBRATION_BATCHES, BATCH, 1), generator=generator)
+        places = (starts + torch.arange(self._context)).to(self.config.device)
+        return list(self.data.train[places])
+
     def _step(self, trainee: nn.Module, optimizers: Sequence[Optimizer], starts: Tensor, step: int) -> None:
         windows = self.data.train[starts[:, None] + torch.arange(self._context + 1, device=starts.device)]
         keep = not _stores_in_place(trainee) and self.watcher.wants_gradients(step)
-        logits, weights = _forward(trainee, windows[:, :-1], keep=keep)
+        with self.watcher.watching(step, trainee) if keep else nullcontext():
+            logits, weights = _forward(trainee, windows[:, :-1], keep=keep)
         loss = _cross_entropy(logits, windows[:, 1:])
         trainee.zero_grad()  # not the optimizers': a parameter that none of them holds has a gradient too
         if loss.requires_grad:

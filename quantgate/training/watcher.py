@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -29,6 +30,10 @@ class Watcher:
     def wants_gradients(self, step: int) -> bool:
         """Whether `differentiated` is to be called in this step, from 0; never for in-place storage."""
         return False
+
+    def watching(self, step: int, trainee: nn.Module) -> AbstractContextManager[None]:
+        """Surrounds the forward pass of a recipe's model, in the steps that `wants_gradients`."""
+        return nullcontext()
 
     def differentiated(self, step: int, trainee: nn.Module, weights: Mapping[str, Tensor]) -> None:
         """Gradients are there, and the optimizers have not stepped.

@@ -20,6 +20,8 @@ def _must_change(case: Case) -> bool:
 
 
 def _unchanged(case: Case) -> Seen | None:
+    if case.evidence.uncovered is not None:
+        return None  # of a recipe, layers are asked, not tensors
     seen = (*case.evidence.inputs, *case.evidence.weights)
     if not _must_change(case) or not seen or any(tensor.changed != 0 for tensor in seen):
         return None
@@ -33,13 +35,13 @@ def _equals_control(case: Case) -> Seen | None:
 def _untouched(case: Case) -> Seen | None:
     first = at_first_step(case.evidence)
     untouched = [tensor for tensor in first if tensor.changed == 0]
-    if case.lossless or not untouched or len(untouched) == len(first):
+    if case.evidence.uncovered is not None or case.lossless or not untouched or len(untouched) == len(first):
         return None
     return Seen({"unchanged": len(untouched), "weights": len(first), "named": names(untouched)})
 
 
 def _kept(tensor: TensorEvidence, case: Case) -> bool:
-    return 0 < tensor.lines_kept and tensor.changed > 0
+    return tensor.lines_kept > 0 and tensor.changed > 0
 
 
 def _few_bits(case: Case) -> bool:
@@ -50,6 +52,8 @@ def _uncovered(case: Case) -> Seen | None:
     if case.evidence.uncovered is None or case.evidence.uncovered[0] == 0 or case.lossless:
         return None
     left, linears = case.evidence.uncovered
+    if left == linears and case.evidence.covers_others:
+        return None  # embeddings alone, by design
     return Seen({"unchanged": left, "weights": linears})
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from quantgate.diagnosis.evidence import Severity, TensorEvidence
-from quantgate.diagnosis.rule import Case, Limit, Rule, Seen, Value, quantity, tensors
+from quantgate.diagnosis.rule import Case, Limit, Rule, Value, quantity, tensors
 
 BLOCKED = Limit(
     0.9,
@@ -18,7 +18,11 @@ UNCLIPPED = Limit(0.2, "0 for every mask at the edge of the range", "{:.0%}")
 RATIO_LOW = Limit(1 / 3, "0.7 where a clip mask takes 40% of ternary", "{:.2g}")
 RATIO_HIGH = Limit(1.8, "1.25 through a tanh transform")
 #: One value on the edge of a row of 64 is 1.6%.
-EDGE = Limit(0.007, "NNCF's mask takes 0.3%, the largest of each row; dropping the largest code takes 0.8% and more", "{:.1%}")
+EDGE = Limit(
+    0.007,
+    "NNCF's mask takes 0.3%, the largest of each row; dropping the largest code takes 0.8% and more",
+    "{:.1%}",
+)
 UNDERFLOW = Limit(0.5, "a cast of the gradient to float16 loses 3%, to E5M2 all", "{:.0%}")
 
 
@@ -63,13 +67,6 @@ def _edge_dropped(tensor: TensorEvidence, case: Case) -> bool:
     return _edge_lost(tensor, case) and tensor.gradient_zeros >= EDGE.at
 
 
-def _unreached(case: Case) -> Seen | None:
-    if case.evidence.unreached is None or case.evidence.unreached[0] == 0:
-        return None
-    lost, parameters = case.evidence.unreached
-    return Seen({"blocked": lost, "of": parameters})
-
-
 GRAD_FORMAT = Rule(
     cause="grad-format",
     measures="share of a gradient that passes at size 1 and is lost at size 2^-20",
@@ -90,15 +87,6 @@ GRADIENT_BLOCKED = Rule(
     limits=(BLOCKED,),
 )
 
-UNREACHED = Rule(
-    cause="gradient-blocked",
-    measures="weights of a recipe's model that get no gradient",
-    flagged="one does",
-    says="{blocked} of {of} weights of the prepared model get no gradient.",
-    ask=_unreached,
-    record=("blocked", "of"),
-    measured="none in a healthy recipe",
-)
 
 def _edge(
     is_bad: Callable[[TensorEvidence, Case], bool], least_share: float, flagged: str, severity: Severity
@@ -122,9 +110,13 @@ def _edge(
     )
 
 
-CLIP_GRADIENT_LOST = _edge(_edge_dropped, 0.5, "from {0}, in half of the tensors, where {1} of all are lost", "fault")
+CLIP_GRADIENT_LOST = _edge(
+    _edge_dropped, 0.5, "from {0}, in half of the tensors, where {1} of all are lost", "fault"
+)
 
-CLIP_GRADIENT_GRAZED = _edge(_edge_lost, 0.5, "from {0}, in half of the tensors, where fewer are lost", "warning")
+CLIP_GRADIENT_GRAZED = _edge(
+    _edge_lost, 0.5, "from {0}, in half of the tensors, where fewer are lost", "warning"
+)
 
 GRADIENT_WRONG = Rule(
     cause="gradient-wrong",

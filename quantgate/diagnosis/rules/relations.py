@@ -8,7 +8,9 @@ from quantgate.diagnosis.rule import Case, Limit, Rule, Seen, quantity, run
 from quantgate.diagnosis.rules.values import SIGN_LOST
 
 FALLS = Limit(0.002, "0 for every grid that is not mixed by a rotation or error feedback", "{:.1%}")
-WRAPS = Limit(0.4, "exchanged entries fall by a few steps, codes that wrap around by the whole range", "{:.0%}")
+WRAPS = Limit(
+    0.4, "exchanged entries fall by a few steps, codes that wrap around by the whole range", "{:.0%}"
+)
 MISPLACED = Limit(0.01, "0: a tensor whose halves trade places is quantized alike", "{:.0%}")
 
 

@@ -24,6 +24,7 @@ def examine_quantizer(
     name: str,
     fresh: bool,
     bits: float | None = None,
+    static: bool = False,
     export: Quantizer | None = None,
     device: str = "cpu",
 ) -> Evidence:
@@ -34,6 +35,7 @@ def examine_quantizer(
         name: The subject's name, which may claim a published codebook (`mylib_nf4`).
         fresh: Whether each call of `make_quantizer` makes a new one (`factory=`), which may then keep state.
         bits: Declared bits of an element; None where unknown.
+        static: Whether its scale was calibrated before, and is not to follow.
         export: decode(encode(x)) if the subject has a codec of its own beside the function.
         device: Where the inputs lie.
     """
@@ -48,9 +50,8 @@ def examine_quantizer(
         q, again = seeded(make_quantizer(), steps.clone()), seeded(make_quantizer(), steps.clone(), SEED + 1)
         rolled = seeded(make_quantizer(), steps.roll(ROLL, 0)).roll(-ROLL, 0)
         rounding = rounding_evidence(steps, q, again, rolled)
-        follows, fixed_grid = scaling(
-            make_quantizer(), inputs[f"N(0, {INPUT_SIGMAS[2]:g})"], keeps_state=fresh
-        )
+        narrow = inputs[f"N(0, {INPUT_SIGMAS[2]:g})"]
+        follows, fixed_grid = (None, 0.0) if static else scaling(make_quantizer(), narrow, keeps_state=fresh)
         trained = seeded(make_quantizer(), weight_like.clone())
         return Evidence(
             inputs=tuple(_probe(make_quantizer(), label, x) for label, x in inputs.items()),

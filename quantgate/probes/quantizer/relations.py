@@ -48,7 +48,9 @@ def relations(
     """
     x = ramp(str(q.device))
     if varies >= STOCHASTIC:
-        return RelationEvidence(levels=_levels(x, q, bits), shared_noise=_shared_noise(make_quantizer, q.device))
+        return RelationEvidence(
+            levels=_levels(x, q, bits), shared_noise=_shared_noise(make_quantizer, q.device)
+        )
     if _mixes(make_quantizer, x, q):
         return RelationEvidence(mixes=True)
     falls, largest = min(_falls(x, q), _falls(x.T, q.T))
