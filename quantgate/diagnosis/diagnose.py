@@ -18,7 +18,7 @@ from quantgate.diagnosis.rules import coverage, gradients, relations, rounding, 
 #: Checks that need no training; when one fails, later ones cannot be trusted.
 BEFORE_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (values.SCALE_ZERO,),
-    (updates.OPTIMIZER_STATE,),
+    (updates.OTHER_ALGORITHM, updates.OPTIMIZER_STATE),
     (coverage.UNCHANGED, coverage.EQUALS_CONTROL),
     (coverage.PARTLY_APPLIED, coverage.LINES_KEPT),
     (coverage.ALL_UNCOVERED, coverage.UNCOVERED),
@@ -30,6 +30,7 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (updates.NON_FINITE,),
     (gradients.GRAD_FORMAT,),
     (gradients.GRADIENT_BLOCKED,),
+    (gradients.UNREACHED,),
     (coverage.ORPHANED,),
     (values.SIGN_LOST,),
     (values.RANGE_COLLAPSED,),
@@ -45,7 +46,7 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
 LATENT: tuple[tuple[Rule, ...], ...] = (
     (updates.SCALE_CROSSED_ZERO, updates.SCALE_NEGATIVE, updates.SCALE_WITHOUT_GRADIENT),
     (rounding.ROUNDING_NOT_RANDOM, relations.SHARED_NOISE),
-    (rounding.ROUNDING_BIASED, rounding.OFF_HALF),
+    (rounding.ROUNDING_BIASED, rounding.OFF_HALF, rounding.DRIFTS),
     (rounding.WRONG_TABLE,),
     (relations.OVERFLOW_WRAPPED, relations.NOT_MONOTONIC),
     (relations.SCALE_MISPLACED,),

@@ -44,6 +44,8 @@ class TensorEvidence:
     blocked_unclipped: float
     #: The share of rows, columns or runs of 16 in a row that came back unchanged; the largest of the three.
     lines_kept: float = 0.0
+    #: Mean of q(x) - x over its mean size: 0 where values are rounded both ways, -1 where all are floored.
+    drift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -145,11 +147,16 @@ class Evidence:
     export_differs: float | None = None
     #: Linear layers of the body that a recipe left in float32, of how many; None for formats.
     uncovered: tuple[int, int] | None = None
+    #: Layers of a recipe's model none of whose parameters got a gradient, of how many; None for formats.
+    unreached: tuple[int, int] | None = None
     #: Whether a recipe quantizes a layer outside the body: an embedding, the head.
     covers_others: bool = False
     learned: tuple[LearnedScale, ...] = ()
-    #: Cosine of the optimizer's update to the float32-state one, where gradients are small.
+    #: Agreement of the optimizer's update with the float32 algorithm's, where gradients are small and where they are
+    #: large, in -1..1; and that algorithm.
     optimizer_cosine: float | None = None
+    optimizer_agreement: float | None = None
+    optimizer_algorithm: str | None = None
     #: State found in a plain function, named; None where there is none.
     state: str | None = None
     non_finite: NonFinite | None = None

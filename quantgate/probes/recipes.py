@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from quantgate.diagnosis.evidence import TensorEvidence
-from quantgate.probes.tensors import tensor_evidence
+from quantgate.probes.tensors import SAME, tensor_evidence
 
 #: A weight that a call of `F.linear` reads is the effective one if it explains the output so well; what differs more
 #: was scaled afterwards.
@@ -153,22 +153,39 @@ class LayerWatch:
                 )
         return found
 
-    def coverage(self) -> tuple[tuple[int, int] | None, bool]:
+    def coverage(self, masters: Mapping[str, Tensor]) -> tuple[tuple[int, int] | None, bool]:
         """Linear layers of the body that compute in float32, of how many; and whether any other layer does not."""
-        body = [layer for layer in self.layers if layer.body and layer.path in self.calls]
-        others = [layer for layer in self.layers if not layer.body and layer.path in self.calls]
-        left = sum(self.plain(layer) for layer in body)
-        return (left, len(body)) if body else None, any(not self.plain(layer) for layer in others)
+        called = [layer for layer in self.layers if layer.path in self.calls]
+        body = [layer for layer in called if layer.body]
+        left = sum(self._is_plain(layer, masters) for layer in body)
+        others = any(not self._is_plain(layer, masters) for layer in called if not layer.body)
+        return (left, len(body)) if body else None, others
 
-    def plain(self, layer: Layer) -> bool:
-        """Whether a layer computes with a float32 parameter and its input as it came."""
-        call = self.calls.get(layer.path)
-        if call is None or not call.weights:
+    def _is_plain(self, layer: Layer, masters: Mapping[str, Tensor]) -> bool:
+        """Whether a layer's output is its input times its float32 weight."""
+        call, master = self.calls[layer.path], masters.get(layer.path)
+        if master is None or call.y is None:
             return False
-        own = any(call.weights[-1] is p for p in self.found[layer.path].parameters())
-        same = call.inputs[-1].shape == call.x.shape and torch.equal(call.inputs[-1], call.x)
-        # What a hook does to a parameter in place, or to the output, shows in the weight or the output alone.
-        return own and same and call.y is not None and torch.equal(_applied(call, layer), call.y)
+        applied = F.embedding(call.x, master) if layer.kind == "Embedding" else F.linear(call.x, master)
+        largest = float(call.y.abs().max())  # 0 behind a layer that is dead
+        return largest > 0 and float((applied - call.y).abs().max()) <= SAME * largest
+
+    def unreached(self) -> tuple[int, int]:
+        """Layers none of whose parameters has a gradient although their output has one, of how many."""
+        asked = [
+            layer
+            for layer in self.layers
+            if (call := self.calls.get(layer.path)) is not None
+            and call.y is not None
+            and call.y.grad is not None
+            and bool(call.y.grad.any())
+        ]
+        lost = [layer for layer in asked if not _has_gradient(self.found[layer.path])]
+        return len(lost), len(asked)
+
+
+def _has_gradient(module: nn.Module) -> bool:
+    return any(p.grad is not None and bool((p.grad != 0).any()) for p in module.parameters())
 
 
 def masters_of(model: nn.Module, layers: tuple[Layer, ...], watch: LayerWatch) -> dict[str, Tensor]:
@@ -193,12 +210,13 @@ def _keeping(tensor: Tensor) -> Tensor:
 
 
 def _effective(call: _Call, layer: Layer) -> Tensor | None:
-    """The weight that the layer computes with: one that it read and that explains its output, or a least-squares fit."""
+    """The weight that the layer computes with: one that it read and that explains its output, or a fit."""
     assert call.y is not None
     read = call.weights[-1].detach().float() if call.weights else None
     if layer.kind == "Embedding":
         return read
-    x, y = _rows(call.x).double(), _rows(call.y).double()
+    given = _input(call, layer)
+    x, y = _rows(call.x if given is None else given).double(), _rows(call.y).double()
     if read is not None and read.shape == layer.weight.shape:
         missing = y - x @ read.double().T
         if float(missing.norm()) <= EXPLAINS * float(y.norm()):
@@ -217,13 +235,6 @@ def _input(call: _Call, layer: Layer) -> Tensor | None:
     if type(given) is not Tensor or given.shape != call.x.shape or torch.equal(given.float(), call.x.float()):
         return None
     return given.float()
-
-
-def _applied(call: _Call, layer: Layer) -> Tensor:
-    """The output of a layer that does nothing but apply the weight that it read last."""
-    if layer.kind == "Embedding":
-        return F.embedding(call.x, call.weights[-1])
-    return F.linear(call.x, call.weights[-1])
 
 
 def _reference(call: _Call, layer: Layer) -> Tensor | None:

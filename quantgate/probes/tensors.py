@@ -56,7 +56,13 @@ def tensor_evidence(
         gradient_zeros=zeros,
         blocked_unclipped=_blocked_unclipped(x, q, gradient, reference) if 0 < zeros < 1 else 0.0,
         lines_kept=lines_kept,
+        drift=_drift(q - x),
     )
+
+
+def _drift(error: Tensor) -> float:
+    size = float(error.abs().mean()) if error.numel() else 0.0
+    return float(error.mean()) / size if math.isfinite(size) and size else 0.0
 
 
 def _lines_kept(x: Tensor, q: Tensor) -> float:

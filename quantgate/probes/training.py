@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from quantgate.diagnosis.evidence import Evidence, LearnedScale, TensorEvidence
 from quantgate.probes.crash import describe
 from quantgate.probes.learned import Role, roles
-from quantgate.probes.optimizers import update_cosine
+from quantgate.probes.optimizers import Agreement, agreement
 from quantgate.probes.recipes import Layer, LayerWatch, layers_of, masters_of
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.training.fakequant import QuantizedModel
@@ -53,9 +53,10 @@ class TrainingProbes(Watcher):
         self._orphans: tuple[str, ...] = ()
         self._uncovered: tuple[int, int] | None = None
         self._covers_others = False
+        self._unreached: tuple[int, int] | None = None
         self._learned: dict[str, LearnedScale] = {}
         self._roles: dict[int, Role] = {}
-        self._optimizer_cosine: float | None = None
+        self._agreement: Agreement | None = None
         self._survived = 0.0
         self._intended = 0.0
 
@@ -67,9 +68,12 @@ class TrainingProbes(Watcher):
             frozen=self._orphans,
             uncovered=self._uncovered,
             covers_others=self._covers_others,
+            unreached=self._unreached,
             not_measured=(*examined.not_measured, *self._not_measured.items()),
             learned=tuple(self._learned.values()),
-            optimizer_cosine=self._optimizer_cosine,
+            optimizer_cosine=None if self._agreement is None else self._agreement.small,
+            optimizer_agreement=None if self._agreement is None else self._agreement.large,
+            optimizer_algorithm=None if self._agreement is None else self._agreement.algorithm,
             update_survival=self._survived / self._intended if self._intended else None,
         )
 
@@ -85,7 +89,11 @@ class TrainingProbes(Watcher):
             name for name, p in trainee.named_parameters() if p.requires_grad and id(p) not in held
         )
         if self._optimizer.name not in OPTIMIZERS:
-            self._optimizer_cosine = update_cosine(self._optimizer.build)
+            found = agreement(self._optimizer.build, self._optimizer.reference)
+            if isinstance(found, Agreement):
+                self._agreement = found
+            else:
+                self._not_measured["optimizer state"] = found
 
     def wants_gradients(self, step: int) -> bool:
         return step in self._probed
@@ -124,7 +132,8 @@ class TrainingProbes(Watcher):
             with torch.no_grad():
                 self._weights += watch.evidence(step, masters)
                 if self._uncovered is None:
-                    self._uncovered, self._covers_others = watch.coverage()
+                    self._uncovered, self._covers_others = watch.coverage(masters)
+                self._unreached = watch.unreached()
         except Exception as error:  # tensors of a library's own kind, which need not take part in any of this
             self._not_measured["layers"] = describe(error)
         measured = {tensor.tensor for tensor in self._weights}

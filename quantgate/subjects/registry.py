@@ -74,7 +74,7 @@ class Registry:
             waive: Causes that the format is excused from, each with the reason, which the record keeps.
 
         Raises:
-            RegistrationError: The name is taken or malformed, a cause is unknown, or no single way to quantize is given.
+            RegistrationError: The name is taken or malformed, a cause is unknown, or no one way to quantize is given.
         """
         if (encode is None) != (decode is None):
             raise RegistrationError(f"format {name!r}: encode and decode belong together; one is missing")
@@ -141,17 +141,30 @@ class Registry:
         )
         return made
 
-    def register_optimizer(self, name: str, build: Build) -> OptimizerSpec:
-        """Register `build(model, lr) -> Optimizer | list[Optimizer]`; its default rate is AdamW's.
+    def register_optimizer(
+        self, name: str, build: Build, *, lr: float | None = None, reference: str | None = None
+    ) -> OptimizerSpec:
+        """Register `build(model, lr) -> Optimizer | list[Optimizer]`.
+
+        Args:
+            name: As for a format.
+            build: Makes the optimizers that together hold every parameter of the model.
+            lr: The rate at width 64; without it the reference's, or AdamW's.
+            reference: The built-in optimizer whose algorithm it claims to be; its update is held against that one's.
 
         Raises:
-            RegistrationError: The name is taken or malformed, or `build` cannot be called.
+            RegistrationError: The name is taken or malformed, `build` cannot be called, or the rate or the reference is
+                none.
         """
         require_callable(f"optimizer {name!r}: build", build, required=True)
+        require_positive(f"optimizer {name!r}: lr", lr)
         check_name("optimizer", name)
         if name in self.optimizers():
             raise RegistrationError(f"optimizer {name!r} is already registered; choose another name")
-        made = replace(OPTIMIZERS["adamw"], name=name, build=build)
+        if reference is not None and reference not in OPTIMIZERS:
+            raise RegistrationError(f"optimizer {name!r}: {unknown('reference', reference, OPTIMIZERS)}")
+        like = OPTIMIZERS[reference or "adamw"]
+        made = replace(like, name=name, build=build, lr=lr or like.lr, reference=reference)
         self._optimizers[name] = made
         return made
 

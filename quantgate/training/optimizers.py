@@ -88,8 +88,13 @@ def _adafactor(model: nn.Module, lr: float) -> Optimizer:
 
 
 def _fused(parameters: Iterable[Tensor]) -> bool:
-    """Whether torch has a fused step for where the parameters lie."""
-    return all(p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in parameters)
+    """Whether torch has a fused step for where the parameters lie; a library's own kind of tensor has none."""
+    from torch import Tensor, nn
+
+    plain = (Tensor, nn.Parameter)
+    return all(
+        type(p) in plain and p.device.type in {"cpu", "cuda"} and p.is_floating_point() for p in parameters
+    )
 
 
 ADAMW_LR = 2e-4

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from quantgate.diagnosis.evidence import Severity, TensorEvidence
-from quantgate.diagnosis.rule import Case, Limit, Rule, Value, quantity, tensors
+from quantgate.diagnosis.rule import Case, Limit, Rule, Seen, Value, quantity, tensors
 
 BLOCKED = Limit(
     0.9,
@@ -67,6 +67,13 @@ def _edge_dropped(tensor: TensorEvidence, case: Case) -> bool:
     return _edge_lost(tensor, case) and tensor.gradient_zeros >= EDGE.at
 
 
+def _unreached(case: Case) -> Seen | None:
+    if case.evidence.unreached is None or case.evidence.unreached[0] == 0:
+        return None
+    lost, layers = case.evidence.unreached
+    return Seen({"blocked": lost, "of": layers})
+
+
 GRAD_FORMAT = Rule(
     cause="grad-format",
     measures="share of a gradient that passes at size 1 and is lost at size 2^-20",
@@ -118,6 +125,16 @@ CLIP_GRADIENT_GRAZED = _edge(
     _edge_lost, 0.5, "from {0}, in half of the tensors, where fewer are lost", "warning"
 )
 
+UNREACHED = Rule(
+    cause="gradient-blocked",
+    measures="layers of a recipe's model none of whose parameters gets a gradient",
+    flagged="one does not",
+    says="{blocked} of {of} layers of the prepared model have no parameter that gets a gradient.",
+    ask=_unreached,
+    record=("blocked", "of"),
+    measured="none in a recipe that trains",
+)
+
 GRADIENT_WRONG = Rule(
     cause="gradient-wrong",
     measures="cosine to the reference straight-through estimator's gradient",
@@ -144,6 +161,8 @@ GRADIENT_MISSCALED = Rule(
         _misscaled,
         worst=lambda tensor: abs(math.log(_ratio(tensor))),
         both=True,
+        # The sign of one bit has no scale to divide by: its gradient is the scale times the reference's, by custom.
+        applies=lambda case: case.bits is None or case.bits > 1,
         add=lambda case, tensor: {"ratio": _ratio(tensor)},
     ),
     record=(("gradient_ratio", "ratio"), "tensor"),

@@ -11,6 +11,7 @@ FALLS = Limit(0.002, "0 for every grid that is not mixed by a rotation or error 
 WRAPS = Limit(
     0.4, "exchanged entries fall by a few steps, codes that wrap around by the whole range", "{:.0%}"
 )
+SCATTERED = Limit(0.2, "codes that wrap around fall at the ends of the range, a table of another format all over it", "{:.0%}")
 MISPLACED = Limit(0.01, "0: a tensor whose halves trade places is quantized alike", "{:.0%}")
 
 
@@ -21,13 +22,17 @@ def _falls(case: Case) -> Seen | None:
     return Seen({"falls": relations.falls, "fall": relations.largest_fall})
 
 
+def _is_wrap(case: Case) -> bool:
+    relations = case.evidence.relations
+    return relations.largest_fall >= WRAPS.at and (relations.falls or 0.0) < SCATTERED.at
+
+
 def _order(case: Case) -> Seen | None:
-    return _falls(case) if case.evidence.relations.largest_fall < WRAPS.at else None
+    return None if _is_wrap(case) else _falls(case)
 
 
 def _wraps(case: Case) -> Seen | None:
-    wraps = case.evidence.relations.largest_fall >= WRAPS.at
-    return _falls(case) if wraps and run(SIGN_LOST, case) is None else None
+    return _falls(case) if _is_wrap(case) and run(SIGN_LOST, case) is None else None
 
 
 def _levels(case: Case) -> Seen | None:
@@ -47,11 +52,11 @@ def _misplaced(case: Case) -> Seen | None:
 OVERFLOW_WRAPPED = Rule(
     cause="overflow-wrapped",
     measures="neighbours on a ramp of values whose order q turns over, where q falls by {1} of its range and more",
-    flagged="above {0}",
+    flagged="above {0} and below {2}",
     says="{falls:.1%} of the steps of a rising ramp fall, by up to {fall:.0%} of the range: large codes wrap around.",
     ask=_wraps,
     record=("falls", "fall"),
-    limits=(FALLS, WRAPS),
+    limits=(FALLS, WRAPS, SCATTERED),
 )
 
 NOT_MONOTONIC = Rule(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantgate.diagnosis.rule import Case, Limit, Rule, Seen, quantity
+from quantgate.diagnosis.rule import Case, Limit, Rule, Seen, quantity, tensors
 
 THRESHOLD_LOW = Limit(0.15, "round to nearest 0.5, in the log domain 0.41; ceiling 0")
 THRESHOLD_HIGH = Limit(0.85, "floor 1; truncation 1 for positive and 0 for negative values")
@@ -13,6 +13,7 @@ TABLE = Limit(0.005, "a table rounded to bfloat16 differs by 0.002")
 
 BIAS = Limit(0.15, "0.00 to 0.02 to nearest and stochastic; 0.20 with the threshold at 0.55, 0.39 at 0.6")
 BIAS_AWAY = Limit(0.7, "1 where a transform moves all values away from 0")
+DRIFT = Limit(0.5, "at most 0.1 where values are rounded both ways, 1 where all are floored")
 #: A ternary grid chooses its threshold; beyond, it lies in the middle of the bin.
 LEAST_BITS = 3
 
@@ -86,6 +87,23 @@ OFF_HALF = Rule(
     ask=_off_half,
     record=(("bias_positive", "positive"), ("bias_negative", "negative")),
     limits=(BIAS, BIAS_AWAY),
+)
+
+DRIFTS = Rule(
+    cause="rounding-biased",
+    measures="mean of q(x) - x over its mean size, in a recipe's weights, from 3 bits on",
+    flagged="beyond {0} either way",
+    says="rounding moves {tensor} one way: by {drift:.2f} of the mean size of its errors ({bad} of {of} {kind}).",
+    ask=tensors(
+        lambda tensor, case: abs(tensor.drift) > DRIFT.at,
+        worst=lambda tensor: abs(tensor.drift),
+        least_share=0.5,
+        applies=lambda case: (
+            case.evidence.uncovered is not None and case.bits is not None and case.bits >= LEAST_BITS
+        ),
+    ),
+    record=("drift", "tensor"),
+    limits=(DRIFT,),
 )
 
 WRONG_TABLE = Rule(

@@ -12,7 +12,17 @@ SURVIVAL = Limit(
     "fp16, gf16, posit16 and stochastic rounding keep 91% to 103%; bf16 that lags by 0.17 keeps 86%, int8 at most 59%",
     "{:.0%}",
 )
-STATE_COSINE = Limit(0.7, "8-bit state in blocks keeps 0.80")
+STATE_COSINE = Limit(
+    0.35, "torchao's fp8 state keeps 0.43, 8-bit state in blocks 0.75 to 0.97; a linear map 0.00 to 0.27"
+)
+AGREEMENT = Limit(0.8, "0.97 and more for 4-bit and 8-bit state")
+
+
+def _other_algorithm(case: Case) -> Seen | None:
+    agreement = case.evidence.optimizer_agreement
+    if agreement is None or agreement >= AGREEMENT.at:
+        return None
+    return Seen({"agreement": agreement, "algorithm": case.evidence.optimizer_algorithm})
 
 
 def _non_finite(case: Case) -> Seen | None:
@@ -79,6 +89,16 @@ OPTIMIZER_STATE = Rule(
     ask=quantity(lambda evidence: evidence.optimizer_cosine, lambda value: not value >= STATE_COSINE.at),
     record=(("optimizer_cosine", "value"),),
     limits=(STATE_COSINE,),
+)
+
+OTHER_ALGORITHM = Rule(
+    cause="optimizer-state",
+    measures="agreement of the update with that of the algorithm which the optimizer claims to be",
+    flagged="below {0}",
+    says="the update agrees by {agreement:.2f} with that of {algorithm}, which it claims to be; 1 is agreement.",
+    ask=_other_algorithm,
+    record=(("optimizer_agreement", "agreement"),),
+    limits=(AGREEMENT,),
 )
 
 SCALE_CROSSED_ZERO = _qparams(

@@ -173,7 +173,6 @@ def healthy() -> Setups:
         [
             _four("bnb_nf4", "nf4"),
             _four("bnb_fp4", "fp4"),
-            _four("bnb_nf4_blocks_128", "nf4", blocksize=128),
             _four("bnb_nf4_double", "nf4", compress_statistics=True),
             _eight("bnb_dynamic", blocksize=256),
             _eight("bnb_dynamic_nested", blocksize=256, nested=True),
