@@ -45,10 +45,11 @@ def run(options: argparse.Namespace) -> int:
     )
     bits = "unknown bits" if examined.bits is None else f"{examined.bits:g} bits"
     print(f"{printable(examined.subject)} ({bits})")
-    for probe, said, in_order in probe_lines(examined.evidence, examined.findings):
-        print(f"  {'ok  ' if in_order else 'FAIL'}  {probe:<18}  {said}")
+    for probe, said, status in probe_lines(examined.evidence, examined.findings):
+        print(f"  {status:<4}  {probe:<18}  {said}")
     if examined.healthy:
-        print("No probe found a fault.")
+        missing = " Not all could be asked." if examined.evidence.not_measured else ""
+        print(f"No probe found a fault.{missing}")
         return EXIT_OK
     if examined.cause is not None:
         hint = CAUSES[examined.cause].hint

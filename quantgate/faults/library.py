@@ -141,6 +141,31 @@ def _mx_without_scale(x: Tensor) -> Tensor:
     return BUILTIN["fp8_e4m3"].fake_quantize((x.reshape(-1, x.shape[-1]) / scale).reshape(x.shape), 1.0)
 
 
+def _wrapped(x: Tensor) -> Tensor:
+    """int4 whose code 8, of the largest values, becomes -8."""
+    scale = quantizers.amax_scale(x, 8)
+    return (((x / scale).round() + 8) % 16 - 8) * scale
+
+
+def _exchanged(x: Tensor) -> Tensor:
+    """int4 with the codes 2 and 3 exchanged."""
+    scale = quantizers.amax_scale(x, 7)
+    codes = (x / scale).round()
+    return torch.where(codes == 2, 3.0, torch.where(codes == 3, 2.0, codes)) * scale
+
+
+def _all_but_the_last_columns(x: Tensor) -> Tensor:
+    """int4, the last 16 columns as they were."""
+    return torch.cat([integers(7)(x)[..., :-16], x[..., -16:]], dim=-1)
+
+
+def _neighbours_scale(x: Tensor) -> Tensor:
+    """int8 in groups of 32, each with the scale of the group before."""
+    groups = x.reshape(-1, 32)
+    scale = quantizers.amax_scale(groups, 127, rows=True).roll(1, 0)
+    return ((groups / scale).round().clamp(-127, 127) * scale).reshape(x.shape)
+
+
 def _fp8_without_scale(x: Tensor) -> Tensor:
     return BUILTIN["fp8_e4m3"].fake_quantize(x / quantizers.amax_scale(x, 448.0), 1.0)
 
@@ -209,6 +234,13 @@ def _library() -> tuple[Fault, ...]:
         _optimizer("orphaned-parameter", "optimizer_without_blocks", optimizers.holding(lambda name: "blocks" not in name), optimizers.holding(lambda name: True)),
         _optimizer("optimizer-state", "adam_8_bit_linear_map", optimizers.adam_with(optimizers.linear_map), optimizers.adam_with(optimizers.root_map)),
         _optimizer("optimizer-state", "adam_half_second_moment", optimizers.adam_with(optimizers.half, 0.0), optimizers.adam_with(optimizers.keep)),
+        _fault("overflow-wrapped", "int4_largest_code_wraps", straight_through(_wrapped), _INT4, 4),
+        _fault("not-monotonic", "int4_two_codes_exchanged", straight_through(_exchanged), _INT4, 4),
+        _fault("scale-misplaced", "int8_scale_of_the_group_before", straight_through(_neighbours_scale), straight_through(blocks(32, int8_rows)), 8),
+        _fault("too-many-levels", "int4_seventeen_levels", straight_through(integers(8)), _INT4, 4),
+        _fault(biased, "int4_threshold_at_0_6", straight_through(integers(7, rounding=lambda codes: torch.floor(codes + 0.4))), _INT4, 4),
+        _fault(same_noise, "int8_noise_of_rows", straight_through(quantizers.stochastic(127, lambda codes: torch.rand(codes.shape[-1], device=codes.device).expand(codes.shape))), straight_through(quantizers.stochastic(127, torch.rand_like)), 8),
+        _fault("partly-applied", "int4_last_columns_kept", straight_through(_all_but_the_last_columns), _INT4, 4),
         _fault(biased, "int8_truncated", straight_through(integers(127, rounding=torch.trunc)), _INT8, 8),
         _fault(biased, "int4_floored", straight_through(integers(7, rounding=torch.floor)), _INT4, 4),
         _fault(biased, "bf16_truncated", straight_through(quantizers.truncate_bits(16)), _ste("bf16"), 16),

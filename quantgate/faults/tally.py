@@ -16,9 +16,12 @@ class Row:
     name: str
     cells: int = 0
     flagged: int = 0
+    warned: int = 0
     right_cause: int = 0
     among_causes: int = 0
     plainly: int = 0
+    #: Faults that passed and healthy ones that did not: how many, and those whose names may be looked at.
+    wrong: int = 0
     missed: list[str] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
@@ -27,9 +30,14 @@ class Row:
         self.flagged += outcome.flagged
         self.plainly += outcome.plainly_flagged
         expected = outcome.expected
-        self.right_cause += expected is not None and outcome.cause == expected
-        self.among_causes += expected is not None and expected in outcome.findings
-        if outcome.flagged != (expected is not None):
+        self.warned += expected is not None and outcome.warned
+        self.right_cause += expected is not None and outcome.named
+        self.among_causes += expected is not None and expected in {*outcome.findings, *outcome.warnings}
+        caught = outcome.flagged or outcome.warned
+        if caught == (expected is not None):
+            return
+        self.wrong += 1
+        if outcome.trial.half == "open":
             where = outcome.trial
             self.missed.append(
                 f"{where.name} x {where.optimizer} s{where.seed} w{where.width} {where.corpus}: "
@@ -53,12 +61,13 @@ class PowerTable:
     def to_markdown(self) -> str:
         """Both tables as Markdown."""
         lines = [
-            "| fault class | cells | caught | right cause first | right cause among those named | BPB < 6.5 alone |",
-            "|---|---:|---:|---:|---:|---:|",
+            "| fault class | cells | red | a warning | right cause first | right cause among those named | BPB < 6.5 alone |",
+            "|---|---:|---:|---:|---:|---:|---:|",
         ]
         for row in (*self.faults, _total(self.faults)):
             lines.append(
-                f"| {row.name} | {row.cells} | {_share(row.flagged, row)} | {_share(row.right_cause, row)} "
+                f"| {row.name} | {row.cells} | {_share(row.flagged, row)} | {row.warned} "
+                f"| {_share(row.right_cause, row)} "
                 f"| {_share(row.among_causes, row)} | {_share(row.plainly, row)} |"
             )
         lines += ["", "| healthy | cells | false alarms | BPB < 6.5 alone |", "|---|---:|---:|---:|"]
@@ -87,7 +96,7 @@ def tabulate(outcomes: Iterable[Outcome]) -> PowerTable:
 
 
 def _total(rows: Sequence[Row]) -> Row:
-    counted = ("cells", "flagged", "right_cause", "among_causes", "plainly")
+    counted = ("cells", "flagged", "warned", "wrong", "right_cause", "among_causes", "plainly")
     return Row("**all**", **{name: sum(getattr(row, name) for row in rows) for name in counted})
 
 

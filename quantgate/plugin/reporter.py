@@ -168,7 +168,8 @@ class Reporter:
         limits = self.session.config.limits
         for line in terminal.table(results, self.controls, limits):
             _write(terminalreporter, line)
-        for section in (terminal.failures(results), terminal.close_calls(results)):
+        sections = (terminal.failures(results), terminal.close_calls(results), terminal.remarks(results))
+        for section in sections:
             if section:
                 terminalreporter.write_line("")
             for line in section:

@@ -40,27 +40,49 @@ _PROBES: tuple[tuple[str, tuple[str, ...], Callable[[Evidence], str | None]], ..
     ("learned scales", ("qparams-invalid",), lambda e: f"{len(e.learned)} trained" if e.learned else None),
     ("rounding", ("rounding-biased", "rounding-not-random"), lambda e: _rounding(e)),
     ("table", ("wrong-table",), lambda e: _number(e.table_error, "{:.4f} from the published one")),
+    ("order of values", ("overflow-wrapped", "not-monotonic"), lambda e: _order(e)),
+    ("number of values", ("too-many-levels",), lambda e: _number(e.relations.levels, "{:g}")),
+    ("place of scales", ("scale-misplaced",), lambda e: _placed(e)),
+    ("repeatable", ("not-reproducible",), lambda e: "under one torch seed" if e.inputs else None),
     ("export", ("train-deploy-mismatch",), lambda e: _number(e.export_differs, "{:.1%} differ")),
 )
 
 
-def probe_lines(evidence: Evidence, findings: Iterable[Finding]) -> list[tuple[str, str, bool]]:
-    """(probe, what was measured, whether it is in order) for each probe that has something to say."""
+def probe_lines(evidence: Evidence, findings: Iterable[Finding]) -> list[tuple[str, str, str]]:
+    """(probe, what was measured, `ok`, `warn`, `FAIL` or `n/a`) for each probe that has something to say."""
     found = {finding.cause: finding for finding in reversed(tuple(findings))}
     lines = []
     for name, causes, measured in _PROBES:
         bad = [found[cause] for cause in causes if cause in found]
         if bad:
-            lines.append((name, printable(f"{bad[0].cause}: {bad[0].because}"), False))
+            first = min(bad, key=lambda finding: not finding.blames)
+            excused = "" if first.waived is None else f" Waived: {first.waived}."
+            status = "FAIL" if first.blames else "warn"
+            lines.append((name, printable(f"{first.cause}: {first.because}{excused}"), status))
         elif (
             evidence.contract is None and evidence.crash is None and (text := measured(evidence)) is not None
         ):
-            lines.append((name, printable(text), True))
+            lines.append((name, printable(text), "ok"))
     if evidence.crash is not None:
-        lines.append(("crash", printable(evidence.crash), False))
+        lines.append(("crash", printable(evidence.crash), "FAIL"))
     if evidence.state is not None:
-        lines.append(("state", printable(evidence.state), True))
+        lines.append(("state", printable(evidence.state), "ok"))
+    for reason in dict.fromkeys(reason for _, reason in evidence.not_measured):
+        names = [probe for probe, said in evidence.not_measured if said == reason]
+        lines.append(("not measured", printable(f"{', '.join(names)}: {reason}"), "n/a"))
     return lines
+
+
+def _order(evidence: Evidence) -> str | None:
+    relations = evidence.relations
+    if relations.mixes:
+        return "not asked: one value re-rounds others, as a rotation or error feedback does"
+    return None if relations.falls is None else f"{relations.falls:.0%} of a rising ramp falls"
+
+
+def _placed(evidence: Evidence) -> str | None:
+    misplaced = evidence.relations.misplaced
+    return None if misplaced is None else f"{misplaced:.0%} change where halves trade places"
 
 
 def _tensors(evidence: Evidence) -> tuple[TensorEvidence, ...]:

@@ -18,6 +18,7 @@ Line = list[Piece]
 _PLAIN: Mapping[str, bool] = {}
 _COLOURS: dict[Verdict, Mapping[str, bool]] = {
     Verdict.LEARNS: {"green": True},
+    Verdict.FAULTY: {"red": True},
     Verdict.LAGS: {"yellow": True},
     Verdict.NO_OP: {"purple": True},
     Verdict.UNJUDGED: {"cyan": True},
@@ -100,6 +101,22 @@ def failures(results: Sequence[CellResult]) -> list[Line]:
         if (known := CAUSES.get(cause)) is not None:
             lines.append([(f"  Hint: {known.hint} `quantgate explain {cause}`", _PLAIN)])
     return lines
+
+
+def remarks(results: Sequence[CellResult]) -> list[Line]:
+    """Warnings and waived causes of cells, and what could not be measured: each said once for a subject."""
+    said: dict[str, None] = {}
+    for result in results:
+        evidence = result.evidence
+        for cause, because in evidence.get("warnings", {}).items():
+            said[f"warning  {result.subject}: {cause}: {because}"] = None
+        for cause, reason in evidence.get("waived", {}).items():
+            said[f"waived  {result.subject}: {cause}: {reason}"] = None
+        if missing := evidence.get("not_measured", {}):
+            first = f"{', '.join(list(missing)[:3])}{' and more' if len(missing) > 3 else ''}"
+            because = "; ".join(dict.fromkeys(missing.values()))
+            said[f"not measured  {result.subject}: {first}: {because}"] = None
+    return [[(printable(text), _PLAIN)] for text in said]
 
 
 def control_line(controls: Sequence[CellResult]) -> str:

@@ -41,7 +41,9 @@ def test_the_doctor_finds_nothing_in_a_healthy_format(quantgate: Command) -> Non
     ("name", "cause", "probe"),
     [
         ("int4_round_without_ste", "gradient-blocked", "gradient reaches"),
-        ("int8_rows_unguarded", "scale-zero", "all-zero input"),
+        ("int4_largest_code_wraps", "overflow-wrapped", "order of values"),
+        ("int8_scale_of_the_group_before", "scale-misplaced", "place of scales"),
+        ("int4_seventeen_levels", "too-many-levels", "number of values"),
         ("nf4_one_wrong_value", "wrong-table", "table"),
         ("int8_export_rounds_down", "train-deploy-mismatch", "export"),
         ("lsq_detached_scale", "qparams-invalid", "learned scales"),
@@ -104,3 +106,11 @@ def test_the_doctor_says_only_what_was_asked_of_a_recipe(quantgate: Command) -> 
 
 def test_a_fault_nearly_named_is_suggested(quantgate: Command) -> None:
     assert "'int4_round_without_ste'" in quantgate("doctor", "int4_round_without_st").err
+
+
+def test_a_warning_is_said_and_passes(quantgate: Command) -> None:
+    said = quantgate("doctor", "int8_rows_unguarded")
+
+    assert (said.status, said.err) == (0, "")
+    assert re.search(r"^  warn  all-zero input      scale-zero: an all-zero row does", said.out, re.MULTILINE)
+    assert said.out.endswith("\nNo probe found a fault.\n")

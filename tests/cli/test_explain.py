@@ -34,9 +34,9 @@ def test_explain_says_what_a_cause_is_and_how_it_is_mended(quantgate: Command) -
             - share of elements whose gradient is 0 where the reference's is not
               flagged: from 90%, or no gradient at all
               measured: 0 for a straight-through estimator, at most 45% for a clip mask (ternary by absolute mean)
-            - parameters of a recipe's model that get no gradient
-              flagged: one does
-              measured: none in a healthy recipe
+            - layers of a recipe's model none of whose parameters gets a gradient
+              flagged: one does not
+              measured: none in a recipe that trains
 
             Seen in: meta-pytorch/MSLK PR 348, NVIDIA/TransformerEngine PR 3281.
             """

@@ -53,14 +53,14 @@ def test_power_counts_two_names(quantgate: Command, tmp_path: Path) -> None:
     assert [row["name"] for row in counted["healthy"]] == ["healthy twins", "builtin"]
     assert counted["faults"][0] == {
         "name": "gradient-blocked", "cells": 1, "flagged": 1, "right_cause": 1, "among_causes": 1,
-        "plainly": 1, "missed": [],
+        "plainly": 1, "missed": [], "warned": 0, "wrong": 0,
     }  # fmt: skip
 
 
 def outcome(name: str, verdict: str, cause: str | None, role: str = "broken") -> power.Outcome:
     library = power.LIBRARIES[0] if name in FAULTS else power.LIBRARIES[1]
     trial = power.Trial(name, role, "sgd", 47, 64, "builtin", library)
-    return power.Outcome(trial, verdict, cause, None, () if cause is None else (cause,), 5.0, 0.0, 1.0)
+    return power.Outcome(trial, verdict, cause, None, () if cause is None else (cause,), (), 5.0, 0.0, 1.0)
 
 
 def test_power_fails_where_a_fault_is_missed(quantgate: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,10 +157,10 @@ def test_every_rule_says_what_set_its_line(rule: Rule) -> None:
     assert bool(rule.limits) != bool(rule.measured)
     assert rule.measures
     assert rule.flagged
-    assert rule.says.endswith(".")
+    assert rule.says.endswith((".", "{value}"))
 
 
 def test_no_two_rules_measure_the_same_for_one_cause() -> None:
-    lines = [(rule.cause, rule.measures) for rule in RULES]
+    lines = [(rule.cause, rule.measures, rule.severity) for rule in RULES]
 
     assert len(set(lines)) == len(lines)

@@ -65,7 +65,7 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
         (edge(0.19), edge(0.2), 8, "clip-gradient-lost"),
         (Evidence(gradient_underflow=0.5), Evidence(gradient_underflow=0.51), 8, "grad-format"),
         (Evidence(update_survival=updates.SURVIVAL.at), Evidence(update_survival=0.88), 8, "update-swallowed"),
-        (Evidence(optimizer_cosine=updates.STATE_COSINE.at), Evidence(optimizer_cosine=0.69), 8, "optimizer-state"),
+        (Evidence(optimizer_cosine=updates.STATE_COSINE.at), Evidence(optimizer_cosine=0.34), 8, "optimizer-state"),
         (Evidence(table_error=rounding.TABLE.at), Evidence(table_error=0.006), 4, "wrong-table"),
         (Evidence(export_differs=0.0), Evidence(export_differs=0.001), 8, "train-deploy-mismatch"),
         (Evidence(zero_input=None), Evidence(zero_input="an all-zero row"), 8, "scale-zero"),
@@ -164,7 +164,7 @@ def test_the_order_of_causes() -> None:
     )  # fmt: skip
 
     assert causes(everything) == [
-        "scale-zero", "optimizer-state", "gradient-blocked", "orphaned-parameter", "range-collapsed",
+        "scale-zero", "optimizer-state", "orphaned-parameter", "range-collapsed", "gradient-blocked",
         "update-swallowed", "non-finite", "wrong-table",
     ]  # fmt: skip
 
@@ -195,12 +195,15 @@ def test_the_weights_are_asked_before_the_inputs() -> None:
     ("learned", "said"),
     [
         (LearnedScale("s", 0.1, 0.2, True), None),
-        (LearnedScale("s", 0.1, -0.2, True), "crossed 0"),
-        (LearnedScale("s", 0.1, 0.0, True), "crossed 0"),
-        (LearnedScale("s", -0.1, -0.2, True), "is negative"),
-        (LearnedScale("log_s", -0.1, -0.2, True), None),
+        (LearnedScale("s", 0.1, -0.2, True), "scales the output and crossed 0"),
+        (LearnedScale("s", 0.1, 0.0, True), "scales the output and crossed 0"),
+        (LearnedScale("s", -0.1, -0.2, True), "scales the output and is negative"),
+        (LearnedScale("lower_bound", -0.1, -0.2, True, is_scale=False), None),
         (LearnedScale("s", 0.1, 0.1, False), "never got a gradient"),
-        (LearnedScale("zero_point", 0.0, -0.1, True), None),
+        (LearnedScale("zero_point", 0.1, -0.1, True, is_scale=False), None),
+        (LearnedScale("s", 0.1, 0.1, False, clips=False), None),
+        (LearnedScale("s", 0.1, 0.1, False, used=False), None),
+        (LearnedScale("s", 0.1, 0.1, False, reached=False, is_scale=False), "never got a gradient"),
     ],
 )
 def test_learned_scales(learned: LearnedScale, said: str | None) -> None:

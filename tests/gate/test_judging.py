@@ -110,8 +110,8 @@ def test_what_is_dead_or_diverged_is_no_close_call(score: float) -> None:
         (Evidence(contract="returns shape (1,) for (2,)."), Verdict.REJECTED, "contract"),
         (Evidence(crash="ValueError: no"), Verdict.CRASHED, None),
         (Evidence(non_finite=NonFinite("the loss", 3)), Verdict.DIVERGED, "non-finite"),
-        (Evidence(frozen=("head.weight",)), Verdict.LAGS, "orphaned-parameter"),
-        (Evidence(update_survival=0.1), Verdict.LAGS, "update-swallowed"),
+        (Evidence(frozen=("head.weight",)), Verdict.FAULTY, "orphaned-parameter"),
+        (Evidence(update_survival=0.1), Verdict.FAULTY, "update-swallowed"),
         (Evidence(), Verdict.LEARNS, None),
     ],
 )

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from quantgate import examine
+from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence
 from quantgate.probes.crash import describe
 from quantgate.probes.tensors import tensor_evidence
@@ -125,13 +126,8 @@ def alternate(x: Tensor) -> Tensor:
         (lambda x: x.double(), "returns torch.float64 for torch.float32; dequantize to the input's dtype."),
         (lambda x: x.detach().zero_(), "changes its input in place (100% of N(0, 1))."),
         (lambda x: x / 0, "returns 4608 non-finite elements for finite N(0, 1)."),
-        (
-            alternate,
-            "gives other results under the same torch seed; draw from torch's generator, "
-            "and register what keeps state with factory=.",
-        ),
     ],
-    ids=["none", "tuple", "shape", "half", "double", "in place", "inf", "unseeded"],
+    ids=["none", "tuple", "shape", "half", "double", "in place", "inf"],
 )
 def test_a_breach_of_contract_is_said(function: Any, message: str) -> None:
     assert evidence_of(function).contract == message
@@ -144,8 +140,18 @@ def test_stochastic_rounding_from_torchs_generator_is_no_breach() -> None:
 
 
 def test_a_factory_may_keep_state_between_calls() -> None:
-    assert "same torch seed" in (evidence_of(remember()).contract or "")
-    assert evidence_of(factory=remember).contract is None
+    assert "under the same torch seed" in (evidence_of(remember()).unrepeatable or "")
+    assert evidence_of(factory=remember).unrepeatable is None
+
+
+def test_what_gives_other_results_under_one_seed_is_warned_of() -> None:
+    (found,) = [each for each in diagnose(evidence_of(alternate), bits=8) if each.cause == "not-reproducible"]
+
+    assert not found.blames
+    assert found.because.endswith(
+        "of the values are others under the same torch seed: it draws from a generator of its own, or keeps state and "
+        "was not registered with factory=."
+    )
 
 
 def test_state_in_a_plain_function_is_said() -> None:

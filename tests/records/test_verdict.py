@@ -132,7 +132,10 @@ def test_only_learns_passes() -> None:
 
 
 def test_the_words_are_designs() -> None:
-    assert " ".join(Verdict) == "learns lags partial dead diverged no-op rejected crashed timeout unjudged"
+    assert (
+        " ".join(Verdict)
+        == "learns faulty lags partial dead diverged no-op rejected crashed timeout unjudged"
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd", "lion", "rmsprop", "adafactor"])

@@ -27,25 +27,25 @@ HEALTHY = Evidence(
 
 
 def said(evidence: Evidence, *findings: Finding) -> dict[str, tuple[str, bool]]:
-    return {name: (text, good) for name, text, good in probe_lines(evidence, findings)}
+    return {name: (text, status) for name, text, status in probe_lines(evidence, findings)}
 
 
 def test_a_healthy_one_in_words() -> None:
     assert probe_lines(HEALTHY, ()) == [
-        ("contract", "shape, dtype, input and seed respected", True),
-        ("all-zero input", "finite", True),
-        ("values change", "100% of head", True),
-        ("finite", "every loss, gradient and weight", True),
-        ("gradient reaches", "2 of 2 tensors", True),
-        ("gradient direction", "cosine 1.000 at head", True),
-        ("gradient size", "0.75 to 1 times the reference", True),
-        ("edge of the range", "0% lost at head", True),
-        ("output scale", "1.01 times the input at head", True),
-        ("sign", "100% of negatives kept at head", True),
-        ("zeros", "2% at embed", True),
-        ("signal to noise", "38.0 dB at embed", True),
-        ("scale follows", "4 of 4", True),
-        ("rounding", "threshold at 0.50 and 0.49 of the bin", True),
+        ("contract", "shape, dtype, input and seed respected", "ok"),
+        ("all-zero input", "finite", "ok"),
+        ("values change", "100% of head", "ok"),
+        ("finite", "every loss, gradient and weight", "ok"),
+        ("gradient reaches", "2 of 2 tensors", "ok"),
+        ("gradient direction", "cosine 1.000 at head", "ok"),
+        ("gradient size", "0.75 to 1 times the reference", "ok"),
+        ("edge of the range", "0% lost at head", "ok"),
+        ("output scale", "1.01 times the input at head", "ok"),
+        ("sign", "100% of negatives kept at head", "ok"),
+        ("zeros", "2% at embed", "ok"),
+        ("signal to noise", "38.0 dB at embed", "ok"),
+        ("scale follows", "4 of 4", "ok"),
+        ("rounding", "threshold at 0.50 and 0.49 of the bin", "ok"),
     ]
 
 
@@ -64,7 +64,7 @@ def test_what_was_measured_elsewhere_is_said_where_it_was() -> None:
         "table": "0.0001 from the published one",
         "export": "0.0% differ",
     }
-    assert lines["rounding"] == ("threshold at 0.50 of the bin, 25% vary with the seed", True)
+    assert lines["rounding"] == ("threshold at 0.50 of the bin, 25% vary with the seed", "ok")
 
 
 def test_what_was_not_measured_is_not_said() -> None:
@@ -73,28 +73,28 @@ def test_what_was_not_measured_is_not_said() -> None:
 
 
 def test_the_inputs_speak_where_there_are_no_weights() -> None:
-    assert said(Evidence(inputs=(replace(HEAD, tensor="N(0, 1)"),)))["zeros"] == ("1% at N(0, 1)", True)
+    assert said(Evidence(inputs=(replace(HEAD, tensor="N(0, 1)"),)))["zeros"] == ("1% at N(0, 1)", "ok")
 
 
 def test_a_finding_fails_its_probe_with_its_sentence() -> None:
     lines = said(HEALTHY, Finding("sign-lost", "no negatives."), Finding("sign-lost", "later."))
 
-    assert lines["sign"] == ("sign-lost: no negatives.", False)
-    assert all(good for name, (_, good) in lines.items() if name != "sign")
+    assert lines["sign"] == ("sign-lost: no negatives.", "FAIL")
+    assert all(status == "ok" for name, (_, status) in lines.items() if name != "sign")
 
 
 def test_a_breach_of_contract_is_all_that_is_said() -> None:
     evidence = Evidence(contract="returns a \x1b[1mlist.")
 
     assert probe_lines(evidence, diagnose(evidence, bits=8)) == [
-        ("contract", "contract: returns a \\x1b[1mlist.", False)
+        ("contract", "contract: returns a \\x1b[1mlist.", "FAIL")
     ]
 
 
 def test_a_crash_is_said_alone_and_state_beside_it() -> None:
     assert probe_lines(Evidence(crash="KeyError: no\n", state="it keeps state."), ()) == [
-        ("crash", "KeyError: no\\n", False),
-        ("state", "it keeps state.", True),
+        ("crash", "KeyError: no\\n", "FAIL"),
+        ("state", "it keeps state.", "ok"),
     ]
 
 
@@ -109,4 +109,4 @@ def test_every_cause_has_one_probe() -> None:
 def test_every_finding_fails_one_line(cause: str) -> None:
     lines = probe_lines(HEALTHY, [Finding(cause, "bad.")])
 
-    assert [text for _, text, good in lines if not good] == [f"{cause}: bad."]
+    assert [text for _, text, status in lines if status == "FAIL"] == [f"{cause}: bad."]

@@ -11,7 +11,11 @@ FALLS = Limit(0.002, "0 for every grid that is not mixed by a rotation or error 
 WRAPS = Limit(
     0.4, "exchanged entries fall by a few steps, codes that wrap around by the whole range", "{:.0%}"
 )
-SCATTERED = Limit(0.2, "codes that wrap around fall at the ends of the range, a table of another format all over it", "{:.0%}")
+SCATTERED = Limit(
+    0.2,
+    "codes that wrap around fall at the ends of the range, a table of another format all over it",
+    "{:.0%}",
+)
 MISPLACED = Limit(0.01, "0: a tensor whose halves trade places is quantized alike", "{:.0%}")
 
 

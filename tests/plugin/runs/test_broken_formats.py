@@ -45,7 +45,7 @@ JUDGED = {
         "healthy_int4",
     ),
     "negated_gradient": ("diverged", "gradient-wrong", "the gradient is negated (cosine -1.00", "healthy_int4"),
-    "gradient_times_scale": ("lags", "gradient-misscaled", "the gradient of head.weight is 0.0", "healthy_int4"),
+    "gradient_times_scale": ("faulty", "gradient-misscaled", "the gradient of head.weight is 0.0", "healthy_int4"),
     "gradient_times_scale-sgd": (
         "dead",
         "gradient-misscaled",

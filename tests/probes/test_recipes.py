@@ -1,0 +1,146 @@
+"""The layers of prepared models are measured however the library put its quantizer there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from quantgate import examine
+from quantgate.formats import BUILTIN
+from quantgate.gate.examination import Examination
+from quantgate.subjects.kinds import Recipe
+
+pytestmark = pytest.mark.slow
+
+
+def int8(x: Tensor) -> Tensor:
+    return x + (BUILTIN["int8"].fake_quantize(x.detach()) - x).detach()
+
+
+class Swapped(nn.Module):
+    """A layer of a library's own, with a factor on the weight that it computes with."""
+
+    def __init__(self, linear: nn.Linear, factor: float = 1.0) -> None:
+        super().__init__()
+        self.weight, self.factor = linear.weight, factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, int8(self.weight)) * self.factor
+
+
+class Fused(torch.autograd.Function):
+    """A linear map of codes, whose weight no call of F.linear reads."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, int8(weight))
+        return x @ int8(weight).T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        x, q = ctx.saved_tensors
+        return gradients[0] @ q, gradients[0].flatten(0, -2).T @ x.flatten(0, -2)
+
+
+class FusedLinear(Swapped):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = Fused.apply(x, self.weight)  # type: ignore[no-untyped-call]
+        return y
+
+
+class Quantize(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return int8(x)
+
+
+def swapping(make: Callable[[nn.Linear], nn.Module]) -> Callable[[nn.Module], nn.Module]:
+    def prepare(model: nn.Module) -> nn.Module:
+        for name, module in list(model.named_modules()):
+            if isinstance(module, nn.Linear):
+                model.set_submodule(name, make(module))
+        return model
+
+    return prepare
+
+
+def parametrized(model: nn.Module) -> nn.Module:
+    for module in list(model.modules()):
+        if isinstance(module, nn.Linear):
+            parametrize.register_parametrization(module, "weight", Quantize())
+    return model
+
+
+def embeddings(model: nn.Module) -> nn.Module:
+    for module in list(model.modules()):
+        if isinstance(module, nn.Embedding):
+            parametrize.register_parametrization(module, "weight", Quantize())
+    return model
+
+
+def examined(prepare: Callable[[nn.Module], nn.Module], bits: float = 8) -> Examination:
+    return examine(Recipe("mine", prepare, bits))
+
+
+@pytest.mark.parametrize(
+    "prepare", [swapping(Swapped), parametrized, swapping(FusedLinear), embeddings],
+    ids=["modules", "parametrizations", "function", "embeddings"],
+)  # fmt: skip
+def test_a_healthy_recipe_is_measured_and_not_blamed(prepare: Callable[[nn.Module], nn.Module]) -> None:
+    found = examined(prepare)
+    seen = {tensor.tensor: tensor for tensor in found.evidence.weights}
+
+    assert found.findings == ()
+    assert len(seen) == 7
+    assert found.evidence.not_measured == ()
+    assert all(tensor.gradient_cosine > 0.99 for tensor in seen.values())
+
+
+def test_a_fused_layer_is_fitted() -> None:
+    (tensor,) = [
+        each
+        for each in examined(swapping(FusedLinear)).evidence.weights
+        if each.tensor == "blocks.0.qkv.weight" and each.step == 0
+    ]
+
+    assert tensor.snr == pytest.approx(37, abs=3)
+
+
+def test_a_weight_that_is_too_large_is_named() -> None:
+    found = examined(swapping(lambda linear: Swapped(linear, 45.0)), bits=1)
+
+    assert found.cause == "not-dequantized"
+    assert "comes back 45 times its size" in found.findings[0].because
+
+
+def test_a_layer_that_was_left_in_float32_is_counted() -> None:
+    def but_one(linear: nn.Linear) -> nn.Module:
+        return linear if linear.out_features == 192 else Swapped(linear)
+
+    assert examined(lambda model: model).cause == "no-op"
+    assert examined(swapping(but_one)).evidence.uncovered == (1, 4)
+    assert examined(swapping(but_one)).cause == "partly-applied"
+
+
+def test_what_has_no_gradient_is_blocked_and_said_to_be_unmeasured() -> None:
+    class Frozen(nn.Module):
+        def __init__(self, linear: nn.Linear) -> None:
+            super().__init__()
+            self.register_buffer("codes", int8(linear.weight).detach())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.linear(x, self.get_buffer("codes"))
+
+    found = examined(swapping(Frozen))
+
+    assert found.cause == "gradient-blocked"
+    assert (
+        found.findings[0].because
+        == "5 of 7 layers of the prepared model have no parameter that gets a gradient."
+    )
+    assert dict(found.evidence.not_measured)["head.weight"] == "no float32 weight behind it"
