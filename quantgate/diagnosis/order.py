@@ -19,8 +19,8 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
             "rounding-biased not-dequantized gradient-wrong",
             "not-dequantized": "sign-lost non-finite scale-stale range-collapsed gradient-misscaled "
             "rounding-biased",
-            "range-collapsed": "sign-lost gradient-blocked clip-gradient-lost",
-            "sign-lost": "scale-stale rounding-biased not-monotonic",
+            "range-collapsed": "clip-gradient-lost",
+            "sign-lost": "range-collapsed scale-stale rounding-biased not-monotonic",
             "scale-misplaced": "scale-stale range-collapsed not-monotonic",
             "scale-stale": "clip-gradient-lost too-many-levels",
             "qparams-invalid": "scale-stale range-collapsed sign-lost non-finite",
@@ -28,7 +28,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
             "not-monotonic": "rounding-biased",
             "rounding-not-random": "rounding-biased",
             "rounding-biased": "train-deploy-mismatch",
-            "gradient-blocked": "clip-gradient-lost gradient-wrong gradient-misscaled qparams-invalid",
+            "gradient-blocked": "clip-gradient-lost gradient-wrong gradient-misscaled",
             "gradient-wrong": "clip-gradient-lost gradient-misscaled",
             "grad-format": "gradient-misscaled gradient-blocked",
         }.items()

@@ -61,7 +61,7 @@ class PowerTable:
     def to_markdown(self) -> str:
         """Both tables as Markdown."""
         lines = [
-            "| fault class | cells | red | a warning | right cause first | right cause among those named | BPB < 6.5 alone |",
+            "| fault class | cells | red | a warning | right cause first | among those named | BPB < 6.5 alone |",
             "|---|---:|---:|---:|---:|---:|---:|",
         ]
         for row in (*self.faults, _total(self.faults)):

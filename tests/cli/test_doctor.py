@@ -32,7 +32,7 @@ def test_the_doctor_finds_nothing_in_a_healthy_format(quantgate: Command) -> Non
     assert list(probes(said.out)) == [
         "contract", "all-zero input", "values change", "finite", "gradient reaches", "gradient direction",
         "gradient size", "edge of the range", "output scale", "sign", "zeros", "signal to noise",
-        "scale follows", "rounding",
+        "scale follows", "rounding", "order of values", "number of values", "place of scales", "repeatable",
     ]  # fmt: skip
     assert set(probes(said.out).values()) == {"ok"}
 
@@ -112,5 +112,7 @@ def test_a_warning_is_said_and_passes(quantgate: Command) -> None:
     said = quantgate("doctor", "int8_rows_unguarded")
 
     assert (said.status, said.err) == (0, "")
-    assert re.search(r"^  warn  all-zero input      scale-zero: an all-zero row does", said.out, re.MULTILINE)
+    assert re.search(
+        r"^  warn  all-zero input      scale-zero: an all-zero tensor does", said.out, re.MULTILINE
+    )
     assert said.out.endswith("\nNo probe found a fault.\n")

@@ -35,10 +35,10 @@ def test_power_counts_two_names(quantgate: Command, tmp_path: Path) -> None:
         0,
         dedent(
             """\
-            | fault class | cells | caught | right cause first | right cause among those named | BPB < 6.5 alone |
-            |---|---:|---:|---:|---:|---:|
-            | gradient-blocked | 1 | 1 (100%) | 1 (100%) | 1 (100%) | 1 (100%) |
-            | **all** | 1 | 1 (100%) | 1 (100%) | 1 (100%) | 1 (100%) |
+            | fault class | cells | red | a warning | right cause first | among those named | BPB < 6.5 alone |
+            |---|---:|---:|---:|---:|---:|---:|
+            | gradient-blocked | 1 | 1 (100%) | 0 | 1 (100%) | 1 (100%) | 1 (100%) |
+            | **all** | 1 | 1 (100%) | 0 | 1 (100%) | 1 (100%) | 1 (100%) |
 
             | healthy | cells | false alarms | BPB < 6.5 alone |
             |---|---:|---:|---:|

@@ -21,11 +21,10 @@ def test_what_explains_what_has_no_circle() -> None:
 
 
 def test_what_is_explained_comes_after_what_explains_it() -> None:
-    assert order(Finding("sign-lost", "a."), Finding("range-collapsed", "b.")) == [
-        "range-collapsed",
-        "sign-lost",
-    ]
-    assert order(Finding("sign-lost", "a."), Finding("wrong-table", "b.")) == ["sign-lost", "wrong-table"]
+    zeros, sign, table = (Finding(cause, "a.") for cause in ("range-collapsed", "sign-lost", "wrong-table"))
+
+    assert order(zeros, sign) == ["sign-lost", "range-collapsed"]
+    assert order(sign, table) == ["sign-lost", "wrong-table"]
 
 
 def test_a_warning_comes_last_unless_it_explains_a_fault() -> None:

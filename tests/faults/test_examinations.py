@@ -16,6 +16,14 @@ from quantgate.training.optimizers import OPTIMIZERS
 
 pytestmark = pytest.mark.slow
 
+#: Said, and passing: a NaN for zeros alone, and an edge of 0.2% of the elements.
+MILD = {
+    "int8_amax_unguarded",
+    "int8_rows_unguarded",
+    "int4_blocks_unguarded",
+    "int4_edge_without_gradient",
+}
+
 
 def examined(setup: Setup) -> Examination:
     return examine_subject(
@@ -37,7 +45,7 @@ def test_a_fault_is_named_first(name: str) -> None:
     found = broken(name)
 
     assert (found.findings[0].cause, found.evidence.crash) == (FAULTS[name].cause, None)
-    assert found.healthy == (FAULTS[name].cause == "scale-zero")  # which is said, and passes
+    assert found.healthy == (name in MILD)
 
 
 @pytest.mark.parametrize("name", FAULTS)

@@ -81,7 +81,7 @@ def test_a_declared_lossless_identity_learns() -> None:
     )
 
 
-def test_a_fault_that_the_curve_hides_lags() -> None:
+def test_a_fault_that_the_curve_hides_is_faulty() -> None:
     def misscaled(x: Tensor) -> Tensor:
         scale = (x.detach().abs().amax() / 127).clamp_min(1e-12)
         return ((x / scale).round() - x / scale).detach() * scale + x * scale + (x - x * scale).detach()
@@ -90,7 +90,7 @@ def test_a_fault_that_the_curve_hides_lags() -> None:
 
     assert result.bpb is not None
     assert result.bpb < 6.0
-    assert (result.verdict, result.cause) == (Verdict.LAGS, "gradient-misscaled")
+    assert (result.verdict, result.cause) == (Verdict.FAULTY, "gradient-misscaled")
 
 
 def test_rounding_without_an_estimator_is_dead_and_explained() -> None:

@@ -73,13 +73,12 @@ def test_values_are_counted(levels: int, bits: float, counted: int) -> None:
 def test_rows_that_are_scaled_by_others_are_seen() -> None:
     def grid(x: Tensor) -> Tensor:
         scale = x.abs().amax(-1, keepdim=True).clamp(min=1e-30) / 7
-        return (x / scale.flip(0)).round().clamp(-7, 7) * scale.flip(0)
+        return (x / scale.roll(1, 0)).round().clamp(-7, 7) * scale.roll(1, 0)
 
     found = measured(grid)
 
     assert found.misplaced is not None
-    assert found.misplaced > 0.5
-    assert found.misplaced_shape == "(64, 64)"
+    assert found.misplaced > 0.01
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ HEALTHY = Evidence(
 )
 
 
-def said(evidence: Evidence, *findings: Finding) -> dict[str, tuple[str, bool]]:
+def said(evidence: Evidence, *findings: Finding) -> dict[str, tuple[str, str]]:
     return {name: (text, status) for name, text, status in probe_lines(evidence, findings)}
 
 
@@ -46,6 +46,7 @@ def test_a_healthy_one_in_words() -> None:
         ("signal to noise", "38.0 dB at embed", "ok"),
         ("scale follows", "4 of 4", "ok"),
         ("rounding", "threshold at 0.50 and 0.49 of the bin", "ok"),
+        ("repeatable", "under one torch seed", "ok"),
     ]
 
 

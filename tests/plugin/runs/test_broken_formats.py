@@ -87,10 +87,9 @@ JUDGED = {
     "returns_a_tuple": ("rejected", "contract", "returns tuple, not a tensor.", "healthy_int4"),
     "changes_its_input": ("rejected", "contract", "changes its input in place (100% of N(0, 1)).", "healthy_int4"),
     "nondeterministic": (
-        "rejected",
-        "contract",
-        "gives other results under the same torch seed; draw from torch's generator, and register what keeps "
-        "state with factory=.",
+        "faulty",
+        "rounding-not-random",
+        "the noise is the same in all rows.",
         "stochastic",
     ),
 }  # fmt: skip
