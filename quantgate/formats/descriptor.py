@@ -45,10 +45,6 @@ class Format:
     activation: Callable[[], Callable[[Tensor], Tensor]] | None = None
     #: `calibrate(quantizer, batches)` runs before a quantizer is judged, with the tensors that it will be given.
     calibrate: Callable[[Any, Any], object] | None = None
-    #: What shares a scale: `tensor`, `row` or `group:32`; None where it is not declared.
-    granularity: str | None = None
-    #: The built-in format that this one claims to equal, bit for bit.
-    conforms: str | None = None
     #: Causes that the subject is excused from, each with the reason.
     waive: Mapping[str, str] = field(default_factory=dict, hash=False)
 

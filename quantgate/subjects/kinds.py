@@ -23,8 +23,6 @@ class Recipe:
     gap_tolerance: float | None = None
     #: `calibrate(model, batches)` runs before the model is judged, with batches of tokens.
     calibrate: Callable[[nn.Module, Any], object] | None = None
-    #: What shares a scale: `tensor`, `row` or `group:32`; None where it is not declared.
-    granularity: str | None = None
     #: Causes that the subject is excused from, each with the reason.
     waive: Mapping[str, str] = field(default_factory=dict, hash=False)
 

@@ -82,7 +82,6 @@ def test_scales_that_are_repeated_and_not_interleaved_are_seen() -> None:
 
     assert found.misplaced is not None
     assert found.misplaced > 0.5
-    assert found.misplaced_shape == "(64, 64)"
 
 
 @pytest.mark.parametrize(
