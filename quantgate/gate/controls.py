@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from quantgate.gate.folder import RunFolder
 from quantgate.gate.negative import negative_controls
 from quantgate.gate.run import Gate
-from quantgate.gate.validity import invalid_reasons
+from quantgate.gate.validity import invalid_reasons, unlearned
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Curve
@@ -42,16 +42,26 @@ class ControlStore:
         Returns:
             Why the run is invalid; empty where it is valid.
         """
-        controls = dict.fromkeys((*(cell.control for cell in cells), *negative_controls(cells)))
+        controls = dict.fromkeys(cell.control for cell in cells)
+        self._ensure((*controls, *negative_controls(cells)))
+        # The first control that was taken for the negative ones may turn out not to learn.
+        self._ensure(negative_controls(cells, self.unlearned))
+        if failure := self.folder.failure:
+            return (failure,)
+        return invalid_reasons(self.folder.controls())
+
+    @property
+    def unlearned(self) -> dict[Cell, str]:
+        """The controls so far that do not learn, each with the sentence that says so."""
+        return unlearned(self.folder.controls())
+
+    def _ensure(self, controls: Sequence[Cell]) -> None:
         pending = list(controls)
         while pending and self.folder.failure is None:
             left = [control for control in pending if not self._done(control)]
             if left and len(left) == len(pending):
                 time.sleep(_POLL_SECONDS)
             pending = left
-        if failure := self.folder.failure:
-            return (failure,)
-        return invalid_reasons(self.folder.controls())
 
     def curve(self, cell: Cell) -> Curve:
         """The curve of a cell's float32 control (step, bits per byte); trains the control first if need be."""

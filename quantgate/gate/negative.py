@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -50,9 +50,16 @@ NEGATIVE_CONTROLS: Mapping[str, Format] = MappingProxyType(
 )
 
 
-def negative_controls(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """The negative controls of a run: under the optimizer and seed of its first cell of the default width."""
-    if not cells:
+def negative_controls(cells: Sequence[Cell], unlearned: Collection[Cell] = ()) -> tuple[Cell, ...]:
+    """The negative controls of a run: under the optimizer and seed of its first cell of the default width.
+
+    Args:
+        cells: Of the run, in its order.
+        unlearned: Controls that are known not to learn. A format that fails beside them proves nothing, so another
+            control is taken, unless none is left.
+    """
+    controls = [cell.control for cell in cells if cell.control not in unlearned]
+    if not controls:
         return ()
-    first = min(cells, key=lambda cell: abs(cell.width - DEFAULT_WIDTH)).control
+    first = min(controls, key=lambda control: abs(control.width - DEFAULT_WIDTH))
     return tuple(replace(first, subject=name, kind="negative-control") for name in NEGATIVE_CONTROLS)

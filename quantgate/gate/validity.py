@@ -5,35 +5,65 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from quantgate.plan.settings import Settings
+from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 
 #: Options with which a user can keep even float32 from learning.
 _USERS_OWN = ("steps", "lr", "corpus", "device", "fail_bpb", "widths")
 
 
+def unlearned(controls: Sequence[CellResult]) -> dict[Cell, str]:
+    """The float32 controls that do not learn, each with the sentence that says so.
+
+    The cells of such a control prove nothing; those of other optimizers, seeds and widths do.
+    """
+    return {
+        result.cell: f"the float32 control of {result.cell} does not learn ({result.verdict}, {_score(result)})"
+        f"{_at_rate(result)}{_because(result)}"
+        for result in controls
+        if result.kind == "control" and not result.verdict.passes
+    }
+
+
 def invalid_reasons(controls: Sequence[CellResult]) -> tuple[str, ...]:
-    """Why a run with these controls and negative controls is invalid; empty if it is valid."""
-    reasons = []
+    """Why no cell of a run with these controls proves anything; empty if the run is valid.
+
+    Either none of the float32 controls learns, or a negative control does not fail beside one that does.
+    """
+    failed = unlearned(controls)
+    none_learns = len(failed) == sum(result.kind == "control" for result in controls)
+    reasons = list(failed.values()) if none_learns else []
     for result in controls:
-        score = "no score" if result.bpb is None else f"{result.bpb:.2f} BPB"
-        because = "" if result.verdict.judged else f": {result.evidence.get('because')}"
-        if result.kind == "control" and not result.verdict.passes:
+        if result.kind != "negative-control" or (result.cell.control in failed and not none_learns):
+            continue
+        if result.verdict.passes:
             reasons.append(
-                f"the float32 control of {result.cell} does not learn ({result.verdict}, {score}){because}"
+                f"the negative control {result.cell}, broken on purpose, learns ({_score(result)})"
             )
-        if result.kind == "negative-control" and result.verdict.passes:
-            reasons.append(f"the negative control {result.cell}, broken on purpose, learns ({score})")
-        elif result.kind == "negative-control" and not result.verdict.judged:
-            reasons.append(f"the negative control {result.cell} proves nothing ({result.verdict}){because}")
+        elif not result.verdict.judged:
+            reasons.append(
+                f"the negative control {result.cell} proves nothing ({result.verdict}){_because(result)}"
+            )
     return tuple(reasons)
 
 
 def is_users_doing(
     controls: Sequence[CellResult], settings: Settings, registered_optimizers: Collection[str]
 ) -> bool:
-    """Whether the user's own rate, steps, corpus or optimizer may keep these controls from learning."""
+    """Whether the user's own rate, steps, corpus or optimizer may keep each of these controls from learning."""
     failed = [each for each in controls if each.kind == "control" and not each.verdict.passes]
-    if not failed:
-        return False
-    given = any(name in settings.given for name in _USERS_OWN)
-    return given or any(each.optimizer in registered_optimizers for each in failed)
+    if any(name in settings.given for name in _USERS_OWN):
+        return bool(failed)
+    return bool(failed) and all(each.optimizer in registered_optimizers for each in failed)
+
+
+def _score(result: CellResult) -> str:
+    return "no score" if result.bpb is None else f"{result.bpb:.2f} BPB"
+
+
+def _at_rate(result: CellResult) -> str:
+    return "" if result.lr is None else f" at a rate of {result.lr:g}"
+
+
+def _because(result: CellResult) -> str:
+    return "" if result.verdict.judged else f": {result.evidence.get('because')}"

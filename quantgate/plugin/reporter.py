@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from quantgate.gate.validity import invalid_reasons, is_users_doing
+from quantgate.gate.validity import invalid_reasons, is_users_doing, unlearned
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.session import GateSession
 from quantgate.records.cell import Cell
@@ -20,6 +20,8 @@ from quantgate.reports.text import printable
 EXIT_INVALID = 70
 #: pytest's own options that list tests, or what they use, instead of running them.
 _LISTING = ("collectonly", "setuponly", "showfixtures", "show_fixtures_per_test")
+#: What to do about an optimizer whose float32 control does not learn while others do.
+RATE = "its cells are not judged, the others are; give the optimizer a rate at which float32 learns (lr=)"
 #: Seconds between two lines of progress.
 PROGRESS_SECONDS = 10.0
 
@@ -124,24 +126,26 @@ class Reporter:
 
     def _set_status(self, session: pytest.Session) -> None:
         invalid = invalid_reasons(self.controls)
-        registered = self.session.registry.registered_optimizers()
+        failed = unlearned(self.controls)
+        users = self._users_doing([each for each in self.controls if each.cell in failed])
+        self.problems = list(dict.fromkeys((*failed.values(), *invalid)))
         if failure := self.session.folder.failure:
             self.problems = [failure]
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        elif invalid and is_users_doing(self.controls, self.session.settings, registered):
-            self.problems = [
-                *invalid,
-                "the options of this run keep even float32 from learning; mend them first",
-            ]
+        elif users and set(failed.values()) & set(invalid):
+            self.problems.append("the options of this run keep even float32 from learning; mend them first")
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        elif invalid:
-            self.problems = [
-                *invalid,
-                "the run is invalid: the machine or the gate is at fault, not the formats",
-            ]
+        elif invalid or (failed and not users):
+            self.problems.append("the run is invalid: the machine or the gate is at fault, not the formats")
             session.exitstatus = EXIT_INVALID
         else:
+            if failed:
+                self.problems.append(RATE)
             self._check_least(self.counts.judged, session)
+
+    def _users_doing(self, failed: list[CellResult]) -> bool:
+        registered = self.session.registry.registered_optimizers()
+        return is_users_doing(failed, self.session.settings, registered)
 
     def _check_least(self, judged: int, session: pytest.Session) -> None:
         least = self.session.settings.min_cells

@@ -109,7 +109,13 @@ class GateSession:
         self.ensure_controls()
         if self._invalid:
             return self.unmeasured(cell, Verdict.UNJUDGED, f"the run is invalid: {'; '.join(self._invalid)}")
+        if unlearned := self._unlearned.get(cell.control):
+            return self.unmeasured(cell, Verdict.UNJUDGED, unlearned)
         return self._gate.run(cell, self._store.curve)
+
+    @cached_property
+    def _unlearned(self) -> dict[Cell, str]:
+        return self._store.unlearned
 
     @property
     def shard(self) -> str | None:

@@ -186,10 +186,27 @@ def test_no_half_written_record_is_left(folder: RunFolder, gate: FakeGate) -> No
     assert {path.suffix for path in folder.path.iterdir()} <= {".json", ".lock"}
 
 
-def test_an_invalid_run_is_said_by_the_store(folder: RunFolder, gate: FakeGate) -> None:
+def test_a_control_that_does_not_learn_is_said_by_the_store(folder: RunFolder, gate: FakeGate) -> None:
+    """The negative controls are trained again beside one that learns."""
+    record = make_result(CELLS[0].control, bpb=6.95, curve=CURVE).to_record()
+    (folder.path / "control-fp32-adamw-s47.json").write_text(json.dumps(record), encoding="utf-8")
+    store = ControlStore(folder, gate)
+    said = {
+        CELLS[
+            0
+        ].control: "the float32 control of fp32 x adamw does not learn (dead, 6.95 BPB) at a rate of 0.0002"
+    }
+
+    assert store.ensure(CELLS) == ()
+    assert store.unlearned == said
+    negative = [each.optimizer for each in folder.controls() if each.kind == "negative-control"]
+    assert sorted(negative) == ["adamw"] * 3 + ["sgd"] * 3
+
+
+def test_a_run_in_which_no_control_learns_is_invalid(folder: RunFolder, gate: FakeGate) -> None:
     record = make_result(CELLS[0].control, bpb=6.95, curve=CURVE).to_record()
     (folder.path / "control-fp32-adamw-s47.json").write_text(json.dumps(record), encoding="utf-8")
 
-    assert ControlStore(folder, gate).ensure(CELLS) == (
-        "the float32 control of fp32 x adamw does not learn (dead, 6.95 BPB)",
+    assert ControlStore(folder, gate).ensure(CELLS[:1]) == (
+        "the float32 control of fp32 x adamw does not learn (dead, 6.95 BPB) at a rate of 0.0002",
     )
