@@ -15,7 +15,7 @@ from quantgate.probes.training import Progress
 from quantgate.records.cell import CONTROL_FORMAT, SEEDS, Cell, Config, Storage
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Curve, Verdict, is_close_call, median_index
-from quantgate.subjects.kinds import Subject, check_storage, kind_of
+from quantgate.subjects.kinds import Subject, kind_of
 from quantgate.subjects.registry import REGISTRY, Registry
 from quantgate.training.optimizers import OptimizerSpec
 
@@ -117,8 +117,9 @@ def run_cell(
     name = subject if isinstance(subject, str) else subject.name
     made = registry.subject(name)
     registry.optimizer(optimizer)
-    check_storage(made, storage, config.scope)
     cell = Cell(made.name, kind_of(made), optimizer, seed, config.width, storage, config.scope)
+    if reason := cell.not_applicable:
+        raise ValueError(reason)
     return Gate(config, registry, watch).run(cell, lambda each: _control_curve(each.control, config))
 
 

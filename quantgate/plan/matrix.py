@@ -9,7 +9,7 @@ from quantgate.formats.layout import Layout, Minifloat
 from quantgate.plan.settings import Settings
 from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell, Config, Storage
 from quantgate.records.verdict import Limits
-from quantgate.subjects.kinds import check_storage, kind_of
+from quantgate.subjects.kinds import kind_of
 from quantgate.subjects.names import NAME
 from quantgate.subjects.registry import Registry
 
@@ -42,7 +42,6 @@ def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
 
     Raises:
         UnknownNameError: An option names a format or an optimizer that is not known.
-        ValueError: It gives a storage or scope to a recipe.
     """
     subjects = [registry.subject(name) for name in _subject_names(settings, registry)]
     nightly = settings.matrix == "nightly"
@@ -51,7 +50,6 @@ def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
     widths = settings.widths or (NIGHTLY_WIDTHS if nightly else (DEFAULT_WIDTH,))
     cells = []
     for subject in subjects:
-        check_storage(subject, settings.storage, settings.scope)
         storages: list[Storage] = [settings.storage or "master"]
         if nightly and settings.storage is None and isinstance(subject, Format) and _keeps_updates(subject):
             storages.append("inplace")

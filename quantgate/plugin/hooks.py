@@ -90,10 +90,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         session.folder.mark_misuse()
         raise pytest.Collector.CollectError(f"quantgate: {error}") from None
     if "lowbit_cell" in wanted:
-        metafunc.parametrize("lowbit_cell", cells, ids=[cell.id for cell in cells], indirect=True)
+        params = [pytest.param(cell, id=cell.id, marks=_marks(cell)) for cell in cells]
+        metafunc.parametrize("lowbit_cell", params, indirect=True)
     if "lowbit_format" in wanted:
         names = list(dict.fromkeys(cell.subject for cell in cells if cell.kind == "format"))
         metafunc.parametrize("lowbit_format", names, ids=names, indirect=True)
+
+
+def _marks(cell: Cell) -> list[pytest.MarkDecorator]:
+    reason = cell.not_applicable
+    return [] if reason is None else [pytest.mark.skip(reason=f"quantgate: {reason}")]
 
 
 @pytest.hookimpl(tryfirst=True)

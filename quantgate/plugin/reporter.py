@@ -149,7 +149,8 @@ class Reporter:
 
     def _check_least(self, judged: int, session: pytest.Session) -> None:
         least = self.session.settings.min_cells
-        if self.planned and judged < self.counts.planned:
+        inapplicable = {cell for cell in self.planned.values() if cell.not_applicable}
+        if self.planned and judged < max(1, self.counts.planned - len(inapplicable)):
             self.problems.append(f"{judged} of {self.counts.planned} planned cells were judged")
         if judged < least:
             self.problems.append(f"{judged} cells were judged, and min-cells asks for {least}")

@@ -70,6 +70,16 @@ class Cell:
         """The float32 cell of the same optimizer, seed and width."""
         return replace(self, subject=CONTROL_FORMAT, kind="control", storage="master", scope="weights")
 
+    @property
+    def not_applicable(self) -> str | None:
+        """Why no such cell is trained: a storage or scope for a recipe, which decides both for itself."""
+        if self.kind != "recipe" or (self.storage == "master" and self.scope == "weights"):
+            return None
+        return (
+            f"recipe {self.subject!r} says itself what is quantized and stored; storage and scope are for formats, "
+            "leave them out or name formats only"
+        )
+
     def __str__(self) -> str:
         text = f"{self.subject} x {self.optimizer}"
         if self.seed != SEEDS[0]:

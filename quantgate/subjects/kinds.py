@@ -33,16 +33,3 @@ Subject = Format | Recipe
 def kind_of(subject: Subject) -> Literal["format", "recipe"]:
     """`format` or `recipe`, as the records say it."""
     return "format" if isinstance(subject, Format) else "recipe"
-
-
-def check_storage(subject: Subject, storage: str | None, scope: str) -> None:
-    """Refuse a storage or scope for a recipe, which decides both for itself.
-
-    Raises:
-        ValueError: The subject is a recipe, and the storage or the scope is not the default.
-    """
-    if isinstance(subject, Recipe) and (storage == "inplace" or scope != "weights"):
-        raise ValueError(
-            f"recipe {subject.name!r} says itself what is quantized and stored; storage and scope are for formats, "
-            "leave them out or name formats only"
-        )

@@ -122,6 +122,31 @@ def test_a_recipe_and_an_optimizer_run_alone_and_threads_stay_as_they_were(local
     assert 0 < abs(record["gap"]) < 0.1
 
 
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize(
+    ("subjects", "status", "said"),
+    [
+        ("int8,int8_weights", 0, "2 planned / 1 ran / 1 judged / 1 skipped"),
+        ("int8_weights", 1, "quantgate: 0 of 1 planned cells were judged"),
+    ],
+)
+def test_a_scope_skips_the_cells_of_recipes_and_no_others(
+    local: Project, subjects: str, status: int, said: str
+) -> None:
+    """A run that judged all that it could is green; one that judged nothing is not."""
+    local.write(conftest=RECIPES, test_lowbit=THREADS)
+    options = ("-n0", "-rs", *NARROW, "--quantgate-steps=20", "--quantgate-lr=0.003")
+    outcome = local.pytest(
+        *options, "--quantgate-scope=weights+activations", f"--quantgate-formats={subjects}"
+    )
+    assert outcome.exit_status == status, outcome.stdout
+    assert said in outcome.stdout
+    assert (
+        "quantgate: recipe 'int8_weights' says itself what is quantized and stored; storage and scope are for "
+        "formats, leave them out or name formats only" in outcome.stdout
+    )
+
+
 def test_what_is_registered_is_what_runs(pytester: pytest.Pytester, mode: tuple[str, ...]) -> None:
     pytester.makeconftest(BLOCKED)
     pytester.makepyfile(TEST_LEARNS)
