@@ -7,6 +7,7 @@ import difflib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from quantgate.cli.registered import look_up
 from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.records.cell import Config
@@ -24,11 +25,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     doctor = commands.add_parser("doctor", help="the probes of a format, in seconds, and the cause they name")
     doctor.add_argument(
-        "subject", metavar="NAME|module:function", help="a format, a fault of the library, or a path"
+        "subject",
+        metavar="NAME|module:function",
+        help="a format or recipe, built in or registered by the tests here; a fault of the library; or a path, after "
+        "factory: where it makes quantizers and recipe: where it prepares a model, before @ and its bits",
     )
     doctor.add_argument(
         "--storage", choices=("master", "inplace"), help="where the weights are kept (master)"
     )
+    doctor.add_argument("--optimizer", metavar="NAME", help="takes the training steps, and is probed (adamw)")
     doctor.set_defaults(command=run)
 
 
@@ -37,9 +42,10 @@ def run(options: argparse.Namespace) -> int:
     from quantgate.gate.examination import examine_subject
 
     setup = _setup(options.subject, REGISTRY)
+    optimizer = None if options.optimizer is None else look_up(options.optimizer, REGISTRY.optimizer)
     examined = examine_subject(
         setup.subject,
-        optimizer=setup.optimizer or OPTIMIZERS["adamw"],
+        optimizer=optimizer or setup.optimizer or OPTIMIZERS["adamw"],
         storage=options.storage or setup.storage,
         config=replace(Config(), scope=setup.scope),
     )
@@ -64,7 +70,7 @@ def _setup(name: str, registry: Registry) -> Setup:
     if name in FAULTS:
         return FAULTS[name].broken
     try:
-        return Setup(registry.subject(name))
+        return Setup(look_up(name, registry.subject))
     except UnknownNameError:
         if ":" in name or not (near := difflib.get_close_matches(name, FAULTS, n=1)):
             raise

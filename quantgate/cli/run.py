@@ -7,9 +7,11 @@ import math
 import sys
 from typing import TextIO
 
+from quantgate.cli.registered import look_up
 from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.records.cell import DEFAULT_STEPS, DEFAULT_WIDTH, SEEDS, Config
 from quantgate.reports.text import printable_lines
+from quantgate.subjects.registry import REGISTRY
 
 _BAR = 30
 
@@ -63,10 +65,12 @@ def run(options: argparse.Namespace) -> int:
     config = Config(
         width=options.width, steps=options.steps, lr=options.lr, corpus=options.corpus, device=options.device
     )
+    subject = look_up(options.format, REGISTRY.subject)
+    optimizer = look_up(options.optimizer, REGISTRY.optimizer)
     bar = Bar(options.steps, sys.stderr)
     result = run_cell(
-        options.format,
-        options.optimizer,
+        subject.name,
+        optimizer.name,
         seed=options.seed,
         storage=options.storage,
         config=config,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 #: What a name may hold: it becomes part of test ids, file names and canonical names.
 NAME = re.compile(r"[A-Za-z0-9_.:@+]+")
@@ -32,6 +34,26 @@ def require_callable(what: str, value: object, *, required: bool = False) -> Non
     """Raise RegistrationError unless `value` can be called; None passes unless it is `required`."""
     if (required or value is not None) and not callable(value):
         raise RegistrationError(f"{what} is a {type(value).__name__}, not a function")
+
+
+def why_not_of_one_argument(function: Any) -> str | None:
+    """Why a fake-quantizer cannot be called with a tensor alone; None where it can, or where that cannot be known."""
+    if isinstance(function, type):
+        return "is a class, not a function of a tensor"
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a C function says nothing of its parameters
+        return None
+    positional = [
+        each for each in parameters if each.kind in {each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD}
+    ]
+    if not positional and not any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        return "takes no tensor"
+    needed = [each for each in parameters if each.default is each.empty and each not in positional[:1]]
+    names = [each.name for each in needed if each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}]
+    if names:
+        return f"needs {', '.join(names)} beside the tensor: bind them with functools.partial"
+    return None
 
 
 def require_positive(what: str, value: float | None) -> None:

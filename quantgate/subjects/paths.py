@@ -1,41 +1,63 @@
-"""Subjects by path: what stands behind `module:attribute` and `module:attribute@bits`."""
+"""Subjects by path: what stands behind `module:attribute`, `factory:module:Class` and `recipe:module:function`.
+
+Each may end in `@bits`.
+"""
 
 from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from quantgate.formats import Format
-from quantgate.subjects.names import UnknownNameError, unknown
+from quantgate.subjects.names import UnknownNameError, unknown, why_not_of_one_argument
 
-if TYPE_CHECKING:
-    from torch import Tensor
+Role = Literal["function", "factory", "recipe"]
+_ROLES: tuple[Role, ...] = ("factory", "recipe")
 
 
-def resolve(path: str) -> tuple[Format | Callable[[Tensor], Tensor], float | None]:
-    """Import the format or function of a path; (what it is, its bits where the path says so).
+@dataclass(frozen=True)
+class Target:
+    """What a path leads to."""
+
+    #: A Format, or a function that the role says how to call.
+    found: Any
+    role: Role
+    #: What stands after `@`.
+    bits: float | None
+
+
+def resolve(path: str) -> Target:
+    """Import the format, function, factory or recipe of a path.
 
     Raises:
         UnknownNameError: The module cannot be imported, it has no such attribute (the message lists the nearest), the
-            attribute is neither a function nor a Format, or what follows `@` is no number.
+            attribute cannot be called as its role asks, or what follows `@` is no number.
     """
     place, _, bits = path.partition("@")
-    module_name, _, attribute = place.partition(":")
+    role: Role = next((each for each in _ROLES if place.startswith(f"{each}:")), "function")
+    module_name, colon, attribute = place.removeprefix(f"{role}:").partition(":")
     if bits and not re.fullmatch(r"\d+(\.\d+)?", bits):
         raise UnknownNameError(f"{path!r}: {bits!r} after @ is not a number of bits; write {place}@4, say")
+    if not colon:
+        raise UnknownNameError(f"{path!r}: no attribute after the module; write {role}:module:name")
     try:
-        target: Any = importlib.import_module(module_name)
+        found: Any = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # a module's own code may raise anything
         said = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
         raise UnknownNameError(
             f"{path!r}: module {module_name!r} cannot be imported ({said}); is it on the path?"
         ) from error
     for part in attribute.split("."):
-        if not hasattr(target, part):
-            raise UnknownNameError(unknown(f"attribute of {module_name}", part, dir(target)))
-        target = getattr(target, part)
-    if not callable(target) and not isinstance(target, Format):
-        raise UnknownNameError(f"{path!r} is a {type(target).__name__}, neither a function nor a Format")
-    return target, float(bits) if bits else None
+        if not hasattr(found, part):
+            raise UnknownNameError(unknown(f"attribute of {module_name}", part, dir(found)))
+        found = getattr(found, part)
+    if isinstance(found, Format) and role == "function":
+        return Target(found, role, float(bits) if bits else None)
+    if not callable(found):
+        raise UnknownNameError(f"{path!r} is a {type(found).__name__}, neither a function nor a Format")
+    if role == "function" and (why := why_not_of_one_argument(found)):
+        makes = "" if why.startswith("needs") else f"; factory:{place} makes one for each parameter"
+        raise UnknownNameError(f"{path!r} {why}{makes}")
+    return Target(found, role, float(bits) if bits else None)

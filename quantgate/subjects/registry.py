@@ -21,6 +21,7 @@ from quantgate.subjects.names import (
     require_callable,
     require_positive,
     unknown,
+    why_not_of_one_argument,
 )
 from quantgate.subjects.paths import resolve
 from quantgate.training.optimizers import OPTIMIZERS, Build, OptimizerSpec
@@ -92,6 +93,9 @@ class Registry:
             ("calibrate", calibrate),
         ):
             require_callable(f"format {name!r}: {what}", value)
+        if fake_quantize is not None and (why := why_not_of_one_argument(fake_quantize)):
+            makes = "" if why.startswith("needs") else "; factory= takes what makes one for each parameter"
+            raise RegistrationError(f"format {name!r}: fake_quantize {why}{makes}")
         require_positive(f"format {name!r}: bits", bits)
         require_positive(f"format {name!r}: gap_tolerance", gap_tolerance)
         pair = PairCodec(encode, decode) if encode is not None and decode is not None else None
@@ -202,7 +206,8 @@ class Registry:
         return {**OPTIMIZERS, **self._optimizers}
 
     def subject(self, name: str) -> Subject:
-        """The subject of that name or alias; `module:attribute` and `module:attribute@bits` are imported.
+        """The subject of that name or alias; `module:attribute`, `factory:module:Class` and
+        `recipe:module:function` are imported, with `@bits` after them.
 
         Raises:
             UnknownNameError: Nothing has that name; the message lists the nearest.
@@ -226,13 +231,18 @@ class Registry:
             raise UnknownNameError(unknown("optimizer", name, known))
         return known[name]
 
-    def _import(self, name: str) -> Format:
-        target, bits = resolve(name)
-        if isinstance(target, Format):
-            require_positive(f"format {name!r}: bits", bits)
-            self._formats[name] = replace(target, name=self._free(name), bits=bits or target.bits)
+    def _import(self, name: str) -> Subject:
+        target = resolve(name)
+        if target.role == "recipe":
+            return self.register_recipe(name, target.found, bits=target.bits)
+        if target.role == "factory":
+            return self.register_format(name, factory=target.found, bits=target.bits)
+        if isinstance(target.found, Format):
+            require_positive(f"format {name!r}: bits", target.bits)
+            bits = target.bits or target.found.bits
+            self._formats[name] = replace(target.found, name=self._free(name), bits=bits)
             return self._formats[name]
-        return self.register_format(name, target, bits=bits)
+        return self.register_format(name, target.found, bits=target.bits)
 
     def _free(self, name: str) -> str:
         check_name("subject", name)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from quantgate import examine
 from quantgate.diagnosis.diagnose import diagnose
@@ -120,14 +121,24 @@ def alternate(x: Tensor) -> Tensor:
     ("function", "message"),
     [
         (lambda x: None, "returns NoneType, not a tensor."),
-        (lambda x: (x, 1), "returns tuple, not a tensor."),
+        (lambda x: (1, 2), "returns tuple, not a tensor."),
+        (
+            lambda x: (x, 1),
+            "returns tuple, not a tensor: return the dequantized values alone, (x - zero_point) * scale of what it "
+            "gives.",
+        ),
+        (
+            lambda x: nn.Identity(),
+            "returns Identity, not a tensor: it makes a quantizer; register it with factory=, or write factory: before "
+            "its path.",
+        ),
         (lambda x: x[:-1], "returns shape (47, 96) for (48, 96)."),
         (lambda x: x.half(), "returns torch.float16 for torch.float32; dequantize to the input's dtype."),
         (lambda x: x.double(), "returns torch.float64 for torch.float32; dequantize to the input's dtype."),
         (lambda x: x.detach().zero_(), "changes its input in place (100% of N(0, 1))."),
         (lambda x: x / 0, "returns 4608 non-finite elements for finite N(0, 1)."),
     ],
-    ids=["none", "tuple", "shape", "half", "double", "in place", "inf"],
+    ids=["none", "numbers", "tuple", "module", "shape", "half", "double", "in place", "inf"],
 )
 def test_a_breach_of_contract_is_said(function: Any, message: str) -> None:
     assert evidence_of(function).contract == message
@@ -180,6 +191,9 @@ def test_what_it_raises_is_said_in_a_line() -> None:
 
 
 def test_an_exception_without_words_is_named() -> None:
+    with pytest.raises(ValueError, match="does not have a parameter") as raised:  # inside torch, called here
+        parametrize.register_parametrization(nn.Linear(2, 2), "no_weight", nn.Identity())
+    assert "(at test_quantizers.py:" in describe(raised.value)
     assert describe(ValueError()) == "ValueError: no message"
     assert describe(RuntimeError("a\nb")) == "RuntimeError: a"
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from quantgate.formats import Format
+from quantgate.subjects.kinds import Recipe
 from quantgate.subjects.names import UnknownNameError
 from quantgate.subjects.registry import Registry
 from tests.subjects.refusal import refused
@@ -22,6 +24,16 @@ class Box:
     table = [1, 2]
 
 FORMAT = BUILTIN["gf8"]
+
+class Step:
+    def __call__(self, x):
+        return x
+
+def with_scale(x, scale, *, zero_point):
+    return x
+
+def nothing():
+    return Step()
 """
 
 
@@ -134,3 +146,35 @@ def test_a_module_that_cannot_be_loaded_is_said(
     message = refused(lambda: Registry().subject(f"{name}:f"), UnknownNameError)
 
     assert message == f"'{name}:f': module '{name}' cannot be imported ({said}); is it on the path?"
+
+
+def test_a_factory_and_a_recipe_are_imported_by_their_prefix(module: str) -> None:
+    registry = Registry()
+    made = registry.subject(f"factory:{module}:Step@4")
+    assert isinstance(made, Format)
+    assert (made.name, made.bits) == (f"factory:{module}:Step@4", 4)
+    assert type(made.codec.make()).__name__ == "Step"  # type: ignore[union-attr]
+    recipe = registry.subject(f"recipe:{module}:int4@4")
+    assert isinstance(recipe, Recipe)
+    assert (recipe.bits, recipe.prepare.__name__) == (4, "int4")
+    assert registry.registered() == (made.name, recipe.name)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "said"),
+    [
+        ("Step", "is a class, not a function of a tensor; factory:{}:Step makes one for each parameter"),
+        ("nothing", "takes no tensor; factory:{}:nothing makes one for each parameter"),
+        ("with_scale", "needs scale, zero_point beside the tensor: bind them with functools.partial"),
+    ],
+)
+def test_what_is_no_function_of_a_tensor_is_told_what_to_write(
+    module: str, attribute: str, said: str
+) -> None:
+    path = f"{module}:{attribute}"
+    assert refused(lambda: Registry().subject(path), UnknownNameError) == f"{path!r} {said.format(module)}"
+
+
+def test_a_prefix_needs_a_module_and_a_name(module: str) -> None:
+    said = refused(lambda: Registry().subject(f"factory:{module}"), UnknownNameError)
+    assert said == f"'factory:{module}': no attribute after the module; write factory:module:name"

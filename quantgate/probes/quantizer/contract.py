@@ -17,7 +17,7 @@ def contract_violation(make_quantizer: Callable[[], Quantizer], name: str, x: Te
     given = x.clone()
     first = seeded(make_quantizer(), given)
     if not isinstance(first, Tensor):
-        return f"returns {type(first).__name__}, not a tensor."
+        return _no_tensor(first)
     if first.shape != x.shape:
         return f"returns shape {tuple(first.shape)} for {tuple(x.shape)}."
     if first.dtype != x.dtype:
@@ -29,6 +29,15 @@ def contract_violation(make_quantizer: Callable[[], Quantizer], name: str, x: Te
     if not torch.isfinite(first).all():
         return f"returns {int((~torch.isfinite(first)).sum())} non-finite elements for finite {name}."
     return None
+
+
+def _no_tensor(returned: object) -> str:
+    said = f"returns {type(returned).__name__}, not a tensor"
+    if isinstance(returned, tuple) and any(isinstance(each, Tensor) for each in returned):
+        return f"{said}: return the dequantized values alone, (x - zero_point) * scale of what it gives."
+    if callable(returned):
+        return f"{said}: it makes a quantizer; register it with factory=, or write factory: before its path."
+    return f"{said}."
 
 
 def unrepeatable(make_quantizer: Callable[[], Quantizer], x: Tensor) -> str | None:

@@ -84,7 +84,12 @@ JUDGED = {
         "healthy_int4",
     ),
     "returns_nan": ("rejected", "contract", "returns 4608 non-finite elements for finite N(0, 1).", "healthy_int4"),
-    "returns_a_tuple": ("rejected", "contract", "returns tuple, not a tensor.", "healthy_int4"),
+    "returns_a_tuple": (
+        "rejected",
+        "contract",
+        "returns tuple, not a tensor: return the dequantized values alone, ",
+        "healthy_int4",
+    ),
     "changes_its_input": ("rejected", "contract", "changes its input in place (100% of N(0, 1)).", "healthy_int4"),
     "nondeterministic": (
         "faulty",
