@@ -52,6 +52,7 @@ LATENT: tuple[tuple[Rule, ...], ...] = (
     (relations.SCALE_MISPLACED,),
     (relations.TOO_MANY_LEVELS,),
     (rounding.MISMATCH,),
+    (values.LEARNED_RANGE,),
     (relations.NOT_REPRODUCIBLE,),
 )
 

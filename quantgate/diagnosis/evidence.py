@@ -152,6 +152,8 @@ class Evidence:
     #: Whether a recipe quantizes a layer outside the body: an embedding, the head.
     covers_others: bool = False
     learned: tuple[LearnedScale, ...] = ()
+    #: Whether training moved a range that the subject learns: what it clips since then, it chose to.
+    range_moved: bool = False
     #: Agreement of the optimizer's update with the float32 algorithm's, where gradients are small and where they are
     #: large, in -1..1; and that algorithm.
     optimizer_cosine: float | None = None

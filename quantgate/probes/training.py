@@ -55,6 +55,10 @@ class TrainingProbes(Watcher):
         self._covers_others = False
         self._unreached: tuple[int, int] | None = None
         self._learned: dict[str, LearnedScale] = {}
+        self._models_own: set[str] = set()
+        #: What a recipe added to the model and learns, as it was at the first probed step.
+        self._added: dict[str, Tensor] = {}
+        self._range_moved = False
         self._roles: dict[int, Role] = {}
         self._agreement: Agreement | None = None
         self._survived = 0.0
@@ -71,6 +75,7 @@ class TrainingProbes(Watcher):
             unreached=self._unreached,
             not_measured=(*examined.not_measured, *self._not_measured.items()),
             learned=tuple(self._learned.values()),
+            range_moved=self._range_moved,
             optimizer_cosine=None if self._agreement is None else self._agreement.small,
             optimizer_agreement=None if self._agreement is None else self._agreement.large,
             optimizer_algorithm=None if self._agreement is None else self._agreement.algorithm,
@@ -79,6 +84,7 @@ class TrainingProbes(Watcher):
 
     def model_built(self, model: TinyTransformer) -> None:
         self._layers = layers_of(model)
+        self._models_own = {name for name, _ in model.named_parameters()}
 
     def stored(self, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
         self._weights = [tensor_evidence(name, 0, before[name], q, None, None) for name, q in after.items()]
@@ -101,6 +107,7 @@ class TrainingProbes(Watcher):
     def differentiated(self, step: int, trainee: nn.Module, weights: Mapping[str, Tensor]) -> None:
         if not isinstance(trainee, QuantizedModel):
             self._note_layers(step, trainee)
+            self._note_added(trainee)
             return
         for place, (x, q) in enumerate(trainee.seen_inputs or ()):
             self._weights.append(tensor_evidence(f"input of linear {place}", step, x, q, x.grad, q.grad))
@@ -144,6 +151,13 @@ class TrainingProbes(Watcher):
                 )
                 self._not_measured[f"{layer.path}.weight"] = reason
 
+    def _note_added(self, trainee: nn.Module) -> None:
+        for name, p in trainee.named_parameters():
+            plain = name.replace("parametrizations.", "").removesuffix(".original")
+            if plain not in self._models_own and p.requires_grad and type(p) is nn.Parameter:
+                first = self._added.setdefault(name, p.detach().clone())
+                self._range_moved |= first.shape == p.shape and not torch.equal(first, p.detach())
+
     def _note_learned(self, quantizer: nn.Module, x: Tensor, clips: bool, named: Mapping[int, str]) -> None:
         learned = {own: p for own, p in quantizer.named_parameters() if p.requires_grad}
         if learned and not any(id(p) in self._roles for p in learned.values()):
@@ -153,6 +167,7 @@ class TrainingProbes(Watcher):
             name, role = named[id(p)], self._roles[id(p)]
             smallest, moved = float(p.detach().min()), p.grad is not None and bool(p.grad.any())
             before = self._learned.get(name)
+            self._range_moved |= role.is_scale and before is not None and smallest != before.smallest_after
             self._learned[name] = LearnedScale(
                 name,
                 smallest if before is None else before.smallest_before,

@@ -16,6 +16,7 @@ ZEROS = LimitByBits(
     "{:.1%}",
 )
 SIGN_RATIO = Limit(0.5, "1 for symmetric grids; 0 for an unsigned grid without a zero point")
+ANY_SIGN = Limit(0.02, "5% for int2 with amax; below it all falls to 0, which is another cause")
 SATURATED = LimitByBits(
     {3: 0.35, math.inf: 0.3},
     "under 1% with an amax scale, 1% with a 99th percentile, 23% with a step that PyTorch learned",
@@ -45,7 +46,7 @@ def _off_scale(tensor: TensorEvidence, case: Case) -> bool:
 
 def _sign_lost(tensor: TensorEvidence, case: Case) -> bool:
     kept, other = tensor.negatives_kept, tensor.positives_kept
-    return min(kept, other) < SIGN_RATIO.at * max(kept, other)
+    return max(kept, other) > ANY_SIGN.at and min(kept, other) < SIGN_RATIO.at * max(kept, other)
 
 
 def _least_snr(case: Case) -> LimitByBits:
@@ -63,6 +64,20 @@ def _enough_bits(case: Case, least: float) -> bool:
 
 def _zeros_limit(case: Case, tensor: TensorEvidence) -> dict[str, Value]:
     return {"limit": ZEROS.for_bits(case.bits), "width": _width(case)}
+
+
+def _as_registered(tensor: TensorEvidence, case: Case) -> bool:
+    """Whether the range is the quantizer's, and not one that this training moved."""
+    return not case.evidence.range_moved or tensor.step == case.evidence.weights[0].step
+
+
+def _clipped(tensor: TensorEvidence, case: Case) -> bool:
+    few_zeros = tensor.zeros <= ZEROS.for_bits(case.bits)
+    return tensor.saturated > SATURATED.for_bits(case.bits) and few_zeros
+
+
+def _coarse(tensor: TensorEvidence, case: Case) -> bool:
+    return tensor.rms > 0 and tensor.snr < _least_snr(case).for_bits(case.bits)
 
 
 SCALE_ZERO = Rule(
@@ -89,12 +104,12 @@ NOT_DEQUANTIZED = Rule(
 SIGN_LOST = Rule(
     cause="sign-lost",
     measures="share of the negative elements that stay negative over the same of positive ones, or the inverse",
-    flagged="below {0}",
+    flagged="below {0}, where one of them is above {1}",
     says="{negatives_kept:.0%} of the negative and {positives_kept:.0%} of the positive elements of {tensor} "
     "keep their sign.",
     ask=tensors(_sign_lost, worst=lambda tensor: -tensor.negatives_kept),
     record=("negatives_kept", "positives_kept"),
-    limits=(SIGN_RATIO,),
+    limits=(SIGN_RATIO, ANY_SIGN),
 )
 
 RANGE_COLLAPSED = Rule(
@@ -123,12 +138,12 @@ SCALE_FROZEN = Rule(
 
 CLIPPED = Rule(
     cause="scale-stale",
-    measures="share of elements at the largest magnitude, from 3 bits on",
+    measures="share of elements at the largest magnitude, from 3 bits on, before training moves a learned range",
     flagged="above {0}",
     says="{saturated:.0%} of {tensor} is clipped to the largest value (at most {limit:.0%} for {width}; "
     "{bad} of {of} {kind}).",
     ask=tensors(
-        lambda t, case: t.saturated > SATURATED.for_bits(case.bits) and t.zeros <= ZEROS.for_bits(case.bits),
+        lambda tensor, case: _clipped(tensor, case) and _as_registered(tensor, case),
         worst=lambda tensor: tensor.saturated,
         applies=lambda case: _enough_bits(case, 3),
         add=lambda case, tensor: {"limit": SATURATED.for_bits(case.bits), "width": _width(case)},
@@ -140,16 +155,36 @@ CLIPPED = Rule(
 #: Where neither zeros nor clipping say why. A lost sign takes half of the signal by itself.
 COARSE = Rule(
     cause="range-collapsed",
-    measures="signal over quantization noise, from 4 bits on, where no sign is lost",
+    measures="signal over quantization noise, from 4 bits on, where no sign is lost, before training moves a learned "
+    "range",
     flagged="below {0}; on a grid that is not scaled to its values, below {1}",
     says="{tensor} keeps {snr:.1f} dB of signal over quantization noise (at least {limit:g} dB with {width}; "
     "{bad} of {of} {kind}).",
     ask=tensors(
-        lambda tensor, case: tensor.rms > 0 and tensor.snr < _least_snr(case).for_bits(case.bits),
+        lambda tensor, case: _coarse(tensor, case) and _as_registered(tensor, case),
         worst=lambda tensor: -tensor.snr,
         applies=lambda case: _enough_bits(case, 4) and run(SIGN_LOST, case) is None,
         add=lambda case, tensor: {"limit": _least_snr(case).for_bits(case.bits), "width": _width(case)},
     ),
     record=("snr", "tensor"),
     limits=(LEAST_SNR, LEAST_SNR_FIXED),
+)
+
+#: The training's own choice, which its curve answers for: PyTorch's LSQ takes the position embedding from 41 dB to 2.5
+#: and ends with the control.
+LEARNED_RANGE = Rule(
+    cause="scale-stale",
+    measures="share of elements at the largest magnitude, and signal over noise, once training moved a learned range",
+    flagged="above {0}, or below {1}",
+    says="the range learned for {tensor} clips {saturated:.0%} of it and keeps {snr:.1f} dB ({bad} of {of} {kind}).",
+    ask=tensors(
+        lambda tensor, case: (
+            (_clipped(tensor, case) or _coarse(tensor, case)) and not _as_registered(tensor, case)
+        ),
+        worst=lambda tensor: -tensor.snr,
+        applies=lambda case: _enough_bits(case, 4) and run(SIGN_LOST, case) is None,
+    ),
+    record=("saturated", "snr", "tensor"),
+    limits=(SATURATED, LEAST_SNR),
+    severity="warning",
 )
