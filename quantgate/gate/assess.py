@@ -29,7 +29,7 @@ def assess(cell: Cell, subject: Subject, run: Run, control: Curve | None, config
     Args:
         cell: What was trained.
         subject: What the cell trained; its bits, gap tolerance and `lossless` are used.
-        run: The curve and the evidence of the training.
+        run: The curve and the evidence of the training; without a curve the probes alone judge.
         control: The curve of the float32 cell (bits per byte); None judges by the absolute limits alone.
         config: How it was trained, and the limits.
     """
@@ -94,14 +94,15 @@ def _verdict(
         return Verdict.CRASHED
     if evidence.non_finite is not None:
         return Verdict.DIVERGED
-    # Identity is a finding here, where more is known of it than the curve says.
-    verdict = judge(curve, control, tolerance=tolerance, lossless=True, limits=limits)
-    if verdict not in {Verdict.LEARNS, Verdict.LAGS}:
-        return verdict
     faults = [finding for finding in findings if finding.blames]
+    verdict = Verdict.HEALTHY
+    if curve:  # identity is a finding here, where more is known of it than the curve says
+        verdict = judge(curve, control, tolerance=tolerance, lossless=True, limits=limits)
+    if verdict not in {Verdict.LEARNS, Verdict.HEALTHY, Verdict.LAGS}:
+        return verdict
     if any(finding.cause == "no-op" for finding in faults):
         return Verdict.NO_OP
-    return Verdict.FAULTY if faults and verdict is Verdict.LEARNS else verdict
+    return Verdict.FAULTY if faults and verdict.passes else verdict
 
 
 def _cause(findings: Sequence[Finding], evidence: Evidence, verdict: Verdict) -> Finding | None:

@@ -9,6 +9,7 @@ from functools import cache
 
 from quantgate.formats import BUILTIN
 from quantgate.gate.assess import assess
+from quantgate.gate.examination import STEPS
 from quantgate.gate.experiment import Run, train_cell
 from quantgate.gate.negative import NEGATIVE_CONTROLS
 from quantgate.probes.training import Progress
@@ -73,6 +74,12 @@ class Gate:
             seeds=seeds,
             seconds=round(seconds, 3),
         )
+
+    def examine(self, cell: Cell) -> CellResult:
+        """Run the probes of a cell in `STEPS` training steps, and judge it by them alone: no curve, no control."""
+        config = replace(self.config, steps=STEPS)
+        run = replace(self, config=config).train(cell)
+        return assess(cell, self.subject(cell), replace(run, curve=()), None, config)
 
     def _is_close(self, result: CellResult) -> bool:
         judged_by_curve = result.verdict in {Verdict.LEARNS, Verdict.LAGS, Verdict.PARTIAL}

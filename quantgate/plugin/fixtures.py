@@ -31,16 +31,34 @@ class LowbitCell:
     @cached_property
     def result(self) -> CellResult:
         """The trained and judged cell; its record joins the test's user properties."""
-        result = self._session.run(self.cell)
+        return self._recorded(self._session.run(self.cell))
+
+    @cached_property
+    def examined(self) -> CellResult:
+        """What the probes alone say, in 8 training steps; its record joins the test's user properties."""
+        return self._recorded(self._session.examine(self.cell))
+
+    def _recorded(self, result: CellResult) -> CellResult:
         self._node.user_properties.append((PROPERTY, result.to_record()))
         return result
+
+    def assert_healthy(self) -> None:
+        """Fail the test, and say why, if a probe finds a fault: for every commit, where `assert_learns` takes long.
+
+        What only a curve shows is not seen.
+        """
+        __tracebackhide__ = True
+        self._assert_passes(self.examined)
 
     def assert_learns(self) -> None:
         """Fail the test, and say why, unless the verdict is `learns`; known failures are expected failures."""
         __tracebackhide__ = True
+        self._assert_passes(self.result)
+
+    def _assert_passes(self, result: CellResult) -> None:
+        __tracebackhide__ = True
         from quantgate.reports.text import printable_lines
 
-        result = self.result
         known = self._session.known_failures.get(self.cell.id)
         if known is None:
             if not result.verdict.passes:

@@ -105,6 +105,10 @@ class GateSession:
             self._results[cell] = with_shard(self._run(cell), self.shard)
         return self._results[cell]
 
+    def examine(self, cell: Cell) -> CellResult:
+        """The result of the probes of a cell alone."""
+        return with_shard(self._gate.examine(cell), self.shard)
+
     def _run(self, cell: Cell) -> CellResult:
         self.ensure_controls()
         if self._invalid:

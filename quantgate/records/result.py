@@ -128,6 +128,8 @@ def _score(result: CellResult, limits: Limits) -> str:
     match result.verdict:
         case Verdict.REJECTED:
             return f"{result.verdict}."
+        case Verdict.FAULTY | Verdict.DIVERGED | Verdict.NO_OP if not result.curve:
+            return f"{result.verdict}, as the probes of {result.steps} steps say."
         case Verdict.CRASHED | Verdict.TIMEOUT | Verdict.UNJUDGED:
             because = result.evidence.get("because")
             return f"{result.verdict}: {because}" if because else f"{result.verdict}."

@@ -24,10 +24,12 @@ Curve = Sequence[tuple[int, float]]
 
 
 class Verdict(StrEnum):
-    """What a cell is found to be. Only `LEARNS` passes."""
+    """What a cell is found to be. `LEARNS` passes, and `HEALTHY` where only the probes were asked."""
 
     LEARNS = "learns"
-    #: It learns, and a probe found a fault that the curve hides.
+    #: No probe found a fault in the few steps that they take; its curve was not trained.
+    HEALTHY = "healthy"
+    #: A probe found a fault that the curve hides, or that was found without one.
     FAULTY = "faulty"
     LAGS = "lags"
     PARTIAL = "partial"
@@ -41,7 +43,7 @@ class Verdict(StrEnum):
 
     @property
     def passes(self) -> bool:
-        return self is Verdict.LEARNS
+        return self in {Verdict.LEARNS, Verdict.HEALTHY}
 
     @property
     def judged(self) -> bool:

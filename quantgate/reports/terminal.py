@@ -18,6 +18,7 @@ Line = list[Piece]
 _PLAIN: Mapping[str, bool] = {}
 _COLOURS: dict[Verdict, Mapping[str, bool]] = {
     Verdict.LEARNS: {"green": True},
+    Verdict.HEALTHY: {"green": True},
     Verdict.FAULTY: {"red": True},
     Verdict.LAGS: {"yellow": True},
     Verdict.NO_OP: {"purple": True},

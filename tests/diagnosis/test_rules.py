@@ -110,6 +110,26 @@ def test_a_grid_without_a_scale_is_held_to_more() -> None:
     assert causes(coarse, 4) == ["range-collapsed"]
 
 
+@pytest.mark.parametrize("changes", [{"saturated": 0.4}, {"snr": 8.0}])
+def test_what_training_clips_with_a_learned_range_is_a_warning(changes: dict[str, Any]) -> None:
+    first = of()
+    later = replace(first.weights[0], step=50, **changes)
+    moved = replace(first, weights=(*first.weights, later), range_moved=True)
+    (finding,) = diagnose(moved, bits=8)
+    assert (finding.cause, finding.severity) == ("scale-stale", "warning")
+
+    (finding,) = diagnose(replace(moved, range_moved=False), bits=8)
+    assert finding.blames
+
+    (finding,) = diagnose(replace(of(**changes), range_moved=True), bits=8)
+    assert finding.blames, "so it was before training moved anything"
+
+
+def test_no_sign_is_lost_where_nothing_is_kept() -> None:
+    assert causes(of(negatives_kept=0.0, positives_kept=0.02, zeros=0.99)) == ["range-collapsed"]
+    assert causes(of(negatives_kept=0.0, positives_kept=0.03, zeros=0.98))[0] == "sign-lost"
+
+
 def test_a_lost_sign_is_not_called_coarse_too() -> None:
     assert causes(of(negatives_kept=0.0, snr=3.0)) == ["sign-lost"]
 

@@ -127,14 +127,14 @@ def test_an_empty_curve_is_refused() -> None:
     )
 
 
-def test_only_learns_passes() -> None:
-    assert [verdict for verdict in Verdict if verdict.passes] == [Verdict.LEARNS]
+def test_only_learns_and_healthy_pass() -> None:
+    assert [verdict for verdict in Verdict if verdict.passes] == [Verdict.LEARNS, Verdict.HEALTHY]
 
 
 def test_the_words_are_designs() -> None:
     assert (
         " ".join(Verdict)
-        == "learns faulty lags partial dead diverged no-op rejected crashed timeout unjudged"
+        == "learns healthy faulty lags partial dead diverged no-op rejected crashed timeout unjudged"
     )
 
 
