@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 from quantgate.cli.registered import look_up
 from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.diagnosis.causes import CAUSES
+from quantgate.formats import ALIASES, BUILTIN, Format
 from quantgate.records.cell import Config
 from quantgate.reports.probes import probe_lines
 from quantgate.reports.text import printable
-from quantgate.subjects.names import UnknownNameError
+from quantgate.subjects.names import UnknownNameError, unknown
 from quantgate.subjects.registry import REGISTRY, Registry
 from quantgate.training.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
     from quantgate.faults.setups import Setup
+    from quantgate.subjects.kinds import Subject
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,6 +36,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--storage", choices=("master", "inplace"), help="where the weights are kept (master)"
     )
     doctor.add_argument("--optimizer", metavar="NAME", help="takes the training steps, and is probed (adamw)")
+    doctor.add_argument("--like", metavar="NAME", help="a built-in format that it is to equal, bit for bit")
     doctor.set_defaults(command=run)
 
 
@@ -44,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     setup = _setup(options.subject, REGISTRY)
     optimizer = None if options.optimizer is None else look_up(options.optimizer, REGISTRY.optimizer)
     examined = examine_subject(
-        setup.subject,
+        setup.subject if options.like is None else _declared(setup.subject, options.like),
         optimizer=optimizer or setup.optimizer or OPTIMIZERS["adamw"],
         storage=options.storage or setup.storage,
         config=replace(Config(), scope=setup.scope),
@@ -61,6 +64,16 @@ def run(options: argparse.Namespace) -> int:
         hint = CAUSES[examined.cause].hint
         print(f"Cause: {examined.cause}\nHint: {hint} `quantgate explain {examined.cause}`")
     return EXIT_FAILED
+
+
+def _declared(subject: Subject, like: str) -> Subject:
+    """The format, declared to be a built-in one."""
+    name = ALIASES.get(like, like)
+    if not isinstance(subject, Format):
+        raise ValueError(f"--like compares formats; {subject.name!r} is a recipe")
+    if name not in BUILTIN:
+        raise UnknownNameError(unknown("built-in format", like, BUILTIN))
+    return replace(subject, conforms=name, family="user")
 
 
 def _setup(name: str, registry: Registry) -> Setup:

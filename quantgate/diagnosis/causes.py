@@ -142,6 +142,12 @@ _CAUSES = (
         ("paiml/entrenar issue 298",),
     ),
     Cause(
+        "nonconforming",
+        "The quantizer is not the built-in format that it is declared to be.",
+        "It learns about as well; a table, a rounding or a range differs from the specification's.",
+        "compare the values that are shown with the format's specification; look at ties, the range and subnormals.",
+    ),
+    Cause(
         "train-deploy-mismatch",
         "What is exported is not what was trained.",
         "The curve is right; the deployed model is not.",

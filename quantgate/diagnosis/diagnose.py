@@ -51,6 +51,7 @@ LATENT: tuple[tuple[Rule, ...], ...] = (
     (relations.OVERFLOW_WRAPPED, relations.NOT_MONOTONIC),
     (relations.SCALE_MISPLACED,),
     (relations.TOO_MANY_LEVELS,),
+    (rounding.NONCONFORMING,),
     (rounding.MISMATCH,),
     (values.LEARNED_RANGE,),
     (relations.NOT_REPRODUCIBLE,),

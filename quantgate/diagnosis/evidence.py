@@ -106,6 +106,18 @@ class LearnedScale:
 
 
 @dataclass(frozen=True)
+class Conformity:
+    """A quantizer beside the built-in format that it is declared to be."""
+
+    like: str
+    #: Elements that differ, of how many.
+    differ: int
+    of: int
+    #: The first of them, in words.
+    shown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class NonFinite:
     """The first non-finite tensor and the step it was met at."""
 
@@ -143,6 +155,11 @@ class Evidence:
     not_measured: tuple[tuple[str, str], ...] = ()
     #: Largest difference to the published table that the subject's name claims, as a share of its range.
     table_error: float | None = None
+    #: None where it is not declared to be one.
+    conformity: Conformity | None = None
+    #: A digest of what the quantizer makes of the probes' inputs, and the built-in format of the same one.
+    fingerprint: str | None = None
+    same_as: str | None = None
     #: Share of elements in which decode(encode(x)) differs from the fake-quantized x that was trained.
     export_differs: float | None = None
     #: Linear layers of the body that a recipe left in float32, of how many; None for formats.

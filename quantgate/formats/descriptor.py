@@ -45,6 +45,8 @@ class Format:
     activation: Callable[[], Callable[[Tensor], Tensor]] | None = None
     #: `calibrate(quantizer, batches)` runs before a quantizer is judged, with the tensors that it will be given.
     calibrate: Callable[[Any, Any], object] | None = None
+    #: The built-in format that it is declared to be, bit for bit.
+    conforms: str | None = None
     #: Causes that the subject is excused from, each with the reason.
     waive: Mapping[str, str] = field(default_factory=dict, hash=False)
 

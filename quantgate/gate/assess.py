@@ -149,6 +149,10 @@ def _evidence_record(
         record["not_measured"] = dict(evidence.not_measured)
     if evidence.update_survival is not None:
         record["update_survival"] = evidence.update_survival
+    if evidence.fingerprint is not None:
+        record["fingerprint"] = evidence.fingerprint
+    if evidence.same_as is not None:
+        record["same_as"] = evidence.same_as
     if evidence.stochastic:
         record["stochastic"] = True
     if evidence.state:

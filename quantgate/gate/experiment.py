@@ -9,7 +9,8 @@ import torch
 
 from quantgate.corpus.tensors import load_data
 from quantgate.diagnosis.evidence import Evidence, NonFinite
-from quantgate.formats import Format
+from quantgate.formats import BUILTIN, Format
+from quantgate.probes.conformity import builtin_of, conformity, fingerprint
 from quantgate.probes.crash import describe
 from quantgate.probes.quantizer.examine import examine_quantizer
 from quantgate.probes.training import Progress, TrainingProbes
@@ -78,9 +79,10 @@ def train_cell(
 def _examined(subject: Format, device: str) -> Evidence:
     """What the probes say of a format's quantizer alone."""
     codec = subject.codec
+    make = calibrated(quantizer_factory(subject), subject)
     export = codec.export if isinstance(codec, FunctionCodec) else None
-    return examine_quantizer(
-        calibrated(quantizer_factory(subject), subject),
+    evidence = examine_quantizer(
+        make,
         name=subject.name,
         bits=subject.bits,
         static=subject.calibrate is not None,
@@ -88,3 +90,15 @@ def _examined(subject: Format, device: str) -> Evidence:
         export=None if export is None else export.fake_quantize,
         device=device,
     )
+    if subject.family != "user" or evidence.contract is not None or evidence.crash is not None:
+        return evidence
+    try:
+        like = BUILTIN.get(subject.conforms or "")
+        return replace(
+            evidence,
+            fingerprint=fingerprint(make, device),
+            same_as=builtin_of(make, subject.bits, device),
+            conformity=None if like is None else conformity(make, like, device),
+        )
+    except Exception as error:  # the subject's own code, on shapes and values that it was not given before
+        return replace(evidence, not_measured=(*evidence.not_measured, ("conformity", describe(error))))

@@ -40,6 +40,7 @@ _PROBES: tuple[tuple[str, tuple[str, ...], Callable[[Evidence], str | None]], ..
     ("learned scales", ("qparams-invalid",), lambda e: f"{len(e.learned)} trained" if e.learned else None),
     ("rounding", ("rounding-biased", "rounding-not-random"), lambda e: _rounding(e)),
     ("table", ("wrong-table",), lambda e: _number(e.table_error, "{:.4f} from the published one")),
+    ("conforms", ("nonconforming",), lambda e: _conforms(e)),
     ("order of values", ("overflow-wrapped", "not-monotonic"), lambda e: _order(e)),
     ("number of values", ("too-many-levels",), lambda e: _number(e.relations.levels, "{:g}")),
     ("place of scales", ("scale-misplaced",), lambda e: _placed(e)),
@@ -126,3 +127,8 @@ def _rounding(evidence: Evidence) -> str | None:
 
 def _number(value: float | None, text: str) -> str | None:
     return None if value is None or math.isnan(value) else text.format(value)
+
+
+def _conforms(evidence: Evidence) -> str | None:
+    found = evidence.conformity
+    return None if found is None else f"{found.of - found.differ:,} of {found.of:,} values are {found.like}'s"

@@ -117,7 +117,26 @@ def remarks(results: Sequence[CellResult]) -> list[Line]:
             first = f"{', '.join(list(missing)[:3])}{' and more' if len(missing) > 3 else ''}"
             because = "; ".join(dict.fromkeys(missing.values()))
             said[f"not measured  {result.subject}: {first}: {because}"] = None
-    return [[(printable(text), _PLAIN)] for text in said]
+    return [[(printable(text), _PLAIN)] for text in (*said, *_same(results))]
+
+
+def _same(results: Sequence[CellResult]) -> list[str]:
+    """The subjects that are one quantizer under several names, a built-in format's among them."""
+    names: dict[str, dict[str, None]] = {}
+    for result in results:
+        if digest := result.evidence.get("fingerprint"):
+            group = names.setdefault(digest, {})
+            group[result.subject] = None
+            if same := result.evidence.get("same_as"):
+                group[f"the built-in {same}"] = None
+    groups = [
+        [name for name in group if name != f"the built-in {next(iter(group))}"] for group in names.values()
+    ]
+    return [
+        f"one quantizer  {', '.join(group[:-1])} and {group[-1]} agree in every bit of the probes' inputs"
+        for group in groups
+        if len(group) > 1
+    ]
 
 
 def control_line(controls: Sequence[CellResult]) -> str:

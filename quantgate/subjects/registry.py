@@ -52,6 +52,7 @@ class Registry:
         spec: str = "",
         activation: Callable[..., Any] | None = None,
         calibrate: Callable[[Any, Any], object] | None = None,
+        conforms: str | None = None,
         waive: Mapping[str, str] | None = None,
     ) -> Format:
         """Register a number format as a subject of the gate.
@@ -72,6 +73,7 @@ class Registry:
             activation: Quantizes the inputs of linear layers: a function, or beside `factory` a factory.
             calibrate: `calibrate(quantizer, batches)` runs on each quantizer before it is judged, with the tensors that
                 it will be given: its weight, or some batches of its layer's inputs. Its scale need not follow then.
+            conforms: A built-in format that it must equal, bit for bit, over its grid, midpoints and range.
             waive: Causes that the format is excused from, each with the reason, which the record keeps.
 
         Raises:
@@ -110,6 +112,7 @@ class Registry:
             spec=spec,
             activation=activation if factory is not None or activation is None else lambda: activation,
             calibrate=calibrate,
+            conforms=_conforms(f"format {name!r}", conforms),
             waive=_waived(f"format {name!r}", waive),
         )
         self._formats[name] = made
@@ -249,6 +252,15 @@ class Registry:
         if name in self.subjects() or name in ALIASES:
             raise RegistrationError(f"subject {name!r} is already registered; choose another name")
         return name
+
+
+def _conforms(what: str, conforms: str | None) -> str | None:
+    if conforms is None:
+        return None
+    name = ALIASES.get(conforms, conforms)
+    if name not in BUILTIN:
+        raise RegistrationError(f"{what}: conforms: {unknown('built-in format', conforms, BUILTIN)}")
+    return name
 
 
 def _waived(what: str, waive: Mapping[str, str] | None) -> Mapping[str, str]:

@@ -132,3 +132,22 @@ def test_scales_of_rows_are_no_matrices_for_muon() -> None:
     held = [[tuple(p.shape) for p in each.param_groups[0]["params"]] for each in built(model, 1e-3)]
 
     assert held == [[(4, 8)], [(4, 1)]]
+
+
+def test_a_declared_format_is_held_against_the_builtin_one() -> None:
+    conforms = Registry().register_format("ours", amax8, bits=8, conforms="int8")
+    found = examine(conforms)
+    assert found.healthy
+    assert found.evidence.conformity is not None
+    assert (found.evidence.conformity.differ, found.evidence.same_as) == (0, "int8")
+
+    differs = examine(Registry().register_format("ours", amax8, bits=8, conforms="posit8"))
+    assert differs.cause == "nonconforming"
+    assert "values are not posit8's: " in differs.findings[0].because
+
+
+def test_only_a_builtin_format_can_be_conformed_to() -> None:
+    said = refused(lambda: Registry().register_format("ours", amax8, conforms="posit9"))
+    assert said == (
+        "format 'ours': conforms: unknown built-in format 'posit9'; did you mean 'posit8' or 'posit32' or 'posit16'?"
+    )

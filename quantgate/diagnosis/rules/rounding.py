@@ -106,6 +106,14 @@ DRIFTS = Rule(
     limits=(DRIFT,),
 )
 
+
+def _differs(case: Case) -> Seen | None:
+    found = case.evidence.conformity
+    if found is None or found.differ == 0:
+        return None
+    return Seen({"differ": found.differ, "of": found.of, "like": found.like, "shown": "; ".join(found.shown)})
+
+
 WRONG_TABLE = Rule(
     cause="wrong-table",
     measures="largest difference to the published codebook that the name claims, as a share of its range",
@@ -114,6 +122,16 @@ WRONG_TABLE = Rule(
     ask=quantity(lambda evidence: evidence.table_error, lambda value: not value <= TABLE.at),
     record=(("table_error", "value"),),
     limits=(TABLE,),
+)
+
+NONCONFORMING = Rule(
+    cause="nonconforming",
+    measures="values that differ from the built-in format it is declared to be, over grid, midpoints, range and noise",
+    flagged="one does",
+    says="{differ:,} of {of:,} values are not {like}'s: {shown}.",
+    ask=_differs,
+    record=("like", "differ"),
+    measured="another implementation of the same specification differs in none",
 )
 
 MISMATCH = Rule(
