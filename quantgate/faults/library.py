@@ -61,6 +61,15 @@ def _made(
     )
 
 
+def _claims(name: str, claimed: str, really: str) -> Fault:
+    """A quantizer that says that it is one built-in format, and is another one of the same bits."""
+
+    def setup(name: str, quantize: Quantizer) -> Setup:
+        return Setup(replace(_format(name, quantize, BUILTIN[claimed].bits), conforms=claimed))
+
+    return Fault(name, "nonconforming", setup(name, _ste(really)), setup(f"healthy_{name}", _ste(claimed)))
+
+
 def _in_place(format_name: str) -> Fault:
     subject = BUILTIN[format_name]
     return Fault(f"{format_name}_in_place", "update-swallowed", Setup(subject, "inplace"), Setup(subject))
@@ -253,6 +262,8 @@ def _library() -> tuple[Fault, ...]:
         _export_fault("int4_export_per_row", integers(7), int4_rows, 4),
         _fault("grad-format", "int8_gradient_in_e5m2", with_backward(integers(127), gradients.cast(torch.float8_e5m2)), _INT8, 8),
         _fault("grad-format", "fp8_gradient_in_e4m3", with_backward(fp8, gradients.cast(torch.float8_e4m3fn)), _ste("fp8_e4m3"), 8),
+        _claims("posit8_that_is_fp8", "posit8", "fp8_e4m3"),
+        _claims("mxfp8_of_e5m2", "mxfp8", "mxfp8_e5m2"),
         _made("qparams-invalid", "lsq_negative_scale", lambda: quantizers.LearnedScaleQuantizer(7, sign=-1.0), lambda: quantizers.LearnedScaleQuantizer(7), 4),
         _made("qparams-invalid", "lsq_detached_scale", lambda: quantizers.LearnedScaleQuantizer(127, detached=True), lambda: quantizers.LearnedScaleQuantizer(127), 8),
     )  # fmt: skip
