@@ -30,7 +30,8 @@ class TensorEvidence:
     #: Negative elements below -rms/2 that stay negative, and the same of positive ones; 1 where there are few.
     negatives_kept: float
     positives_kept: float
-    #: Elements at the largest magnitude of q(x).
+    #: Clipped elements: they came back smaller, at the largest or the least value of the tensor, of their row or of
+    #: their run of 16.
     saturated: float
     #: Norm of the reference straight-through estimator's gradient: d loss / d q(x) on the same forward.
     reference_gradient: float
@@ -46,6 +47,8 @@ class TensorEvidence:
     lines_kept: float = 0.0
     #: Mean of q(x) - x over its mean size: 0 where values are rounded both ways, -1 where all are floored.
     drift: float = 0.0
+    #: The share of |q(x) - x|^2 that is the clipped elements'.
+    clip_noise: float = 0.0
 
 
 @dataclass(frozen=True)

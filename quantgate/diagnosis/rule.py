@@ -154,8 +154,8 @@ def tensors(
             if len(bad) < least_share * len(judged):
                 return None
             chosen = max(bad, key=worst)
-            kind = "inputs" if judged[0].tensor.startswith("N(") else "weights"
-            values: dict[str, Value] = {**asdict(chosen), "bad": len(bad), "of": len(judged), "kind": kind}
+            counts = {"bad": len(bad), "of": len(judged), "kind": _kind(judged)}
+            values: dict[str, Value] = {**asdict(chosen), **counts}
             return Seen({**values, **add(case, chosen)}, judged[0].step)
         return None
 
@@ -167,6 +167,12 @@ def _asked(evidence: Evidence, *, both: bool) -> Sequence[Sequence[TensorEvidenc
     steps = sorted({tensor.step for tensor in evidence.weights})
     weights = [[tensor for tensor in evidence.weights if tensor.step == step] for step in steps]
     return weights if weights and not both else [*weights, list(evidence.inputs)]
+
+
+def _kind(judged: Sequence[TensorEvidence]) -> str:
+    if judged[0].tensor.startswith("N("):
+        return "inputs"
+    return "tensors" if any(" of " in each.tensor for each in judged) else "weights"
 
 
 def at_first_step(evidence: Evidence) -> list[TensorEvidence]:

@@ -9,74 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from quantgate.diagnosis.evidence import TensorEvidence
+from quantgate.probes.layers import Call, Layer, Recorder, keeping
 from quantgate.probes.tensors import SAME, tensor_evidence
-
-#: A weight that a call of `F.linear` reads is the effective one if it explains the output so well; what differs more
-#: was scaled afterwards.
-EXPLAINS = 0.1
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A linear or embedding layer of the float32 model."""
-
-    path: str
-    kind: str
-    #: Its first weight, before anything was prepared.
-    weight: Tensor
-    #: Whether it belongs to the body, which a recipe is expected to quantize; many leave embeddings and head alone.
-    body: bool
-
-
-def layers_of(model: nn.Module) -> tuple[Layer, ...]:
-    """The layers of a float32 model in order, with copies of their weights."""
-    return tuple(
-        Layer(path, type(module).__name__, module.weight.detach().clone(), path.startswith("blocks."))
-        for path, module in model.named_modules()
-        if isinstance(module, nn.Linear | nn.Embedding)
-    )
-
-
-@dataclass
-class _Call:
-    """One call of a layer: its input, its output, and the weights that linear maps inside it read."""
-
-    x: Tensor
-    y: Tensor | None
-    weights: list[Tensor]
-    inputs: list[Tensor]
-
-
-class _Inside(TorchFunctionMode):
-    """Records what each `F.linear` or `F.embedding` inside a layer reads."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[_Call] = []
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if self.open and func in {F.linear, F.embedding}:
-            weight = args[1] if len(args) > 1 else kwargs["weight"]
-            if type(weight) in {Tensor, nn.Parameter} and weight.is_floating_point():
-                self.open[-1].weights.append(weight)
-                self.open[-1].inputs.append(args[0] if args else kwargs["input"])
-        return func(*args, **kwargs)
 
 
 class LayerWatch:
@@ -97,12 +38,12 @@ class LayerWatch:
         self.layers = tuple(layer for layer in layers if layer.path in self.found)
         #: Layers that have no module of their name any more.
         self.lost = tuple(layer.path for layer in layers if layer.path not in self.found)
-        self.calls: dict[str, _Call] = {}
+        self.calls: dict[str, Call] = {}
 
     @contextmanager
     def forward(self) -> Iterator[None]:
         """Watch what is called in this context."""
-        with _Inside() as inside:
+        with Recorder() as inside:
             handles = []
             for path, module in self.found.items():
                 before, after = self._hooks(path, inside)
@@ -116,16 +57,16 @@ class LayerWatch:
                 for handle in handles:
                     handle.remove()
 
-    def _hooks(self, path: str, inside: _Inside) -> tuple[Callable[..., None], Callable[..., None]]:
+    def _hooks(self, path: str, inside: Recorder) -> tuple[Callable[..., None], Callable[..., None]]:
         def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
             if inputs and isinstance(inputs[0], Tensor):
-                inside.open.append(_Call(_keeping(inputs[0]), None, [], []))
+                inside.open.append(Call(keeping(inputs[0])))
 
         def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
             if inside.open:
                 call = inside.open.pop()
                 if isinstance(output, Tensor):
-                    call.y = _keeping(output)
+                    call.y = keeping(output)
                     self.calls[path] = call
 
         return before, after
@@ -142,15 +83,15 @@ class LayerWatch:
             call, master = self.calls.get(layer.path), masters.get(layer.path)
             if call is None or call.y is None or master is None:
                 continue
-            q = _effective(call, layer)
+            q = call.weight(layer)
             if q is None or q.shape != master.shape:
                 continue
             name = f"{layer.path}.weight"
-            found.append(tensor_evidence(name, step, master, q, master.grad, _reference(call, layer)))
-            if (given := _input(call, layer)) is not None:
-                found.append(
-                    tensor_evidence(f"input of {layer.path}", step, call.x.float(), given, None, None)
-                )
+            found.append(tensor_evidence(name, step, master, q, master.grad, call.reference(layer)))
+            if (given := call.input(layer)) is not None:
+                found.append(_between(f"input of {layer.path}", step, call.x, given))
+            if (raw := call.raw_output(layer)) is not None:
+                found.append(_between(f"output of {layer.path}", step, raw, call.y))
         return found
 
     def coverage(self, masters: Mapping[str, Tensor]) -> tuple[tuple[int, int] | None, bool]:
@@ -184,6 +125,11 @@ class LayerWatch:
         return len(lost), len(asked)
 
 
+def _between(name: str, step: int, x: Tensor, q: Tensor) -> TensorEvidence:
+    """An activation before and after it was quantized, with both gradients."""
+    return tensor_evidence(name, step, x.float(), q.detach().float(), x.grad, q.grad)
+
+
 def _has_gradient(module: nn.Module) -> bool:
     return any(p.grad is not None and bool((p.grad != 0).any()) for p in module.parameters())
 
@@ -201,52 +147,3 @@ def masters_of(model: nn.Module, layers: tuple[Layer, ...], watch: LayerWatch) -
         if len(candidates) == 1:
             found[layer.path] = candidates[0]
     return found
-
-
-def _keeping(tensor: Tensor) -> Tensor:
-    if tensor.requires_grad:
-        tensor.retain_grad()
-    return tensor
-
-
-def _effective(call: _Call, layer: Layer) -> Tensor | None:
-    """The weight that the layer computes with: one that it read and that explains its output, or a fit."""
-    assert call.y is not None
-    read = call.weights[-1].detach().float() if call.weights else None
-    if layer.kind == "Embedding":
-        return read
-    given = _input(call, layer)
-    x, y = _rows(call.x if given is None else given).double(), _rows(call.y).double()
-    if read is not None and read.shape == layer.weight.shape:
-        missing = y - x @ read.double().T
-        if float(missing.norm()) <= EXPLAINS * float(y.norm()):
-            return read
-    if len(x) < x.shape[1] or not bool(torch.isfinite(y).all()):
-        return None
-    fitted: Tensor = torch.linalg.lstsq(x, y).solution
-    return fitted.T.float()
-
-
-def _input(call: _Call, layer: Layer) -> Tensor | None:
-    """The input that the layer computes with; None where it is the one that came, or was not seen."""
-    if layer.kind == "Embedding" or not call.inputs:
-        return None
-    given = call.inputs[-1].detach()
-    if type(given) is not Tensor or given.shape != call.x.shape or torch.equal(given.float(), call.x.float()):
-        return None
-    return given.float()
-
-
-def _reference(call: _Call, layer: Layer) -> Tensor | None:
-    """The straight-through estimator's gradient of the weight, from that of the output."""
-    if call.y is None or call.y.grad is None:
-        return None
-    gradient = _rows(call.y.grad)
-    if layer.kind == "Embedding":
-        summed = torch.zeros_like(layer.weight)
-        return summed.index_add_(0, call.x.flatten(), gradient.float())
-    return gradient.T @ _rows(call.x)
-
-
-def _rows(x: Tensor) -> Tensor:
-    return x.detach().float().reshape(-1, x.shape[-1])

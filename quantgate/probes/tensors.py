@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
 from quantgate.diagnosis.evidence import TensorEvidence
@@ -30,6 +31,7 @@ def tensor_evidence(
         reference: d loss / d q(x) on the same forward, which is what a straight-through estimator gives x.
     """
     lines_kept = _lines_kept(x.detach(), q.detach())
+    shape = x.shape
     x, q = x.detach().flatten().float(), q.detach().flatten().float()
     count = max(x.numel(), 1)
     power = float(x.dot(x))
@@ -38,7 +40,7 @@ def tensor_evidence(
     magnitude = q.abs()
     negative, positive = x < -rms / 2, x > rms / 2
     norm, reference_norm, cosine, zeros = _compare(gradient, reference)
-    largest = float(magnitude.max()) if x.numel() else 0.0
+    clipped = (magnitude < x.abs() * (1 - SAME)) & _at_the_edge(q, shape)
     return TensorEvidence(
         tensor=name,
         step=step,
@@ -49,7 +51,7 @@ def tensor_evidence(
         zeros=share(q == 0, count),
         negatives_kept=_kept(negative, q < 0),
         positives_kept=_kept(positive, q > 0),
-        saturated=share(magnitude >= (1 - SAME) * largest, count) if largest else 0.0,
+        saturated=share(clipped, count),
         reference_gradient=reference_norm,
         gradient=norm,
         gradient_cosine=cosine,
@@ -57,7 +59,21 @@ def tensor_evidence(
         blocked_unclipped=_blocked_unclipped(x, q, gradient, reference) if 0 < zeros < 1 else 0.0,
         lines_kept=lines_kept,
         drift=_drift(q - x),
+        clip_noise=float((q - x)[clipped].square().sum()) / error if 0 < error < math.inf else 0.0,
     )
+
+
+def _at_the_edge(q: Tensor, shape: torch.Size) -> Tensor:
+    """Elements at the largest positive or the least negative value of the tensor, of their row, or of their run of 16."""
+    width = shape[-1] if shape else 1
+    found = torch.zeros_like(q, dtype=torch.bool)
+    for length in (q.numel(), width, RUN):
+        if length and q.numel() % length == 0:
+            lines = q.view(-1, length)
+            for side in (lines, -lines):
+                largest = side.amax(1, keepdim=True)
+                found |= ((side >= (1 - SAME) * largest) & (largest > 0)).flatten()
+    return found
 
 
 def _drift(error: Tensor) -> float:

@@ -12,9 +12,10 @@ from torch.optim import Optimizer
 
 from quantgate.diagnosis.evidence import Evidence, LearnedScale, TensorEvidence
 from quantgate.probes.crash import describe
+from quantgate.probes.layers import Layer, layers_of
 from quantgate.probes.learned import Role, roles
 from quantgate.probes.optimizers import Agreement, agreement
-from quantgate.probes.recipes import Layer, LayerWatch, layers_of, masters_of
+from quantgate.probes.recipes import LayerWatch, masters_of
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.training.fakequant import QuantizedModel
 from quantgate.training.model import TinyTransformer

@@ -31,7 +31,8 @@ def _has_reference(tensor: TensorEvidence) -> bool:
 
 
 def _blocked(tensor: TensorEvidence, case: Case) -> bool:
-    zero = not tensor.gradient or tensor.gradient_zeros >= BLOCKED.at
+    """Whether no gradient comes, other than for a clip mask that takes what is clipped."""
+    zero = not tensor.gradient or tensor.gradient_zeros >= max(BLOCKED.at, tensor.saturated)
     return _has_reference(tensor) and zero
 
 

@@ -22,6 +22,7 @@ SATURATED = LimitByBits(
     "under 1% with an amax scale, 1% with a 99th percentile, 23% with a step that PyTorch learned",
     "{:.0%}",
 )
+CLIP_NOISE = Limit(0.5, "the larger part; a scale from the largest value has under 1%", "{:.0%}")
 FOLLOWS = Limit(
     1.5, "4 where the scale follows, 2.92 under a moving average with constant 0.01, 1 where it is frozen"
 )
@@ -41,7 +42,7 @@ FIXED_GRID = Limit(0.5, "0 to 0.25 for the built-in formats, 0.73 for nf4 withou
 
 def _off_scale(tensor: TensorEvidence, case: Case) -> bool:
     shrunk = 0 < tensor.gain < LOW_GAIN.at and tensor.zeros < ZEROS.for_bits(case.bits)
-    return tensor.gain > GAIN.at or shrunk
+    return tensor.gain > GAIN.at or (shrunk and tensor.saturated <= SATURATED.for_bits(case.bits))
 
 
 def _sign_lost(tensor: TensorEvidence, case: Case) -> bool:
@@ -73,7 +74,16 @@ def _as_registered(tensor: TensorEvidence, case: Case) -> bool:
 
 def _clipped(tensor: TensorEvidence, case: Case) -> bool:
     few_zeros = tensor.zeros <= ZEROS.for_bits(case.bits)
-    return tensor.saturated > SATURATED.for_bits(case.bits) and few_zeros
+    many = tensor.saturated > SATURATED.for_bits(case.bits)
+    return few_zeros and (many or (_coarse_by_clipping(tensor, case) and _judged_for_noise(case)))
+
+
+def _coarse_by_clipping(tensor: TensorEvidence, case: Case) -> bool:
+    return tensor.clip_noise > CLIP_NOISE.at and _coarse(tensor, case)
+
+
+def _judged_for_noise(case: Case) -> bool:
+    return _enough_bits(case, 4) and run(SIGN_LOST, case) is None
 
 
 def _coarse(tensor: TensorEvidence, case: Case) -> bool:
@@ -138,18 +148,19 @@ SCALE_FROZEN = Rule(
 
 CLIPPED = Rule(
     cause="scale-stale",
-    measures="share of elements at the largest magnitude, from 3 bits on, before training moves a learned range",
-    flagged="above {0}",
+    measures="share of elements that are clipped, from 3 bits on, before training moves a learned range; and their "
+    "share of the noise, where that is too much",
+    flagged="above {0}; above {1} of the noise",
     says="{saturated:.0%} of {tensor} is clipped to the largest value (at most {limit:.0%} for {width}; "
-    "{bad} of {of} {kind}).",
+    "{bad} of {of} {kind}), which leaves {snr:.1f} dB.",
     ask=tensors(
         lambda tensor, case: _clipped(tensor, case) and _as_registered(tensor, case),
         worst=lambda tensor: tensor.saturated,
         applies=lambda case: _enough_bits(case, 3),
         add=lambda case, tensor: {"limit": SATURATED.for_bits(case.bits), "width": _width(case)},
     ),
-    record=("saturated", "tensor"),
-    limits=(SATURATED,),
+    record=("saturated", "snr", "tensor"),
+    limits=(SATURATED, CLIP_NOISE),
 )
 
 #: Where neither zeros nor clipping say why. A lost sign takes half of the signal by itself.
@@ -161,9 +172,11 @@ COARSE = Rule(
     says="{tensor} keeps {snr:.1f} dB of signal over quantization noise (at least {limit:g} dB with {width}; "
     "{bad} of {of} {kind}).",
     ask=tensors(
-        lambda tensor, case: _coarse(tensor, case) and _as_registered(tensor, case),
+        lambda tensor, case: (
+            _coarse(tensor, case) and _as_registered(tensor, case) and not _clipped(tensor, case)
+        ),
         worst=lambda tensor: -tensor.snr,
-        applies=lambda case: _enough_bits(case, 4) and run(SIGN_LOST, case) is None,
+        applies=_judged_for_noise,
         add=lambda case, tensor: {"limit": _least_snr(case).for_bits(case.bits), "width": _width(case)},
     ),
     record=("snr", "tensor"),
@@ -174,7 +187,7 @@ COARSE = Rule(
 #: and ends with the control.
 LEARNED_RANGE = Rule(
     cause="scale-stale",
-    measures="share of elements at the largest magnitude, and signal over noise, once training moved a learned range",
+    measures="share of elements that are clipped, and signal over noise, once training moved a learned range",
     flagged="above {0}, or below {1}",
     says="the range learned for {tensor} clips {saturated:.0%} of it and keeps {snr:.1f} dB ({bad} of {of} {kind}).",
     ask=tensors(
@@ -182,7 +195,7 @@ LEARNED_RANGE = Rule(
             (_clipped(tensor, case) or _coarse(tensor, case)) and not _as_registered(tensor, case)
         ),
         worst=lambda tensor: -tensor.snr,
-        applies=lambda case: _enough_bits(case, 4) and run(SIGN_LOST, case) is None,
+        applies=_judged_for_noise,
     ),
     record=("saturated", "snr", "tensor"),
     limits=(SATURATED, LEAST_SNR),
