@@ -162,9 +162,10 @@ _CAUSES = (
     ),
     Cause(
         "qparams-invalid",
-        "A learned scale is negative, crossed 0, or gets no gradient.",
+        "A learned scale is negative, crossed 0, or gets no gradient; or a zero point does nothing.",
         "Fine, or NaN, depending on the step.",
-        "learn the logarithm of the scale, or clamp it; check that its gradient is not detached.",
+        "learn the logarithm of the scale, or clamp it; check that its gradient is not detached, and that codes "
+        "move by the zero point.",
     ),
     Cause(
         "overflow-wrapped",

@@ -34,7 +34,7 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (coverage.ORPHANED,),
     (values.SIGN_LOST,),
     (values.RANGE_COLLAPSED,),
-    (values.SCALE_FROZEN, values.CLIPPED),
+    (values.SCALE_FROZEN, values.CLIPPED, values.PEAK_LOST),
     (values.COARSE,),
     (gradients.CLIP_GRADIENT_LOST, gradients.CLIP_GRADIENT_GRAZED),
     (gradients.GRADIENT_WRONG,),
@@ -44,7 +44,7 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
 
 #: What does little harm in 100 steps.
 LATENT: tuple[tuple[Rule, ...], ...] = (
-    (updates.SCALE_CROSSED_ZERO, updates.SCALE_NEGATIVE, updates.SCALE_WITHOUT_GRADIENT),
+    (updates.SCALE_CROSSED_ZERO, updates.SCALE_NEGATIVE, updates.SCALE_WITHOUT_GRADIENT, values.ZERO_POINT),
     (rounding.ROUNDING_NOT_RANDOM, relations.SHARED_NOISE),
     (rounding.ROUNDING_BIASED, rounding.OFF_HALF, rounding.DRIFTS),
     (rounding.WRONG_TABLE,),

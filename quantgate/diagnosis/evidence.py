@@ -47,6 +47,9 @@ class TensorEvidence:
     lines_kept: float = 0.0
     #: Mean of q(x) - x over its mean size: 0 where values are rounded both ways, -1 where all are floored.
     drift: float = 0.0
+    #: |q(x)| / |x| of the largest element of each run of 16, on average: 1 where the scale covers it, 0.5 to 1 where an
+    #: exponent is one too small.
+    peak: float = 1.0
     #: The share of |q(x) - x|^2 that is the clipped elements'.
     clip_noise: float = 0.0
 
@@ -148,6 +151,8 @@ class Evidence:
     scale_follows: float | None = None
     #: Share of elements with q(4 x) != 4 q(x): 0 with a scale, or with exponents enough; high on a fixed grid.
     fixed_grid: float = 0.0
+    #: `TensorEvidence.peak` of values of one sign over that of both signs, the smaller one; None where not asked.
+    one_sided_peak: float | None = None
     #: Share of the gradient that passes at size 1 and is lost at 2^-20, the size of a late gradient.
     gradient_underflow: float = 0.0
     rounding: RoundingEvidence | None = None

@@ -16,7 +16,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
             "no-op": "partly-applied too-many-levels",
             "partly-applied": "scale-misplaced too-many-levels",
             "overflow-wrapped": "sign-lost not-monotonic scale-stale too-many-levels range-collapsed "
-            "rounding-biased not-dequantized gradient-wrong",
+            "rounding-biased not-dequantized gradient-wrong qparams-invalid",
             "not-dequantized": "sign-lost non-finite scale-stale range-collapsed gradient-misscaled "
             "rounding-biased",
             "range-collapsed": "clip-gradient-lost",

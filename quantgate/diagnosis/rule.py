@@ -154,8 +154,8 @@ def tensors(
             if len(bad) < least_share * len(judged):
                 return None
             chosen = max(bad, key=worst)
-            counts = {"bad": len(bad), "of": len(judged), "kind": _kind(judged)}
-            values: dict[str, Value] = {**asdict(chosen), **counts}
+            values: dict[str, Value] = asdict(chosen)
+            values |= {"bad": len(bad), "of": len(judged), "kind": _kind(judged)}
             return Seen({**values, **add(case, chosen)}, judged[0].step)
         return None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -175,6 +176,21 @@ def _neighbours_scale(x: Tensor) -> Tensor:
     return ((groups / scale).round().clamp(-127, 127) * scale).reshape(x.shape)
 
 
+def _mx_exponent_too_small(x: Tensor) -> Tensor:
+    """int8 in groups of 32 whose scale is the power of two below the largest value: up to half of it is clipped."""
+    groups = x.reshape(-1, 32)
+    scale = 2.0 ** torch.floor(torch.log2(quantizers.amax_scale(groups, 1, rows=True))) / 128
+    return ((groups / scale).round().clamp(-128, 127) * scale).reshape(x.shape)
+
+
+def _affine(x: Tensor, use_zero_point: bool) -> Tensor:
+    """Affine int4, whose zero point may be forgotten."""
+    low, high = x.amin().clamp(max=0), x.amax().clamp(min=0)
+    scale = (high - low).clamp(min=quantizers.TINY) / 15
+    zero_point = -8 - (low / scale).round() if use_zero_point else 0
+    return (((x / scale).round() + zero_point).clamp(-8, 7) - zero_point) * scale
+
+
 def _fp8_without_scale(x: Tensor) -> Tensor:
     return BUILTIN["fp8_e4m3"].fake_quantize(x / quantizers.amax_scale(x, 448.0), 1.0)
 
@@ -224,6 +240,7 @@ def _library() -> tuple[Fault, ...]:
         _made(stale, "int4_row_scales_frozen", lambda: quantizers.FrozenScale(7, rows=True), lambda: straight_through(int4_rows), 4),
         _fault(stale, "int8_tenth_of_amax", straight_through(integers(127, shrink=0.1)), _INT8, 8),
         _fault(stale, "int4_fifth_of_amax", straight_through(integers(7, shrink=0.2)), _INT4, 4),
+        _fault(stale, "mxint8_exponent_one_too_small", straight_through(_mx_exponent_too_small), _ste("mxint8"), 8),
         _fault(scale_zero, "int8_amax_unguarded", straight_through(integers(127, floor=0.0)), _INT8, 8),
         _fault(scale_zero, "int8_rows_unguarded", straight_through(integers(127, rows=True, floor=0.0)), straight_through(int8_rows), 8),
         _fault(scale_zero, "int4_blocks_unguarded", straight_through(blocks(32, integers(7, rows=True, floor=0.0))), straight_through(int4_blocks), 4),
@@ -264,6 +281,7 @@ def _library() -> tuple[Fault, ...]:
         _fault("grad-format", "fp8_gradient_in_e4m3", with_backward(fp8, gradients.cast(torch.float8_e4m3fn)), _ste("fp8_e4m3"), 8),
         _claims("posit8_that_is_fp8", "posit8", "fp8_e4m3"),
         _claims("mxfp8_of_e5m2", "mxfp8", "mxfp8_e5m2"),
+        _fault("qparams-invalid", "int4_zero_point_forgotten", straight_through(partial(_affine, use_zero_point=False)), straight_through(partial(_affine, use_zero_point=True)), 4),
         _made("qparams-invalid", "lsq_negative_scale", lambda: quantizers.LearnedScaleQuantizer(7, sign=-1.0), lambda: quantizers.LearnedScaleQuantizer(7), 4),
         _made("qparams-invalid", "lsq_detached_scale", lambda: quantizers.LearnedScaleQuantizer(127, detached=True), lambda: quantizers.LearnedScaleQuantizer(127), 8),
     )  # fmt: skip

@@ -59,12 +59,25 @@ def tensor_evidence(
         blocked_unclipped=_blocked_unclipped(x, q, gradient, reference) if 0 < zeros < 1 else 0.0,
         lines_kept=lines_kept,
         drift=_drift(q - x),
+        peak=peak(x, q),
         clip_noise=float((q - x)[clipped].square().sum()) / error if 0 < error < math.inf else 0.0,
     )
 
 
+def peak(x: Tensor, q: Tensor) -> float:
+    """What is left of the largest element of each run of 16, on average; 0 where it changes its sign."""
+    x, q = x.flatten(), q.flatten()
+    whole = x.numel() // RUN * RUN
+    runs = x[:whole].view(-1, RUN)
+    largest, at = runs.abs().max(1)
+    came_back = (q[:whole].view(-1, RUN) * runs.sign()).gather(1, at.view(-1, 1)).flatten()
+    present = largest > 0
+    left = (came_back[present] / largest[present]).clamp(min=0)
+    return float(left.mean()) if int(present.sum()) else 1.0
+
+
 def _at_the_edge(q: Tensor, shape: torch.Size) -> Tensor:
-    """Elements at the largest positive or the least negative value of the tensor, of their row, or of their run of 16."""
+    """Elements at the largest positive or the least negative value of the tensor, their row or run of 16."""
     width = shape[-1] if shape else 1
     found = torch.zeros_like(q, dtype=torch.bool)
     for length in (q.numel(), width, RUN):

@@ -61,15 +61,36 @@ def _sgd(model: nn.Module, lr: float) -> Optimizer:
 
 
 def _muon(model: nn.Module, lr: float) -> list[Optimizer]:
-    # What is learned beside the model's matrices (scales of rows, zero points) is no matrix to orthogonalize.
-    matrices = [p for p in model.parameters() if p.ndim == 2 and min(p.shape) > 1]
-    others = [p for p in model.parameters() if p.ndim != 2 or min(p.shape) == 1]
+    scales = _scales_of_groups(model)
+    matrices = [p for p in model.parameters() if p.ndim == 2 and min(p.shape) > 1 and id(p) not in scales]
+    held = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in held]
     built: list[Optimizer] = []
     if matrices:
         built.append(_torch("Muon")(matrices, lr, weight_decay=0.0))
     if others:
         built.append(_torch("AdamW")(others, ADAMW_LR, weight_decay=0.0, fused=_fused(others)))
     return built
+
+
+def _scales_of_groups(model: nn.Module) -> set[int]:
+    """What is learned for the rows and groups of a weight: no matrix to orthogonalize, although it has two axes.
+
+    By its shape, and by its place in or below the module that holds the weight: libraries name it as they like.
+    """
+    found: set[int] = set()
+    for module in model.modules():
+        weights = [p for p in module.parameters(recurse=False) if p.ndim == 2]
+        for p in module.parameters():
+            if any(
+                p.ndim == 2 and p.shape[0] == w.shape[0] and _divides(p.shape[1], w.shape[1]) for w in weights
+            ):
+                found.add(id(p))
+    return found
+
+
+def _divides(groups: int, width: int) -> bool:
+    return groups < width and width % groups == 0
 
 
 def _lion(model: nn.Module, lr: float) -> Optimizer:

@@ -56,6 +56,9 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
         (of(positives_kept=0.5), of(positives_kept=0.49), 8, "sign-lost"),
         (of(saturated=0.3), of(saturated=0.31), 8, "scale-stale"),
         (of(saturated=0.35), of(saturated=0.36), 3, "scale-stale"),
+        (of(snr=12.0, clip_noise=0.6), of(snr=11.9, clip_noise=0.6), 8, "scale-stale"),
+        (of(peak=values.PEAK.at), of(peak=0.84), 8, "scale-stale"),
+        (Evidence(one_sided_peak=0.65), Evidence(one_sided_peak=0.64), 4, "qparams-invalid"),
         (Evidence(scale_follows=1.5), Evidence(scale_follows=1.49), 8, "scale-stale"),
         (Evidence(scale_follows=0.0), Evidence(scale_follows=1.0), 8, "scale-stale"),
         (of(gradient_zeros=0.9 - 1e-9), of(gradient_zeros=0.9), 8, "gradient-blocked"),
@@ -88,6 +91,8 @@ def test_a_threshold_is_kept_on_one_side_and_crossed_on_the_other(
     [
         (of(saturated=0.9, zeros=0.0), 2),  # a ternary grid has little else
         (of(saturated=0.9), None),
+        (of(gradient_zeros=1.0, saturated=0.95), 2),  # a clip mask where all is clipped
+        (of(peak=0.6), 2),
         (of(snr=1.0), 3),
         (of(snr=1.0), None),
         (of(gradient_zeros=0.3, blocked_unclipped=0.1), 8),  # a mask at the edge of the range
@@ -110,7 +115,7 @@ def test_a_grid_without_a_scale_is_held_to_more() -> None:
     assert causes(coarse, 4) == ["range-collapsed"]
 
 
-@pytest.mark.parametrize("changes", [{"saturated": 0.4}, {"snr": 8.0}])
+@pytest.mark.parametrize("changes", [{"saturated": 0.4}, {"snr": 8.0}, {"snr": 8.0, "clip_noise": 1.0}])
 def test_what_training_clips_with_a_learned_range_is_a_warning(changes: dict[str, Any]) -> None:
     first = of()
     later = replace(first.weights[0], step=50, **changes)

@@ -144,3 +144,44 @@ def test_what_has_no_gradient_is_blocked_and_said_to_be_unmeasured() -> None:
         == "5 of 7 layers of the prepared model have no parameter that gets a gradient."
     )
     assert dict(found.evidence.not_measured)["head.weight"] == "no float32 weight behind it"
+
+
+class OutputQuantized(Swapped):
+    """Its output goes through a quantizer, as with PyTorch's observers."""
+
+    def __init__(self, linear: nn.Linear, quantize: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(linear)
+        self.quantize = quantize
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.quantize(F.linear(x, int8(self.weight)))
+
+
+def clipped(x: Tensor) -> Tensor:
+    """int8 with a range that ends at a tenth of what it should hold."""
+    end = float(x.detach().abs().max()) / 10
+    return int8(x.clamp(-end, end))
+
+
+def unsigned(x: Tensor) -> Tensor:
+    return int8(x.clamp(min=0))
+
+
+def test_the_output_of_a_layer_is_measured_apart_from_its_weight() -> None:
+    found = probed(lambda model: swap(model, lambda linear: OutputQuantized(linear, clipped)))
+    weight, output = (of_layer(found, f"{what}blocks.0.up{tail}") for what, tail in (("", ".weight"), ("output of ", "")))
+
+    assert weight.snr > 30
+    assert output.saturated > 0.3
+    assert found.cause == "scale-stale"
+
+
+def test_an_output_without_its_sign_is_told_from_a_coarse_weight() -> None:
+    assert probed(lambda model: swap(model, lambda linear: OutputQuantized(linear, unsigned))).cause == "sign-lost"
+
+
+def test_a_healthy_output_quantizer_is_healthy() -> None:
+    found = probed(lambda model: swap(model, lambda linear: OutputQuantized(linear, int8)))
+
+    assert found.healthy
+    assert of_layer(found, "output of blocks.0.up").snr > 30

@@ -102,6 +102,17 @@ def test_muon_takes_matrices_and_leaves_the_rest_to_adamw() -> None:
     assert adamw.param_groups[0]["lr"] == OPTIMIZERS["adamw"].lr
 
 
+def test_muon_leaves_scales_of_groups_to_adamw_wherever_they_lie() -> None:
+    model = nn.Sequential(nn.Linear(8, 6, bias=False), nn.Linear(6, 4, bias=False))
+    model[0].register_parameter("groups", nn.Parameter(torch.ones(6, 2)))  # beside the weight, by any name
+    model[1].add_module("quantizer", nn.Module())
+    model[1].quantizer.register_parameter("step", nn.Parameter(torch.ones(4, 3)))
+    muon, adamw = built(OPTIMIZERS["muon"], model, 0.5)
+
+    assert {p.shape for p in held([muon])} == {(6, 8), (4, 6)}
+    assert {p.shape for p in held([adamw])} == {(6, 2), (4, 3)}
+
+
 def test_muon_alone_serves_the_gates_model(model: nn.Module) -> None:
     (muon,) = built(OPTIMIZERS["muon"], model, 0.5)
 

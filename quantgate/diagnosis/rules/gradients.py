@@ -31,9 +31,10 @@ def _has_reference(tensor: TensorEvidence) -> bool:
 
 
 def _blocked(tensor: TensorEvidence, case: Case) -> bool:
-    """Whether no gradient comes, other than for a clip mask that takes what is clipped."""
-    zero = not tensor.gradient or tensor.gradient_zeros >= max(BLOCKED.at, tensor.saturated)
-    return _has_reference(tensor) and zero
+    """Whether no gradient comes, and not for a clip mask where all is clipped."""
+    zero = not tensor.gradient or tensor.gradient_zeros >= BLOCKED.at
+    clipped = tensor.gradient is not None and tensor.saturated >= BLOCKED.at
+    return _has_reference(tensor) and zero and not clipped
 
 
 def _passes(tensor: TensorEvidence, case: Case) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from quantgate.diagnosis.evidence import TensorEvidence
-from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Value, quantity, run, tensors
+from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Seen, Value, quantity, run, tensors
 
 GAIN = Limit(4.0, "0.43 (amax int2) to 1.26 (DoReFa int4); an int4 scale left out of N(0, 0.125) gives 14")
 LOW_GAIN = Limit(1 / 8, "no healthy one is below 0.43")
@@ -23,6 +23,15 @@ SATURATED = LimitByBits(
     "{:.0%}",
 )
 CLIP_NOISE = Limit(0.5, "the larger part; a scale from the largest value has under 1%", "{:.0%}")
+PEAK = Limit(
+    0.85,
+    "0.95 for int3 and for MXFP4, whose scale is rounded down by the standard; 0.75 where a block has an "
+    "exponent that is one too small",
+    "{:.2f}",
+)
+ONE_SIDED = Limit(
+    0.65, "0.81 under a clip at three times the rms; 0.50 with a zero point that does nothing", "{:.2f}"
+)
 FOLLOWS = Limit(
     1.5, "4 where the scale follows, 2.92 under a moving average with constant 0.01, 1 where it is frozen"
 )
@@ -84,6 +93,17 @@ def _coarse_by_clipping(tensor: TensorEvidence, case: Case) -> bool:
 
 def _judged_for_noise(case: Case) -> bool:
     return _enough_bits(case, 4) and run(SIGN_LOST, case) is None
+
+
+def _clips_one_side(case: Case) -> Seen | None:
+    value = case.evidence.one_sided_peak
+    clips = value is not None and value < ONE_SIDED.at and run(SIGN_LOST, case) is None
+    return Seen({"value": value}) if clips else None
+
+
+def _peak_lost(tensor: TensorEvidence, case: Case) -> bool:
+    kept = tensor.zeros <= ZEROS.for_bits(case.bits) and not _off_scale(tensor, case)
+    return kept and tensor.peak < PEAK.at
 
 
 def _coarse(tensor: TensorEvidence, case: Case) -> bool:
@@ -161,6 +181,34 @@ CLIPPED = Rule(
     ),
     record=("saturated", "snr", "tensor"),
     limits=(SATURATED, CLIP_NOISE),
+)
+
+PEAK_LOST = Rule(
+    cause="scale-stale",
+    measures="|q(x)| over |x| of the largest element of each run of 16, on average, from 3 bits on, where sign and "
+    "size are kept, before training moves a learned range",
+    flagged="below {0}",
+    says="the largest of each 16 elements of {tensor} comes back {peak:.2f} times its size on average: the range ends "
+    "below it ({bad} of {of} {kind}).",
+    ask=tensors(
+        lambda tensor, case: _peak_lost(tensor, case) and _as_registered(tensor, case),
+        worst=lambda tensor: -tensor.peak,
+        applies=lambda case: _enough_bits(case, 3) and run(SIGN_LOST, case) is None,
+    ),
+    record=("peak", "tensor"),
+    limits=(PEAK,),
+)
+
+ZERO_POINT = Rule(
+    cause="qparams-invalid",
+    measures="|q(x)| over |x| of the largest element of each run of 16 where all values have one sign, over the same "
+    "where they have both",
+    flagged="below {0}",
+    says="of values of one sign the largest come back {value:.2f} times as large as of values of both: the zero point "
+    "does not move with them.",
+    ask=_clips_one_side,
+    record=(("one_sided_peak", "value"),),
+    limits=(ONE_SIDED,),
 )
 
 #: Where neither zeros nor clipping say why. A lost sign takes half of the signal by itself.

@@ -12,7 +12,7 @@ from quantgate.probes.quantizer.calls import INPUT_SIGMAS, SEED, gradient, norma
 from quantgate.probes.quantizer.contract import contract_violation, unrepeatable
 from quantgate.probes.quantizer.ramp import ROLL, ramp, rounding_evidence, table_error
 from quantgate.probes.quantizer.relations import relations
-from quantgate.probes.quantizer.scale import changes_wide, differs, scaling, zero_input
+from quantgate.probes.quantizer.scale import changes_wide, differs, one_sided_peak, scaling, zero_input
 from quantgate.probes.quantizer.state import state_of
 from quantgate.probes.tensors import share, tensor_evidence
 from quantgate.training.fakequant import Quantizer
@@ -61,6 +61,7 @@ def examine_quantizer(
             zero_input=zero_input(make_quantizer, device),
             scale_follows=follows,
             fixed_grid=fixed_grid,
+            one_sided_peak=None if static else one_sided_peak(make_quantizer, device),
             gradient_underflow=_gradient_underflow(make_quantizer(), weight_like),
             rounding=rounding,
             relations=relations(

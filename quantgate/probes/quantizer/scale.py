@@ -7,8 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from quantgate.probes.quantizer.calls import INPUT_SHAPE, normal, seeded
-from quantgate.probes.tensors import SAME, share
+from quantgate.probes.quantizer.calls import INPUT_SHAPE, SEED, normal, seeded
+from quantgate.probes.tensors import SAME, peak, share
 from quantgate.records.cell import DEFAULT_STEPS
 from quantgate.training.fakequant import Quantizer
 
@@ -54,6 +54,22 @@ def scaling(quantizer: Quantizer, x: Tensor, *, keeps_state: bool) -> tuple[floa
         if call >= PATIENCE - 1 and float(after.abs().max()) >= FOLLOWED * largest:
             break
     return (float(after.abs().max()) / largest if largest else None), differs(4 * before, after)
+
+
+def one_sided_peak(make_quantizer: Callable[[], Quantizer], device: str) -> float:
+    """What is left of the largest elements of values of one sign, over what is left of those of both signs.
+
+    The zero point of an affine grid moves there by half of the range; one that does nothing clips half of it. Values
+    are uniform, so that every run of 16 reaches nearly as far as the tensor.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    uniform = torch.rand(INPUT_SHAPE, generator=generator).to(device)
+
+    def left(x: Tensor) -> float:
+        return peak(x, seeded(make_quantizer(), x.clone()))
+
+    both = left(2 * uniform - 1)
+    return min(left(uniform + 0.1), left(-uniform - 0.1)) / both if both else 1.0
 
 
 def changes_wide(quantizer: Quantizer, device: str) -> bool:

@@ -127,7 +127,6 @@ def healthy() -> Setups:
             recipe("brevitas_fixed_point", _swapped("Int8WeightPerTensorFixedPoint"), 8),
             recipe("brevitas_fp8", _swapped("Fp8e4m3WeightPerTensorFloat"), 8),
             recipe("brevitas_mxfp8", _swapped("MXFloat8e4m3Weight"), 8),
-            recipe("brevitas_mxint8", _swapped("MXInt8Weight"), 8),
             recipe("brevitas_decoupled", _swapped("Int8WeightPerChannelFloatDecoupled"), 8),
             recipe("brevitas_binary", _swapped(_of_mean("SignedBinaryWeightPerTensorConst")), 1),
             recipe("brevitas_ternary", _swapped(_of_mean("SignedTernaryWeightPerTensorConst")), 1.58),
@@ -152,6 +151,9 @@ def broken() -> Faults:
             fault("sign-lost", recipe("brevitas_unsigned", _swapped(unsigned), 8), w8),
             # inputs are signed: they come from a norm
             fault("sign-lost", recipe("brevitas_unsigned_inputs", rectified, 8, _collect), w8a8, "gradient-blocked"),
+            # As shipped: its scale is the power of two below the largest value of a block, over 128, so that up to half
+            # of that value is clipped. 16 dB, where the format can do 42; under Muon it ends 0.4 BPB behind float32.
+            fault("scale-stale", recipe("brevitas_mxint8", _swapped("MXInt8Weight"), 8), known["brevitas_mxfp8"]),
             fault("rounding-biased", recipe("brevitas_floored", _swapped(_floored), 4), w4),
             fault("scale-stale", recipe("brevitas_clipped", small, 8), w8, "range-collapsed", "not-dequantized"),
             fault("range-collapsed", recipe("brevitas_threshold_large", large, 8), w8, "gradient-blocked"),
