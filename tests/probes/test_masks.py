@@ -21,7 +21,7 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
 X = torch.randn(64, 64, generator=torch.Generator().manual_seed(0)) / 8
 
 
-def masked(mask: Callable[[Tensor, Tensor, Tensor], Tensor], limit: float = 0.2) -> TensorEvidence:
+def masked(mask: Callable[[Tensor, Tensor, Tensor], Tensor], limit: float = 0.25) -> TensorEvidence:
     """An int4 grid that clips at `limit`, its gradient times mask(x, q, limit)."""
     step = limit / 7
     q = (X / step).round().clamp(-7, 7) * step
@@ -32,15 +32,15 @@ def masked(mask: Callable[[Tensor, Tensor, Tensor], Tensor], limit: float = 0.2)
 @pytest.mark.parametrize(
     ("mask", "limit", "cause"),
     [
-        (lambda x, q, limit: torch.ones_like(x), 0.2, []),
-        (lambda x, q, limit: x.abs() <= limit, 0.2, []),  # the usual clip mask
-        (lambda x, q, limit: (x >= -limit) & (x < limit), 0.2, []),  # PACT's, open at one end
-        (lambda x, q, limit: q.abs() < q.abs().amax(), 0.2, []),  # the edge of a range that clips
+        (lambda x, q, limit: torch.ones_like(x), 0.25, []),
+        (lambda x, q, limit: x.abs() <= limit, 0.25, []),  # the usual clip mask
+        (lambda x, q, limit: (x >= -limit) & (x < limit), 0.25, []),  # PACT's, open at one end
+        (lambda x, q, limit: q.abs() < q.abs().amax(), 0.22, []),  # the edge of a range that clips
         (lambda x, q, limit: q.abs() < q.abs().amax(), 0.45, ["clip-gradient-lost"]),  # of one that does not
-        (lambda x, q, limit: x > 0, 0.2, ["clip-gradient-lost"]),
-        (lambda x, q, limit: torch.zeros_like(x), 0.2, ["gradient-blocked"]),
-        (lambda x, q, limit: -torch.ones_like(x), 0.2, ["gradient-wrong"]),
-        (lambda x, q, limit: limit * torch.ones_like(x), 0.2, ["gradient-misscaled"]),
+        (lambda x, q, limit: x > 0, 0.25, ["clip-gradient-lost"]),
+        (lambda x, q, limit: torch.zeros_like(x), 0.25, ["gradient-blocked"]),
+        (lambda x, q, limit: -torch.ones_like(x), 0.25, ["gradient-wrong"]),
+        (lambda x, q, limit: limit * torch.ones_like(x), 0.25, ["gradient-misscaled"]),
     ],
     ids=["none", "clip", "PACT", "edge, clipping", "edge, wide", "half", "all", "negated", "scaled"],
 )

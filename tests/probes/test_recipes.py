@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from quantgate import examine
+from quantgate.diagnosis.evidence import TensorEvidence
 from quantgate.formats import BUILTIN
 from quantgate.gate.examination import Examination
 from quantgate.subjects.kinds import Recipe
@@ -167,21 +168,53 @@ def unsigned(x: Tensor) -> Tensor:
     return int8(x.clamp(min=0))
 
 
-def test_the_output_of_a_layer_is_measured_apart_from_its_weight() -> None:
-    found = probed(lambda model: swap(model, lambda linear: OutputQuantized(linear, clipped)))
-    weight, output = (of_layer(found, f"{what}blocks.0.up{tail}") for what, tail in (("", ".weight"), ("output of ", "")))
+def first(found: Examination, name: str) -> TensorEvidence:
+    return next(tensor for tensor in found.evidence.weights if tensor.tensor == name)
 
-    assert weight.snr > 30
-    assert output.saturated > 0.3
+
+def output_quantized(quantize: Callable[[Tensor], Tensor]) -> Examination:
+    return examined(swapping(lambda linear: OutputQuantized(linear, quantize)))
+
+
+def test_the_output_of_a_layer_is_measured_apart_from_its_weight() -> None:
+    found = output_quantized(clipped)
+
+    assert first(found, "blocks.0.up.weight").snr > 30
+    assert first(found, "output of blocks.0.up").saturated > 0.3
     assert found.cause == "scale-stale"
 
 
 def test_an_output_without_its_sign_is_told_from_a_coarse_weight() -> None:
-    assert probed(lambda model: swap(model, lambda linear: OutputQuantized(linear, unsigned))).cause == "sign-lost"
+    assert output_quantized(unsigned).cause == "sign-lost"
 
 
 def test_a_healthy_output_quantizer_is_healthy() -> None:
-    found = probed(lambda model: swap(model, lambda linear: OutputQuantized(linear, int8)))
+    found = output_quantized(int8)
 
     assert found.healthy
-    assert of_layer(found, "output of blocks.0.up").snr > 30
+    assert first(found, "output of blocks.0.up").snr > 30
+
+
+class Values(NamedTuple):
+    """What libraries hand from quantizer to layer: the values first, then how they were quantized."""
+
+    value: Tensor
+    scale: float
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        plain = (each.value if isinstance(each, Values) else each for each in args)
+        return func(*plain, **(kwargs or {}))
+
+
+class Unsigned(Swapped):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(Values(unsigned(x), 1.0), Values(int8(self.weight), 1.0))  # type: ignore[arg-type]
+
+
+def test_inputs_are_seen_in_a_tuple_of_a_librarys_own() -> None:
+    found = examined(swapping(Unsigned))
+
+    assert first(found, "blocks.0.up.weight").snr > 30
+    assert first(found, "input of blocks.0.up").negatives_kept == 0
+    assert found.cause == "sign-lost"

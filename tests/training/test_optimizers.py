@@ -103,10 +103,11 @@ def test_muon_takes_matrices_and_leaves_the_rest_to_adamw() -> None:
 
 
 def test_muon_leaves_scales_of_groups_to_adamw_wherever_they_lie() -> None:
-    model = nn.Sequential(nn.Linear(8, 6, bias=False), nn.Linear(6, 4, bias=False))
-    model[0].register_parameter("groups", nn.Parameter(torch.ones(6, 2)))  # beside the weight, by any name
-    model[1].add_module("quantizer", nn.Module())
-    model[1].quantizer.register_parameter("step", nn.Parameter(torch.ones(4, 3)))
+    first, second, quantizer = nn.Linear(8, 6, bias=False), nn.Linear(6, 4, bias=False), nn.Module()
+    first.register_parameter("groups", nn.Parameter(torch.ones(6, 2)))  # beside the weight, by any name
+    quantizer.register_parameter("step", nn.Parameter(torch.ones(4, 3)))
+    second.add_module("quantizer", quantizer)
+    model = nn.Sequential(first, second)
     muon, adamw = built(OPTIMIZERS["muon"], model, 0.5)
 
     assert {p.shape for p in held([muon])} == {(6, 8), (4, 6)}
