@@ -39,7 +39,7 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (gradients.CLIP_GRADIENT_LOST, gradients.CLIP_GRADIENT_GRAZED),
     (gradients.GRADIENT_WRONG,),
     (gradients.GRADIENT_MISSCALED,),
-    (updates.UPDATE_SWALLOWED,),
+    (updates.UPDATE_SWALLOWED, updates.UNMOVED),
 )
 
 #: What does little harm in 100 steps.

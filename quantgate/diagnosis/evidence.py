@@ -191,6 +191,9 @@ class Evidence:
     frozen: tuple[str, ...] = ()
     #: eta, the share of the intended update that survives in-place storage; None with a master copy.
     update_survival: float | None = None
+    #: Share of the elements with a gradient that the second half of the training left where they were; None where not
+    #: asked.
+    unmoved: float | None = None
     #: Whether the curve is the control's to the last bit.
     control_identical: bool = False
 

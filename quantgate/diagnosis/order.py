@@ -13,6 +13,8 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         cause: frozenset(explained.split())
         for cause, explained in {
             "scale-zero": "non-finite",
+            "orphaned-parameter": "update-swallowed",
+            "update-swallowed": "no-op",
             "no-op": "partly-applied too-many-levels",
             "partly-applied": "scale-misplaced too-many-levels",
             "overflow-wrapped": "sign-lost not-monotonic scale-stale too-many-levels range-collapsed "

@@ -14,6 +14,7 @@ from quantgate.diagnosis.evidence import Evidence, LearnedScale, TensorEvidence
 from quantgate.probes.crash import describe
 from quantgate.probes.layers import Layer, layers_of
 from quantgate.probes.learned import Role, roles
+from quantgate.probes.movement import Movement
 from quantgate.probes.optimizers import Agreement, agreement
 from quantgate.probes.recipes import LayerWatch, masters_of
 from quantgate.probes.tensors import tensor_evidence
@@ -24,6 +25,9 @@ from quantgate.training.watcher import Watcher
 
 #: In-place storage: every so many steps the intended update is compared with what was stored.
 SURVIVAL_EVERY = 5
+
+#: After so many steps stochastic rounding has moved nearly every element, also where an update is 7% of a code.
+LONG_ENOUGH = 40
 
 #: What is smaller by this share of itself was clipped, and not only rounded to the edge of the range.
 CLIPPED = 0.2
@@ -47,6 +51,7 @@ class TrainingProbes(Watcher):
         self._optimizer = optimizer
         self._progress = progress or (lambda step, score: None)
         self._probed = {0, steps // 2, steps - 1}
+        self._half = steps // 2
         self._layers: tuple[Layer, ...] = ()
         self._watch: LayerWatch | None = None
         self._not_measured: dict[str, str] = {}
@@ -64,6 +69,9 @@ class TrainingProbes(Watcher):
         self._agreement: Agreement | None = None
         self._survived = 0.0
         self._intended = 0.0
+        self._movement = Movement()
+        self._unmoved: float | None = None
+        self._optimizers: Sequence[Optimizer] = ()
 
     def evidence(self, examined: Evidence) -> Evidence:
         """What was measured so far, beside what the quantizer alone showed."""
@@ -80,6 +88,7 @@ class TrainingProbes(Watcher):
             optimizer_cosine=None if self._agreement is None else self._agreement.small,
             optimizer_agreement=None if self._agreement is None else self._agreement.large,
             optimizer_algorithm=None if self._agreement is None else self._agreement.algorithm,
+            unmoved=self._unmoved,
             update_survival=self._survived / self._intended if self._intended else None,
         )
 
@@ -91,10 +100,8 @@ class TrainingProbes(Watcher):
         self._weights = [tensor_evidence(name, 0, before[name], q, None, None) for name, q in after.items()]
 
     def optimizers_built(self, trainee: nn.Module, optimizers: Sequence[Optimizer]) -> None:
-        held = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
-        self._orphans = tuple(
-            name for name, p in trainee.named_parameters() if p.requires_grad and id(p) not in held
-        )
+        self._optimizers = optimizers
+        self._orphans = self._not_held(trainee)
         if self._optimizer.name not in OPTIMIZERS:
             found = agreement(self._optimizer.build, self._optimizer.reference)
             if isinstance(found, Agreement):
@@ -102,10 +109,15 @@ class TrainingProbes(Watcher):
             else:
                 self._not_measured["optimizer state"] = found
 
+    def _not_held(self, trainee: nn.Module) -> tuple[str, ...]:
+        held = {id(p) for each in self._optimizers for group in each.param_groups for p in group["params"]}
+        return tuple(name for name, p in trainee.named_parameters() if p.requires_grad and id(p) not in held)
+
     def wants_gradients(self, step: int) -> bool:
         return step in self._probed
 
     def differentiated(self, step: int, trainee: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        self._note_movement(step, trainee)
         if not isinstance(trainee, QuantizedModel):
             self._note_layers(step, trainee)
             self._note_added(trainee)
@@ -131,6 +143,18 @@ class TrainingProbes(Watcher):
         self._watch = LayerWatch(trainee, self._layers)
         with self._watch.forward():
             yield
+
+    def _note_movement(self, step: int, trainee: nn.Module) -> None:
+        """What moved in the second half, when what was stored lies on the grid; and what a recipe renewed."""
+        try:
+            with torch.no_grad():
+                if step == self._half:
+                    self._movement.note(trainee.named_parameters())
+                elif step > self._half + LONG_ENOUGH:
+                    self._unmoved = self._movement.unmoved(trainee.named_parameters())
+        except Exception as error:  # tensors of a library's own kind
+            self._not_measured["stored updates"] = describe(error)
+        self._orphans = tuple(dict.fromkeys((*self._orphans, *self._not_held(trainee))))
 
     def _note_layers(self, step: int, trainee: nn.Module) -> None:
         watch = self._watch

@@ -68,6 +68,7 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
         (edge(0.19), edge(0.2), 8, "clip-gradient-lost"),
         (Evidence(gradient_underflow=0.5), Evidence(gradient_underflow=0.51), 8, "grad-format"),
         (Evidence(update_survival=updates.SURVIVAL.at), Evidence(update_survival=0.88), 8, "update-swallowed"),
+        (Evidence(unmoved=0.19), Evidence(unmoved=0.2), 8, "update-swallowed"),
         (Evidence(optimizer_cosine=updates.STATE_COSINE.at), Evidence(optimizer_cosine=0.34), 8, "optimizer-state"),
         (Evidence(table_error=rounding.TABLE.at), Evidence(table_error=0.006), 4, "wrong-table"),
         (Evidence(export_differs=0.0), Evidence(export_differs=0.001), 8, "train-deploy-mismatch"),

@@ -35,7 +35,11 @@ def masked(mask: Callable[[Tensor, Tensor, Tensor], Tensor], limit: float = 0.25
         (lambda x, q, limit: torch.ones_like(x), 0.25, []),
         (lambda x, q, limit: x.abs() <= limit, 0.25, []),  # the usual clip mask
         (lambda x, q, limit: (x >= -limit) & (x < limit), 0.25, []),  # PACT's, open at one end
-        (lambda x, q, limit: q.abs() < q.abs().amax(), 0.2, ["scale-stale"]),  # the edge of a range that clips too much
+        (
+            lambda x, q, limit: q.abs() < q.abs().amax(),
+            0.2,
+            ["scale-stale"],
+        ),  # the edge of a range that clips too much
         (lambda x, q, limit: q.abs() < q.abs().amax(), 0.45, ["clip-gradient-lost"]),  # of one that does not
         (lambda x, q, limit: x > 0, 0.25, ["clip-gradient-lost"]),
         (lambda x, q, limit: torch.zeros_like(x), 0.25, ["gradient-blocked"]),

@@ -12,6 +12,7 @@ SURVIVAL = Limit(
     "fp16, gf16, posit16 and stochastic rounding keep 91% to 103%; bf16 that lags by 0.17 keeps 86%, int8 at most 59%",
     "{:.0%}",
 )
+STILL = Limit(0.2, "0.01% of float32 masters under SGD; 85% where int8 weights are written back", "{:.0%}")
 STATE_COSINE = Limit(
     0.35, "torchao's fp8 state keeps 0.43, 8-bit state in blocks 0.75 to 0.97; a linear map 0.00 to 0.27"
 )
@@ -78,6 +79,16 @@ UPDATE_SWALLOWED = Rule(
     ask=_swallowed,
     record=("update_survival",),
     limits=(SURVIVAL,),
+)
+
+UNMOVED = Rule(
+    cause="update-swallowed",
+    measures="share of the elements with a gradient that 50 steps leave where they were, but for their row's scale",
+    flagged="from {0}",
+    says="{value:.0%} of the elements that had a gradient were left where they were by half of the training.",
+    ask=quantity(lambda evidence: evidence.unmoved, lambda value: value >= STILL.at),
+    record=(("unmoved", "value"),),
+    limits=(STILL,),
 )
 
 OPTIMIZER_STATE = Rule(
