@@ -18,7 +18,7 @@ from quantgate.diagnosis.rules import coverage, gradients, relations, rounding, 
 #: Checks that need no training; when one fails, later ones cannot be trusted.
 BEFORE_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (values.SCALE_ZERO,),
-    (updates.OTHER_ALGORITHM, updates.OPTIMIZER_STATE),
+    (updates.FOLLOWS_ANOTHER, updates.UPDATE_LOST, updates.OTHER_ALGORITHM, updates.OPTIMIZER_STATE),
     (coverage.UNCHANGED, coverage.EQUALS_CONTROL),
     (coverage.PARTLY_APPLIED, coverage.LINES_KEPT),
     (coverage.ALL_UNCOVERED, coverage.UNCOVERED),

@@ -184,6 +184,11 @@ class Evidence:
     optimizer_cosine: float | None = None
     optimizer_agreement: float | None = None
     optimizer_algorithm: str | None = None
+    #: Share of the elements with a gradient that the optimizer does not move; and the least cosine of a tensor's update
+    #: to itself while another tensor's gradients differ, with the tensor's name.
+    optimizer_still: float | None = None
+    optimizer_alone: float | None = None
+    optimizer_follows: str | None = None
     #: State found in a plain function, named; None where there is none.
     state: str | None = None
     non_finite: NonFinite | None = None

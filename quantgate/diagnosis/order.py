@@ -13,6 +13,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
         cause: frozenset(explained.split())
         for cause, explained in {
             "scale-zero": "non-finite",
+            "optimizer-state": "update-swallowed",
             "orphaned-parameter": "update-swallowed",
             "update-swallowed": "no-op",
             "no-op": "partly-applied too-many-levels",

@@ -260,6 +260,8 @@ def _library() -> tuple[Fault, ...]:
         _optimizer("orphaned-parameter", "optimizer_without_blocks", optimizers.holding(lambda name: "blocks" not in name), optimizers.holding(lambda name: True)),
         _optimizer("optimizer-state", "adam_8_bit_linear_map", optimizers.adam_with(optimizers.linear_map), optimizers.adam_with(optimizers.root_map)),
         _optimizer("optimizer-state", "adam_half_second_moment", optimizers.adam_with(optimizers.half, 0.0), optimizers.adam_with(optimizers.keep)),
+        _optimizer("optimizer-state", "adam_first_moment_cast_to_e4m3", optimizers.adam_with(optimizers.keep, store_first=optimizers.e4m3), optimizers.adam_with(optimizers.keep)),
+        _optimizer("optimizer-state", "adam_state_keyed_by_shape", optimizers.adam_with(optimizers.keep, key=lambda p: p.shape), optimizers.adam_with(optimizers.keep)),
         _fault("overflow-wrapped", "int4_largest_code_wraps", straight_through(_wrapped), _INT4, 4),
         _fault("not-monotonic", "int4_two_codes_exchanged", straight_through(_exchanged), _INT4, 4),
         _fault("scale-misplaced", "int8_scale_of_the_group_before", straight_through(_neighbours_scale), straight_through(blocks(32, int8_rows)), 8),

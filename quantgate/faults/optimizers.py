@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,19 +15,31 @@ Store = Callable[[Tensor], Tensor]
 
 
 class AdamWithState(Optimizer):
-    """Adam whose second moment passes through `store` after each step.
+    """Adam whose moments pass through functions of their own after each step.
 
     Args:
         params: The parameters.
         lr: The learning rate.
-        store: float32 -> what is kept of it, as float32.
+        store: What is kept of the second moment, as float32.
         eps: Added to the root of the second moment.
+        store_first: What is kept of the first moment.
+        key: Where the state of a parameter is found.
     """
 
-    def __init__(self, params: Iterable[Tensor], lr: float, store: Store, eps: float = 1e-8) -> None:
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        store: Store,
+        eps: float = 1e-8,
+        store_first: Store | None = None,
+        key: Callable[[Tensor], Hashable] = id,
+    ) -> None:
         super().__init__(params, {"lr": lr})
-        self.store = store
+        self.store, self.store_first = store, store_first or keep
         self.eps = eps
+        self.key = key
+        self.moments: dict[Hashable, dict[str, Any]] = {}
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
@@ -34,11 +47,11 @@ class AdamWithState(Optimizer):
             for p in group["params"]:
                 if p.grad is None:
                     continue
-                state = self.state[p]
+                state = self.moments.setdefault(self.key(p), {})
                 if not state:
                     state.update(step=0, first=torch.zeros_like(p), second=torch.zeros_like(p))
                 state["step"] += 1
-                state["first"].lerp_(p.grad, 0.1)
+                state["first"] = self.store_first(state["first"].lerp(p.grad, 0.1))
                 state["second"] = self.store(state["second"].mul(0.999).addcmul_(p.grad, p.grad, value=0.001))
                 first = state["first"] / (1 - 0.9 ** state["step"])
                 second = state["second"] / (1 - 0.999 ** state["step"])
@@ -68,9 +81,14 @@ def keep(v: Tensor) -> Tensor:
     return v
 
 
-def adam_with(store: Store, eps: float = 1e-8) -> Callable[[nn.Module, float], Optimizer]:
+def e4m3(m: Tensor) -> Tensor:
+    """E4M3 without a scale: what is below 0.001 becomes 0."""
+    return m.to(torch.float8_e4m3fn).float()
+
+
+def adam_with(store: Store, eps: float = 1e-8, **more: Any) -> Callable[[nn.Module, float], Optimizer]:
     """A `build` function of Adam with that state."""
-    return lambda model, lr: AdamWithState(model.parameters(), lr, store, eps)
+    return lambda model, lr: AdamWithState(model.parameters(), lr, store, eps, **more)
 
 
 def holding(keeps: Callable[[str], bool]) -> Callable[[nn.Module, float], Optimizer]:

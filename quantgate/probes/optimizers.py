@@ -3,7 +3,8 @@
 The optimizer is given gradients whose elements span three decades, as a model's do, for matrices of 4,096 elements and
 more: libraries quantize no smaller state. It is held against the algorithm that it claims to be, or the built-in one
 whose update agrees best where gradients are large; a state that loses small values then shows as disagreement where
-gradients are small.
+gradients are small. Two relations hold for every algorithm: what has a gradient moves, and a tensor's update goes
+where it goes whatever the gradients of other tensors are.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ RATE = 1e-3
 LARGEST, DECADES = 1e-2, 3.0
 #: The update of the same algorithm agrees so well where gradients are large.
 SAME_ALGORITHM = 0.9
+#: The parameter whose gradients are changed, to see whether others follow: two others have its shape.
+CHANGED = 4
 _SEED = 2_584
 
 
@@ -40,6 +43,18 @@ class Agreement:
     #: Where gradients are large and small; 0 if the update is not finite.
     large: float
     small: float
+
+
+@dataclass(frozen=True)
+class Independence:
+    """What an optimizer's update shows without another one beside it."""
+
+    #: Share of the elements with a gradient that no step moved.
+    still: float
+    #: The least cosine between two updates of a tensor under the same gradients, while those of another tensor differ;
+    #: and that tensor.
+    alone: float
+    tensor: str
 
 
 @lru_cache(maxsize=64)
@@ -74,6 +89,27 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
     return best
 
 
+@lru_cache(maxsize=64)
+def independence(build: Build) -> Independence | None:
+    """What of an optimizer's update needs no other algorithm to compare with; None where it cannot be asked."""
+    try:
+        update, held = _update(build)
+        changed, _ = _update(build, CHANGED)
+    except Exception:  # a build that fits another model only; its own cell says what it raises
+        return None
+    if not bool(held.any()) or not bool(torch.isfinite(update[held]).all()):
+        return None
+    named = [(name, p.numel()) for name, p in _Trainee().named_parameters()]
+    least, tensor, start = 1.0, "", 0
+    for place, (name, count) in enumerate(named):
+        part, start = slice(start, start + count), start + count
+        if place != CHANGED and bool(held[part].all()) and bool(update[part].any()):
+            cosine = float(torch.cosine_similarity(update[part], changed[part], dim=0))
+            if cosine < least:
+                least, tensor = cosine, name.removeprefix("model.")
+    return Independence(float((update[held] == 0).float().mean()), least, tensor)
+
+
 class _Trainee(nn.Module):
     """The tiny model under the names that a cell's trainee gives it."""
 
@@ -88,8 +124,13 @@ def _magnitudes(count: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _update(build: Build) -> tuple[Tensor, Tensor]:
-    """(the sum of `STEPS` updates on gradients that depend on nothing but the seed, elements that are held)."""
+def _update(build: Build, negated: int | None = None) -> tuple[Tensor, Tensor]:
+    """(the sum of `STEPS` updates on gradients that depend on nothing but the seed, elements that are held).
+
+    Args:
+        build: Makes the optimizer.
+        negated: The parameter whose gradients are turned around.
+    """
     trainee = _Trainee()
     parameters = list(trainee.parameters())
     sizes = [p.numel() for p in parameters]
@@ -102,8 +143,8 @@ def _update(build: Build) -> tuple[Tensor, Tensor]:
     owned = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
     for _ in range(STEPS):
         gradient = magnitudes * (direction + 0.1 * torch.randn(sum(sizes), generator=generator))
-        for p, part in zip(parameters, torch.split(gradient, sizes), strict=True):
-            p.grad = part.view_as(p).clone()
+        for place, (p, part) in enumerate(zip(parameters, torch.split(gradient, sizes), strict=True)):
+            p.grad = part.view_as(p) * (-1.0 if place == negated else 1.0)
         for optimizer in optimizers:
             optimizer.step()
     after = torch.cat([p.detach().flatten() for p in parameters])

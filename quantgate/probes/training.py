@@ -15,7 +15,7 @@ from quantgate.probes.crash import describe
 from quantgate.probes.layers import Layer, layers_of
 from quantgate.probes.learned import Role, roles
 from quantgate.probes.movement import Movement
-from quantgate.probes.optimizers import Agreement, agreement
+from quantgate.probes.optimizers import Agreement, Independence, agreement, independence
 from quantgate.probes.recipes import LayerWatch, masters_of
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.training.fakequant import QuantizedModel
@@ -67,6 +67,7 @@ class TrainingProbes(Watcher):
         self._range_moved = False
         self._roles: dict[int, Role] = {}
         self._agreement: Agreement | None = None
+        self._independence: Independence | None = None
         self._survived = 0.0
         self._intended = 0.0
         self._movement = Movement()
@@ -88,6 +89,9 @@ class TrainingProbes(Watcher):
             optimizer_cosine=None if self._agreement is None else self._agreement.small,
             optimizer_agreement=None if self._agreement is None else self._agreement.large,
             optimizer_algorithm=None if self._agreement is None else self._agreement.algorithm,
+            optimizer_still=None if self._independence is None else self._independence.still,
+            optimizer_alone=None if self._independence is None else self._independence.alone,
+            optimizer_follows=None if self._independence is None else self._independence.tensor,
             unmoved=self._unmoved,
             update_survival=self._survived / self._intended if self._intended else None,
         )
@@ -108,6 +112,7 @@ class TrainingProbes(Watcher):
                 self._agreement = found
             else:
                 self._not_measured["optimizer state"] = found
+            self._independence = independence(self._optimizer.build)
 
     def _not_held(self, trainee: nn.Module) -> tuple[str, ...]:
         held = {id(p) for each in self._optimizers for group in each.param_groups for p in group["params"]}

@@ -68,6 +68,8 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
         (edge(0.19), edge(0.2), 8, "clip-gradient-lost"),
         (Evidence(gradient_underflow=0.5), Evidence(gradient_underflow=0.51), 8, "grad-format"),
         (Evidence(update_survival=updates.SURVIVAL.at), Evidence(update_survival=0.88), 8, "update-swallowed"),
+        (Evidence(optimizer_still=0.19), Evidence(optimizer_still=0.2), 8, "optimizer-state"),
+        (Evidence(optimizer_alone=0.9), Evidence(optimizer_alone=0.89, optimizer_follows="head"), 8, "optimizer-state"),
         (Evidence(unmoved=0.19), Evidence(unmoved=0.2), 8, "update-swallowed"),
         (Evidence(optimizer_cosine=updates.STATE_COSINE.at), Evidence(optimizer_cosine=0.34), 8, "optimizer-state"),
         (Evidence(table_error=rounding.TABLE.at), Evidence(table_error=0.006), 4, "wrong-table"),
@@ -93,6 +95,7 @@ def test_a_threshold_is_kept_on_one_side_and_crossed_on_the_other(
         (of(saturated=0.9, zeros=0.0), 2),  # a ternary grid has little else
         (of(saturated=0.9), None),
         (of(gradient_zeros=1.0, saturated=0.95), 2),  # a clip mask where all is clipped
+        (of(gradient_cosine=0.3, saturated=0.7), 2),
         (of(peak=0.6), 2),
         (of(snr=1.0), 3),
         (of(snr=1.0), None),

@@ -9,9 +9,9 @@ from torch.optim import Optimizer
 
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence
-from quantgate.faults.optimizers import adam_with, half, keep, linear_map
-from quantgate.probes.optimizers import Agreement, agreement
-from quantgate.training.optimizers import Build
+from quantgate.faults.optimizers import adam_with, e4m3, half, keep, linear_map
+from quantgate.probes.optimizers import Agreement, Independence, agreement, independence
+from quantgate.training.optimizers import OPTIMIZERS, Build
 
 pytestmark = pytest.mark.slow
 
@@ -63,3 +63,35 @@ def test_what_cannot_be_asked_says_why() -> None:
     assert agreement(drops) == (
         "no built-in optimizer has its algorithm; name one with register_optimizer(..., reference=...)"
     )
+
+
+def alone(build: Build) -> Independence:
+    found = independence(build)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_algorithm_moves_what_has_a_gradient_and_keeps_tensors_apart(name: str) -> None:
+    found = alone(OPTIMIZERS[name].build)
+
+    assert found.still == 0
+    assert found.alone > 0.999
+
+
+def test_what_a_first_moment_loses_is_not_moved() -> None:
+    assert alone(adam_with(keep, store_first=e4m3)).still > 0.9
+
+
+def test_state_that_is_shared_by_shape_turns_with_another_tensor() -> None:
+    found = alone(adam_with(keep, key=lambda p: p.shape))
+
+    assert found.alone < 0.5
+    assert found.tensor in {"embed.weight", "head.weight"}
+
+
+def test_an_optimizer_that_cannot_be_built_is_not_asked() -> None:
+    def raises(model: nn.Module, lr: float) -> Optimizer:
+        raise ValueError("no such model")
+
+    assert independence(raises) is None

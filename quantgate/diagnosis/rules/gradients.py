@@ -42,7 +42,8 @@ def _passes(tensor: TensorEvidence, case: Case) -> bool:
 
 
 def _wrong(tensor: TensorEvidence, case: Case) -> bool:
-    return tensor.gradient_cosine < COSINE.at
+    """Whether the direction is further from the reference's than a clip mask on the clipped elements takes it."""
+    return tensor.gradient_cosine < COSINE.at * math.sqrt(1 - tensor.saturated)
 
 
 def _direction(case: Case, tensor: TensorEvidence) -> dict[str, Value]:
@@ -140,7 +141,7 @@ UNREACHED = Rule(
 GRADIENT_WRONG = Rule(
     cause="gradient-wrong",
     measures="cosine to the reference straight-through estimator's gradient",
-    flagged="below {0}",
+    flagged="below {0}, times the root of the share that is not clipped",
     says="the gradient {said} (cosine {gradient_cosine:.2f} to the reference straight-through estimator's) for "
     "{bad} of {of} {kind}.",
     ask=tensors(

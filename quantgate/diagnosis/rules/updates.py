@@ -16,6 +16,8 @@ STILL = Limit(0.2, "0.01% of float32 masters under SGD; 85% where int8 weights a
 STATE_COSINE = Limit(
     0.35, "torchao's fp8 state keeps 0.43, 8-bit state in blocks 0.75 to 0.97; a linear map 0.00 to 0.27"
 )
+ALONE = Limit(0.9, "1.00 for every algorithm, 0.34 where tensors of one shape share state")
+LOST = Limit(0.2, "0 for every algorithm; 97% where a first moment is cast to E4M3 without a scale", "{:.0%}")
 AGREEMENT = Limit(0.8, "0.97 and more for 4-bit and 8-bit state")
 
 
@@ -24,6 +26,13 @@ def _other_algorithm(case: Case) -> Seen | None:
     if agreement is None or agreement >= AGREEMENT.at:
         return None
     return Seen({"agreement": agreement, "algorithm": case.evidence.optimizer_algorithm})
+
+
+def _follows_another(case: Case) -> Seen | None:
+    alone = case.evidence.optimizer_alone
+    if alone is None or alone >= ALONE.at:
+        return None
+    return Seen({"alone": alone, "tensor": case.evidence.optimizer_follows})
 
 
 def _non_finite(case: Case) -> Seen | None:
@@ -110,6 +119,28 @@ OTHER_ALGORITHM = Rule(
     ask=_other_algorithm,
     record=(("optimizer_agreement", "agreement"),),
     limits=(AGREEMENT,),
+)
+
+FOLLOWS_ANOTHER = Rule(
+    cause="optimizer-state",
+    measures="cosine of a tensor's update to itself while the gradients of another tensor are turned around",
+    flagged="below {0}",
+    says="the update of {tensor} turns with the gradients of another tensor (cosine {alone:.2f} to itself): they share "
+    "state.",
+    ask=_follows_another,
+    record=("alone", "tensor"),
+    limits=(ALONE,),
+)
+
+UPDATE_LOST = Rule(
+    cause="optimizer-state",
+    measures="share of the elements with a gradient that 30 steps of the optimizer do not move, for gradients from "
+    "1e-5 to 1e-2",
+    flagged="from {0}",
+    says="{value:.0%} of the elements with a gradient between 1e-5 and 1e-2 are not moved by 30 steps.",
+    ask=quantity(lambda evidence: evidence.optimizer_still, lambda value: value >= LOST.at),
+    record=(("optimizer_still", "value"),),
+    limits=(LOST,),
 )
 
 SCALE_CROSSED_ZERO = _qparams(
