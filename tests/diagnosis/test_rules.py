@@ -62,7 +62,7 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
         (Evidence(scale_follows=1.5), Evidence(scale_follows=1.49), 8, "scale-stale"),
         (Evidence(scale_follows=0.0), Evidence(scale_follows=1.0), 8, "scale-stale"),
         (of(gradient_zeros=0.9 - 1e-9), of(gradient_zeros=0.9), 8, "gradient-blocked"),
-        (of(gradient_cosine=0.5), of(gradient_cosine=0.49), 8, "gradient-wrong"),
+        (of(gradient_cosine=0.5), of(gradient_cosine=0.49, saturated=0.0), 8, "gradient-wrong"),
         (of(gradient=1.79 * NORM), of(gradient=1.81 * NORM), 8, "gradient-misscaled"),
         (of(gradient=0.34 * NORM), of(gradient=0.33 * NORM), 8, "gradient-misscaled"),
         (edge(0.19), edge(0.2), 8, "clip-gradient-lost"),
