@@ -142,6 +142,12 @@ _CAUSES = (
         ("paiml/entrenar issue 298",),
     ),
     Cause(
+        "wrong-axis",
+        "Scales are shared along another axis, or by larger or smaller groups, than is declared.",
+        "It learns about as well, or a little worse; scales that are exported fit other values.",
+        "reduce along the last axis of the weight (its inputs) for scales of rows and of groups.",
+    ),
+    Cause(
         "nonconforming",
         "The quantizer is not the built-in format that it is declared to be.",
         "It learns about as well; a table, a rounding or a range differs from the specification's.",

@@ -89,6 +89,8 @@ class RelationEvidence:
     #: Share of elements that change when halves of rows or columns trade places, and the shape that shows it.
     misplaced: float | None = None
     misplaced_shape: str = ""
+    #: What an outlier changes: its `tensor`, `row`, `column`, `group:N` or `block`, or values `elsewhere`.
+    reach: str | None = None
     #: What shares its noise, of a stochastic quantizer: `rows`, `columns` or `calls`.
     shared_noise: str | None = None
 
@@ -165,6 +167,9 @@ class Evidence:
     table_error: float | None = None
     #: None where it is not declared to be one.
     conformity: Conformity | None = None
+    #: Which values are declared to share a scale, and whether they do.
+    granularity: str | None = None
+    shares_as_declared: bool | None = None
     #: A digest of what the quantizer makes of the probes' inputs, and the built-in format of the same one.
     fingerprint: str | None = None
     same_as: str | None = None

@@ -71,6 +71,13 @@ def _claims(name: str, claimed: str, really: str) -> Fault:
     return Fault(name, "nonconforming", setup(name, _ste(really)), setup(f"healthy_{name}", _ste(claimed)))
 
 
+def _declared(name: str, broken: Quantizer, healthy: Quantizer, granularity: str) -> Fault:
+    def setup(name: str, quantize: Quantizer) -> Setup:
+        return Setup(replace(_format(name, quantize, 8), granularity=granularity))
+
+    return Fault(name, "wrong-axis", setup(name, broken), setup(f"healthy_{name}", healthy))
+
+
 def _in_place(format_name: str) -> Fault:
     subject = BUILTIN[format_name]
     return Fault(f"{format_name}_in_place", "update-swallowed", Setup(subject, "inplace"), Setup(subject))
@@ -144,57 +151,6 @@ def _export_fault(name: str, grid: Grid, exported: Grid, bits: float) -> Fault:
     return Fault(name, "train-deploy-mismatch", setup(name, exported), setup(f"healthy_{name}", grid))
 
 
-def _mx_without_scale(x: Tensor) -> Tensor:
-    """e4m3 elements of mxfp8, their block scale left out."""
-    amax = x.reshape(-1, x.shape[-1]).abs().amax(dim=-1, keepdim=True).clamp(min=quantizers.TINY)
-    scale = 2.0 ** (torch.floor(torch.log2(amax)) - 8)
-    return BUILTIN["fp8_e4m3"].fake_quantize((x.reshape(-1, x.shape[-1]) / scale).reshape(x.shape), 1.0)
-
-
-def _wrapped(x: Tensor) -> Tensor:
-    """int4 whose code 8, of the largest values, becomes -8."""
-    scale = quantizers.amax_scale(x, 8)
-    return (((x / scale).round() + 8) % 16 - 8) * scale
-
-
-def _exchanged(x: Tensor) -> Tensor:
-    """int4 with the codes 2 and 3 exchanged."""
-    scale = quantizers.amax_scale(x, 7)
-    codes = (x / scale).round()
-    return torch.where(codes == 2, 3.0, torch.where(codes == 3, 2.0, codes)) * scale
-
-
-def _all_but_the_last_columns(x: Tensor) -> Tensor:
-    """int4, the last 16 columns as they were."""
-    return torch.cat([integers(7)(x)[..., :-16], x[..., -16:]], dim=-1)
-
-
-def _neighbours_scale(x: Tensor) -> Tensor:
-    """int8 in groups of 32, each with the scale of the group before."""
-    groups = x.reshape(-1, 32)
-    scale = quantizers.amax_scale(groups, 127, rows=True).roll(1, 0)
-    return ((groups / scale).round().clamp(-127, 127) * scale).reshape(x.shape)
-
-
-def _mx_exponent_too_small(x: Tensor) -> Tensor:
-    """int8 in groups of 32 whose scale is the power of two below the largest value: up to half of it is clipped."""
-    groups = x.reshape(-1, 32)
-    scale = 2.0 ** torch.floor(torch.log2(quantizers.amax_scale(groups, 1, rows=True))) / 128
-    return ((groups / scale).round().clamp(-128, 127) * scale).reshape(x.shape)
-
-
-def _affine(x: Tensor, use_zero_point: bool) -> Tensor:
-    """Affine int4, whose zero point may be forgotten."""
-    low, high = x.amin().clamp(max=0), x.amax().clamp(min=0)
-    scale = (high - low).clamp(min=quantizers.TINY) / 15
-    zero_point = -8 - (low / scale).round() if use_zero_point else 0
-    return (((x / scale).round() + zero_point).clamp(-8, 7) - zero_point) * scale
-
-
-def _fp8_without_scale(x: Tensor) -> Tensor:
-    return BUILTIN["fp8_e4m3"].fake_quantize(x / quantizers.amax_scale(x, 448.0), 1.0)
-
-
 def _library() -> tuple[Fault, ...]:
     blocked, wrong, misscaled = "gradient-blocked", "gradient-wrong", "gradient-misscaled"
     clip, scale_zero, stale = "clip-gradient-lost", "scale-zero", "scale-stale"
@@ -225,8 +181,8 @@ def _library() -> tuple[Fault, ...]:
         _fault(off_scale, "int8_codes_returned", straight_through(integers(127, dequantize=lambda codes, scale: codes)), _INT8, 8),
         _fault(off_scale, "int4_divided_by_scale", straight_through(integers(7, dequantize=torch.div)), _INT4, 4),
         _fault(off_scale, "int8_scale_twice", straight_through(integers(127, dequantize=lambda codes, scale: codes * scale * scale)), _INT8, 8),
-        _fault(off_scale, "fp8_scale_left_out", straight_through(_fp8_without_scale), _ste("fp8_e4m3"), 8),
-        _fault(off_scale, "mxfp8_block_scale_left_out", straight_through(_mx_without_scale), _ste("mxfp8"), 8),
+        _fault(off_scale, "fp8_scale_left_out", straight_through(quantizers.fp8_without_scale), _ste("fp8_e4m3"), 8),
+        _fault(off_scale, "mxfp8_block_scale_left_out", straight_through(quantizers.mx_without_scale), _ste("mxfp8"), 8),
         _fault(collapsed, "int4_fixed_quarter_grid", straight_through(_quarter_grid), _INT4, 4),
         _fault(collapsed, "gf8_flushes_below_eighth", straight_through(_flush_gf8), _ste("gf8"), 8),
         _fault(collapsed, "nf4_without_absmax", straight_through(table(_NF4, scaled=False)), _ste("nf4"), 4),
@@ -240,7 +196,7 @@ def _library() -> tuple[Fault, ...]:
         _made(stale, "int4_row_scales_frozen", lambda: quantizers.FrozenScale(7, rows=True), lambda: straight_through(int4_rows), 4),
         _fault(stale, "int8_tenth_of_amax", straight_through(integers(127, shrink=0.1)), _INT8, 8),
         _fault(stale, "int4_fifth_of_amax", straight_through(integers(7, shrink=0.2)), _INT4, 4),
-        _fault(stale, "mxint8_exponent_one_too_small", straight_through(_mx_exponent_too_small), _ste("mxint8"), 8),
+        _fault(stale, "mxint8_exponent_one_too_small", straight_through(quantizers.mx_exponent_too_small), _ste("mxint8"), 8),
         _fault(scale_zero, "int8_amax_unguarded", straight_through(integers(127, floor=0.0)), _INT8, 8),
         _fault(scale_zero, "int8_rows_unguarded", straight_through(integers(127, rows=True, floor=0.0)), straight_through(int8_rows), 8),
         _fault(scale_zero, "int4_blocks_unguarded", straight_through(blocks(32, integers(7, rows=True, floor=0.0))), straight_through(int4_blocks), 4),
@@ -262,13 +218,13 @@ def _library() -> tuple[Fault, ...]:
         _optimizer("optimizer-state", "adam_half_second_moment", optimizers.adam_with(optimizers.half, 0.0), optimizers.adam_with(optimizers.keep)),
         _optimizer("optimizer-state", "adam_first_moment_cast_to_e4m3", optimizers.adam_with(optimizers.keep, store_first=optimizers.e4m3), optimizers.adam_with(optimizers.keep)),
         _optimizer("optimizer-state", "adam_state_keyed_by_shape", optimizers.adam_with(optimizers.keep, key=lambda p: p.shape), optimizers.adam_with(optimizers.keep)),
-        _fault("overflow-wrapped", "int4_largest_code_wraps", straight_through(_wrapped), _INT4, 4),
-        _fault("not-monotonic", "int4_two_codes_exchanged", straight_through(_exchanged), _INT4, 4),
-        _fault("scale-misplaced", "int8_scale_of_the_group_before", straight_through(_neighbours_scale), straight_through(blocks(32, int8_rows)), 8),
+        _fault("overflow-wrapped", "int4_largest_code_wraps", straight_through(quantizers.wrapped), _INT4, 4),
+        _fault("not-monotonic", "int4_two_codes_exchanged", straight_through(quantizers.exchanged), _INT4, 4),
+        _fault("scale-misplaced", "int8_scale_of_the_group_before", straight_through(quantizers.neighbours_scale), straight_through(blocks(32, int8_rows)), 8),
         _fault("too-many-levels", "int4_seventeen_levels", straight_through(integers(8)), _INT4, 4),
         _fault(biased, "int4_threshold_at_0_6", straight_through(integers(7, rounding=lambda codes: torch.floor(codes + 0.4))), _INT4, 4),
         _fault(same_noise, "int8_noise_of_rows", straight_through(quantizers.stochastic(127, lambda codes: torch.rand(codes.shape[-1], device=codes.device).expand(codes.shape))), straight_through(quantizers.stochastic(127, torch.rand_like)), 8),
-        _fault("partly-applied", "int4_last_columns_kept", straight_through(_all_but_the_last_columns), _INT4, 4),
+        _fault("partly-applied", "int4_last_columns_kept", straight_through(quantizers.all_but_the_last_columns), _INT4, 4),
         _fault(biased, "int8_truncated", straight_through(integers(127, rounding=torch.trunc)), _INT8, 8),
         _fault(biased, "int4_floored", straight_through(integers(7, rounding=torch.floor)), _INT4, 4),
         _fault(biased, "bf16_truncated", straight_through(quantizers.truncate_bits(16)), _ste("bf16"), 16),
@@ -281,9 +237,12 @@ def _library() -> tuple[Fault, ...]:
         _export_fault("int4_export_per_row", integers(7), int4_rows, 4),
         _fault("grad-format", "int8_gradient_in_e5m2", with_backward(integers(127), gradients.cast(torch.float8_e5m2)), _INT8, 8),
         _fault("grad-format", "fp8_gradient_in_e4m3", with_backward(fp8, gradients.cast(torch.float8_e4m3fn)), _ste("fp8_e4m3"), 8),
+        _fault("scale-misplaced", "int8_scales_of_rows_reversed", straight_through(quantizers.rows_reversed), straight_through(int8_rows), 8),
+        _declared("int8_columns_for_rows", straight_through(quantizers.columns), straight_through(int8_rows), "row"),
+        _declared("int8_groups_of_16_for_32", straight_through(blocks(16, int8_rows)), straight_through(blocks(32, int8_rows)), "group:32"),
         _claims("posit8_that_is_fp8", "posit8", "fp8_e4m3"),
         _claims("mxfp8_of_e5m2", "mxfp8", "mxfp8_e5m2"),
-        _fault("qparams-invalid", "int4_zero_point_forgotten", straight_through(partial(_affine, use_zero_point=False)), straight_through(partial(_affine, use_zero_point=True)), 4),
+        _fault("qparams-invalid", "int4_zero_point_forgotten", straight_through(partial(quantizers.affine, use_zero_point=False)), straight_through(partial(quantizers.affine, use_zero_point=True)), 4),
         _made("qparams-invalid", "lsq_negative_scale", lambda: quantizers.LearnedScaleQuantizer(7, sign=-1.0), lambda: quantizers.LearnedScaleQuantizer(7), 4),
         _made("qparams-invalid", "lsq_detached_scale", lambda: quantizers.LearnedScaleQuantizer(127, detached=True), lambda: quantizers.LearnedScaleQuantizer(127), 8),
     )  # fmt: skip

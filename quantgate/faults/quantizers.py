@@ -184,3 +184,66 @@ class FrozenScale(nn.Module):
             self.scale = amax_scale(x.detach(), self.qmax, rows=self.rows)
         scale = self.scale
         return straight_through(lambda v: (v / scale).round().clamp(-self.qmax, self.qmax) * scale)(x)
+
+
+def mx_without_scale(x: Tensor) -> Tensor:
+    """e4m3 elements of mxfp8, their block scale left out."""
+    amax = x.reshape(-1, x.shape[-1]).abs().amax(dim=-1, keepdim=True).clamp(min=TINY)
+    scale = 2.0 ** (torch.floor(torch.log2(amax)) - 8)
+    return BUILTIN["fp8_e4m3"].fake_quantize((x.reshape(-1, x.shape[-1]) / scale).reshape(x.shape), 1.0)
+
+
+def wrapped(x: Tensor) -> Tensor:
+    """int4 whose code 8, of the largest values, becomes -8."""
+    scale = amax_scale(x, 8)
+    return (((x / scale).round() + 8) % 16 - 8) * scale
+
+
+def exchanged(x: Tensor) -> Tensor:
+    """int4 with the codes 2 and 3 exchanged."""
+    scale = amax_scale(x, 7)
+    codes = (x / scale).round()
+    return torch.where(codes == 2, 3.0, torch.where(codes == 3, 2.0, codes)) * scale
+
+
+def all_but_the_last_columns(x: Tensor) -> Tensor:
+    """int4, the last 16 columns as they were."""
+    return torch.cat([integers(7)(x)[..., :-16], x[..., -16:]], dim=-1)
+
+
+def neighbours_scale(x: Tensor) -> Tensor:
+    """int8 in groups of 32, each with the scale of the group before."""
+    groups = x.reshape(-1, 32)
+    scale = amax_scale(groups, 127, rows=True).roll(1, 0)
+    return ((groups / scale).round().clamp(-127, 127) * scale).reshape(x.shape)
+
+
+def mx_exponent_too_small(x: Tensor) -> Tensor:
+    """int8 in groups of 32 whose scale is the power of two below the largest value: up to half of it is clipped."""
+    groups = x.reshape(-1, 32)
+    scale = 2.0 ** torch.floor(torch.log2(amax_scale(groups, 1, rows=True))) / 128
+    return ((groups / scale).round().clamp(-128, 127) * scale).reshape(x.shape)
+
+
+def affine(x: Tensor, use_zero_point: bool) -> Tensor:
+    """Affine int4, whose zero point may be forgotten."""
+    low, high = x.amin().clamp(max=0), x.amax().clamp(min=0)
+    scale = (high - low).clamp(min=TINY) / 15
+    zero_point = -8 - (low / scale).round() if use_zero_point else 0
+    return (((x / scale).round() + zero_point).clamp(-8, 7) - zero_point) * scale
+
+
+def fp8_without_scale(x: Tensor) -> Tensor:
+    """e4m3 of x over its scale, not multiplied by it."""
+    return BUILTIN["fp8_e4m3"].fake_quantize(x / amax_scale(x, 448.0), 1.0)
+
+
+def rows_reversed(x: Tensor) -> Tensor:
+    """int8 whose scales of rows are in reverse order."""
+    scale = amax_scale(x, 127, rows=True).flip(0)
+    return (x / scale).round().clamp(-127, 127) * scale
+
+
+def columns(x: Tensor) -> Tensor:
+    """int8 with a scale for each column."""
+    return integers(127, rows=True)(x.mT).mT

@@ -47,6 +47,8 @@ class Format:
     calibrate: Callable[[Any, Any], object] | None = None
     #: The built-in format that it is declared to be, bit for bit.
     conforms: str | None = None
+    #: Which values share a scale: `tensor`, `row` or `group:32`, of the last axis; None where it is not declared.
+    granularity: str | None = None
     #: Causes that the subject is excused from, each with the reason.
     waive: Mapping[str, str] = field(default_factory=dict, hash=False)
 

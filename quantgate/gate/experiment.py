@@ -13,6 +13,7 @@ from quantgate.formats import BUILTIN, Format
 from quantgate.probes.conformity import builtin_of, conformity, fingerprint
 from quantgate.probes.crash import describe
 from quantgate.probes.quantizer.examine import examine_quantizer
+from quantgate.probes.quantizer.reach import shares_as_declared
 from quantgate.probes.training import Progress, TrainingProbes
 from quantgate.records.cell import Cell, Config
 from quantgate.subjects.codecs import FunctionCodec
@@ -94,10 +95,14 @@ def _examined(subject: Format, device: str) -> Evidence:
         return evidence
     try:
         like = BUILTIN.get(subject.conforms or "")
+        asked = subject.granularity if subject.calibrate is None and not evidence.relations.mixes else None
+        shared = None if asked is None else shares_as_declared(make, asked, device)
         return replace(
             evidence,
             fingerprint=fingerprint(make, device),
             same_as=builtin_of(make, subject.bits, device),
+            granularity=subject.granularity,
+            shares_as_declared=shared,
             conformity=None if like is None else conformity(make, like, device),
         )
     except Exception as error:  # the subject's own code, on shapes and values that it was not given before

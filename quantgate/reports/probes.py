@@ -43,7 +43,7 @@ _PROBES: tuple[tuple[str, tuple[str, ...], Callable[[Evidence], str | None]], ..
     ("conforms", ("nonconforming",), lambda e: _conforms(e)),
     ("order of values", ("overflow-wrapped", "not-monotonic"), lambda e: _order(e)),
     ("number of values", ("too-many-levels",), lambda e: _number(e.relations.levels, "{:g}")),
-    ("place of scales", ("scale-misplaced",), lambda e: _placed(e)),
+    ("place of scales", ("scale-misplaced", "wrong-axis"), lambda e: _placed(e)),
     ("repeatable", ("not-reproducible",), lambda e: "under one torch seed" if e.inputs else None),
     ("export", ("train-deploy-mismatch",), lambda e: _number(e.export_differs, "{:.1%} differ")),
 )

@@ -6,6 +6,7 @@ is no fallback. In the incident an unknown format name silently trained in float
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,10 @@ from quantgate.training.optimizers import OPTIMIZERS, Build, OptimizerSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+
+#: Which values share a scale.
+_GRANULARITY = re.compile(r"tensor|row|group:([2-9]|[1-9]\d{1,3})")
 
 
 @dataclass
@@ -53,6 +58,7 @@ class Registry:
         activation: Callable[..., Any] | None = None,
         calibrate: Callable[[Any, Any], object] | None = None,
         conforms: str | None = None,
+        granularity: str | None = None,
         waive: Mapping[str, str] | None = None,
     ) -> Format:
         """Register a number format as a subject of the gate.
@@ -74,6 +80,7 @@ class Registry:
             calibrate: `calibrate(quantizer, batches)` runs on each quantizer before it is judged, with the tensors that
                 it will be given: its weight, or some batches of its layer's inputs. Its scale need not follow then.
             conforms: A built-in format that it must equal, bit for bit, over its grid, midpoints and range.
+            granularity: Which values share a scale, `tensor`, `row` or `group:32` (of the last axis), which is checked.
             waive: Causes that the format is excused from, each with the reason, which the record keeps.
 
         Raises:
@@ -113,6 +120,7 @@ class Registry:
             activation=activation if factory is not None or activation is None else lambda: activation,
             calibrate=calibrate,
             conforms=_conforms(f"format {name!r}", conforms),
+            granularity=_granularity(f"format {name!r}", granularity),
             waive=_waived(f"format {name!r}", waive),
         )
         self._formats[name] = made
@@ -261,6 +269,15 @@ def _conforms(what: str, conforms: str | None) -> str | None:
     if name not in BUILTIN:
         raise RegistrationError(f"{what}: conforms: {unknown('built-in format', conforms, BUILTIN)}")
     return name
+
+
+def _granularity(what: str, granularity: str | None) -> str | None:
+    if granularity is None or (isinstance(granularity, str) and _GRANULARITY.fullmatch(granularity)):
+        return granularity
+    raise RegistrationError(
+        f"{what}: granularity is {granularity!r}; it must be 'tensor', 'row' or 'group:N' with N from 2 to 9999, "
+        "such as 'group:32'"
+    )
 
 
 def _waived(what: str, waive: Mapping[str, str] | None) -> Mapping[str, str]:

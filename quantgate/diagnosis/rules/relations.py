@@ -53,6 +53,16 @@ def _misplaced(case: Case) -> Seen | None:
     return Seen({"misplaced": relations.misplaced, "shape": relations.misplaced_shape})
 
 
+def _wrong_axis(case: Case) -> Seen | None:
+    if case.evidence.shares_as_declared is not False:
+        return None
+    reach = case.evidence.relations.reach
+    found = "other values" if reach in {None, case.evidence.granularity} else f"its {reach}"
+    return Seen(
+        {"declared": case.evidence.granularity, "found": "other rows" if reach == "elsewhere" else found}
+    )
+
+
 OVERFLOW_WRAPPED = Rule(
     cause="overflow-wrapped",
     measures="neighbours on a ramp of values whose order q turns over, where q falls by {1} of its range and more",
@@ -91,6 +101,26 @@ SCALE_MISPLACED = Rule(
     ask=_misplaced,
     record=("misplaced",),
     limits=(MISPLACED,),
+)
+
+SCALE_ELSEWHERE = Rule(
+    cause="scale-misplaced",
+    measures="which values an outlier changes",
+    flagged="those of other rows, and none of its own",
+    says="an outlier changes the values of other rows, and none of its own: a scale is used at another place.",
+    ask=quantity(lambda evidence: evidence.relations.reach, lambda value: value == "elsewhere"),
+    record=(("reach", "value"),),
+    measured="its tensor, row, column, group or tile",
+)
+
+WRONG_AXIS = Rule(
+    cause="wrong-axis",
+    measures="which values an outlier changes, where `granularity=` declares them",
+    flagged="not those of its tensor, row or group throughout, or others a third as much",
+    says="the scale is declared to be shared by a {declared}; an outlier changes {found}.",
+    ask=_wrong_axis,
+    record=("declared", "found"),
+    measured="all of them and, but for a scale of scales, no others",
 )
 
 SHARED_NOISE = Rule(

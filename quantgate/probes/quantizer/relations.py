@@ -14,6 +14,7 @@ from torch import Tensor
 from quantgate.diagnosis.evidence import RelationEvidence
 from quantgate.probes.quantizer.calls import SEED, seeded
 from quantgate.probes.quantizer.ramp import RUN, ramp
+from quantgate.probes.quantizer.reach import reach
 from quantgate.probes.tensors import SAME, share
 from quantgate.training.fakequant import Quantizer
 
@@ -61,6 +62,7 @@ def relations(
         levels=_levels(x, q, bits),
         misplaced=misplaced,
         misplaced_shape=shape,
+        reach=None if by_place >= STOCHASTIC else reach(make_quantizer, str(q.device)),
     )
 
 
