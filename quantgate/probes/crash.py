@@ -10,7 +10,8 @@ _OWN = str(Path(__file__).parents[1])
 
 
 def describe(error: BaseException) -> str:
-    """One line: the type, the first line of the message (at most 300 characters), and the user's innermost line.
+    """One line: the type, the first line of the message (at most 300 characters), the user's innermost line, and the
+    tensor that a quantizer was given.
 
     Lines of this package, of installed packages and of the interpreter are passed over where others are left.
     """
@@ -20,7 +21,8 @@ def describe(error: BaseException) -> str:
         frames = inspect.getinnerframes(error.__traceback__, context=0)
         theirs = [frame for frame in frames if _is_users(frame.filename)] or frames
         where = f" (at {theirs[-1].filename.rpartition('/')[2]}:{theirs[-1].lineno})" if theirs else ""
-    return f"{type(error).__name__}: {text[0][:300] if text else 'no message'}{where}"
+    given = "".join(f", {note}" for note in getattr(error, "__notes__", [])[:1] if note.startswith("for "))
+    return f"{type(error).__name__}: {text[0][:300] if text else 'no message'}{where}{given}"
 
 
 def _is_users(filename: str) -> bool:

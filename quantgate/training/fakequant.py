@@ -37,6 +37,15 @@ def straight_through(quantize: Quantizer) -> Quantizer:
     return quantizer
 
 
+def called(quantizer: Quantizer, x: Tensor, name: str) -> Tensor:
+    """quantizer(x); what it raises carries a note of what it was given, and of which shape."""
+    try:
+        return quantizer(x)
+    except Exception as error:
+        error.add_note(f"for {name} of shape {tuple(x.shape)}")
+        raise
+
+
 def watched(tensor: Tensor) -> Tensor:
     """The tensor, set up to hold its own gradient after a backward pass; detached if it has no graph."""
     if not tensor.requires_grad:
@@ -93,7 +102,7 @@ class QuantizedModel(nn.Module):
 
     def quantize(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Each of the model's named tensors through its parameter's quantizer."""
-        return {name: self.weight_quantizers[name](tensor) for name, tensor in tensors.items()}
+        return {name: called(self.weight_quantizers[name], tensor, name) for name, tensor in tensors.items()}
 
     def forward(self, tokens: Tensor, weights: dict[str, Tensor] | None = None) -> Tensor:
         """Logits for tokens (batch, time), with `weights` or freshly quantized ones."""
@@ -106,7 +115,7 @@ class QuantizedModel(nn.Module):
     def _quantized_inputs(self) -> Iterator[None]:
         def hook(quantizer: Quantizer) -> Callable[[nn.Module, tuple[Tensor, ...]], tuple[Tensor, ...]]:
             def quantized(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-                q = quantizer(inputs[0])
+                q = called(quantizer, inputs[0], "an input")
                 if self.seen_inputs is not None:
                     q = watched(q)
                     self.seen_inputs.append((watched(inputs[0]), q))

@@ -213,3 +213,22 @@ def test_torch_is_left_as_it_was() -> None:
 
 def test_the_probes_repeat() -> None:
     assert repr(evidence_of(int8)) == repr(evidence_of(int8))
+
+
+def test_a_crash_names_the_tensor_and_its_shape() -> None:
+    def even_rows(x: Tensor) -> Tensor:
+        return x.reshape(-1, 5).reshape(x.shape)
+
+    def whole_blocks(x: Tensor) -> Tensor:
+        if x.shape == (192, 64):
+            raise ValueError("no such block")
+        return int8(x)
+
+    alone = examine(Registry().register_format("mine", even_rows, bits=8)).evidence.crash
+    trained = examine(Registry().register_format("mine", whole_blocks, bits=8)).evidence.crash
+
+    assert alone is not None
+    assert alone.endswith(", for a probe of shape (48, 96)")
+    assert trained is not None
+    assert trained.startswith("ValueError: no such block (at test_quantizers.py:")
+    assert trained.endswith(", for blocks.0.qkv.weight of shape (192, 64)")

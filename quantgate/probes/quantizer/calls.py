@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from quantgate.training.fakequant import Quantizer
+from quantgate.training.fakequant import Quantizer, called
 
 #: Standard deviations of the inputs that a quantizer is probed on by itself: a model's first weights have
 #: 1 / sqrt(width), trained ones up to about 1, a small head 1 / 32.
@@ -29,7 +29,7 @@ def seeded(quantizer: Quantizer, x: Tensor, seed: int = SEED) -> Tensor:
     """q(x) without a graph, after seeding torch's generator."""
     torch.manual_seed(seed)
     with torch.no_grad():
-        return quantizer(x)
+        return called(quantizer, x, "a probe")
 
 
 def gradient(quantizer: Quantizer, x: Tensor, upstream: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -41,7 +41,7 @@ def gradient(quantizer: Quantizer, x: Tensor, upstream: Tensor) -> tuple[Tensor,
     leaf = x.clone().requires_grad_()
     torch.manual_seed(SEED)
     with torch.enable_grad():
-        q = quantizer(leaf)
+        q = called(quantizer, leaf, "a probe")
         if not q.requires_grad:
             return q, None
         # The gradient of this sum with respect to q is `upstream`, bit for bit. Handing `upstream` to autograd.grad
