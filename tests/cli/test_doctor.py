@@ -90,7 +90,8 @@ def test_the_doctor_tells_what_was_raised(quantgate: Command, library: str) -> N
 
     assert said.status == 1
     assert said.out == (
-        f"{library}:fails (unknown bits)\n  FAIL  crash               KeyError: 'scale' (at {library}.py:11), for a probe of shape (48, 96)\n"
+        f"{library}:fails (unknown bits)\n  FAIL  crash               KeyError: 'scale' (at {library}.py:11), "
+        "for a probe of shape (48, 96)\n"
     )
 
 
