@@ -95,6 +95,7 @@ def test_a_threshold_is_kept_on_one_side_and_crossed_on_the_other(
         (of(saturated=0.9, zeros=0.0), 2),  # a ternary grid has little else
         (of(saturated=0.9), None),
         (of(gradient_zeros=1.0, saturated=0.95), 2),  # a clip mask where all is clipped
+        (of(gradient=0.0, gradient_zeros=1.0, gradient_cosine=0.0, saturated=1.0), 2),
         (of(gradient_cosine=0.3, saturated=0.7), 2),
         (of(peak=0.6), 2),
         (of(snr=1.0), 3),

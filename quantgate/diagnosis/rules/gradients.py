@@ -32,13 +32,16 @@ def _has_reference(tensor: TensorEvidence) -> bool:
 
 def _blocked(tensor: TensorEvidence, case: Case) -> bool:
     """Whether no gradient comes, and not for a clip mask where all is clipped."""
-    zero = not tensor.gradient or tensor.gradient_zeros >= BLOCKED.at
     clipped = tensor.gradient is not None and tensor.saturated >= BLOCKED.at
-    return _has_reference(tensor) and zero and not clipped
+    return _has_reference(tensor) and not _comes(tensor) and not clipped
+
+
+def _comes(tensor: TensorEvidence) -> bool:
+    return bool(tensor.gradient) and tensor.gradient_zeros < BLOCKED.at
 
 
 def _passes(tensor: TensorEvidence, case: Case) -> bool:
-    return _has_reference(tensor) and not _blocked(tensor, case)
+    return _has_reference(tensor) and _comes(tensor)
 
 
 def _wrong(tensor: TensorEvidence, case: Case) -> bool:
