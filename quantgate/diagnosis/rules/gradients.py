@@ -59,8 +59,8 @@ def _ratio(tensor: TensorEvidence) -> float:
 
 
 def _misscaled(tensor: TensorEvidence, case: Case) -> bool:
-    if not _passes(tensor, case) or _wrong(tensor, case) or not math.isfinite(_ratio(tensor)):
-        return False  # a ratio that is not finite is said as non-finite
+    if not _passes(tensor, case) or _wrong(tensor, case) or not 0 < _ratio(tensor) < math.inf:
+        return False  # what is not finite is said as non-finite
     return not RATIO_LOW.at < _ratio(tensor) < RATIO_HIGH.at
 
 

@@ -78,7 +78,9 @@ def _zeros_limit(case: Case, tensor: TensorEvidence) -> dict[str, Value]:
 
 def _as_registered(tensor: TensorEvidence, case: Case) -> bool:
     """Whether the range is the quantizer's, and not one that this training moved."""
-    return not case.evidence.range_moved or tensor.step == case.evidence.weights[0].step
+    return not case.evidence.range_moved or tensor.step == min(
+        t.step for t in case.evidence.weights or [tensor]
+    )
 
 
 def _clipped(tensor: TensorEvidence, case: Case) -> bool:
