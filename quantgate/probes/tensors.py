@@ -13,6 +13,8 @@ from quantgate.diagnosis.evidence import TensorEvidence
 SAME = 1e-5
 #: Elements of a row that are looked at together: no group that shares a scale is smaller.
 RUN = 16
+#: What is smaller by this share of itself was clipped, and not only rounded to the edge of the range.
+CLIPPED = 0.2
 #: Fewer elements of one sign than this are too few for a share.
 FEW = 32
 
@@ -62,6 +64,13 @@ def tensor_evidence(
         peak=peak(x, q),
         clip_noise=float((q - x)[clipped].square().sum()) / error if 0 < error < math.inf else 0.0,
     )
+
+
+def clips(x: Tensor, q: Tensor) -> bool:
+    """Whether an element is clipped, and not only rounded to the edge of the range."""
+    x, shape = x.detach().flatten(), x.shape
+    q = q.detach().flatten()
+    return bool((_at_the_edge(q, shape) & (q.abs() < x.abs() * (1 - CLIPPED))).any())
 
 
 def peak(x: Tensor, q: Tensor) -> float:

@@ -17,7 +17,7 @@ from quantgate.probes.learned import Role, roles
 from quantgate.probes.movement import Movement
 from quantgate.probes.optimizers import Agreement, Independence, agreement, independence
 from quantgate.probes.recipes import LayerWatch, masters_of
-from quantgate.probes.tensors import tensor_evidence
+from quantgate.probes.tensors import clips, tensor_evidence
 from quantgate.training.fakequant import QuantizedModel
 from quantgate.training.model import TinyTransformer
 from quantgate.training.optimizers import OPTIMIZERS, OptimizerSpec
@@ -29,8 +29,6 @@ SURVIVAL_EVERY = 5
 #: After so many steps stochastic rounding has moved nearly every element, also where an update is 7% of a code.
 LONG_ENOUGH = 40
 
-#: What is smaller by this share of itself was clipped, and not only rounded to the edge of the range.
-CLIPPED = 0.2
 #: Of a quantizer that cannot be asked: no rule speaks of its parameters.
 UNKNOWN = Role(is_scale=False, used=False)
 
@@ -134,11 +132,11 @@ class TrainingProbes(Watcher):
         named = {id(p): name for name, p in trainee.learned.named_parameters()}
         for name, x in trainee.model.named_parameters():
             if isinstance(quantizer := trainee.weight_quantizers[name], nn.Module):
-                clips = bool((weights[name].abs() < x.abs() * (1 - CLIPPED)).any())
-                self._note_learned(quantizer, x, clips, named)
+                self._note_learned(quantizer, x, clips(x, weights[name]), named)
         for place, (_, quantizer) in enumerate(trainee.input_quantizers):
             if isinstance(quantizer, nn.Module) and place < len(trainee.seen_inputs or ()):
-                self._note_learned(quantizer, (trainee.seen_inputs or [])[place][0], True, named)
+                x, q = (trainee.seen_inputs or [])[place]
+                self._note_learned(quantizer, x, clips(x, q), named)
 
     @contextmanager
     def watching(self, step: int, trainee: nn.Module) -> Iterator[None]:
@@ -188,7 +186,7 @@ class TrainingProbes(Watcher):
                 first = self._added.setdefault(name, p.detach().clone())
                 self._range_moved |= first.shape == p.shape and not torch.equal(first, p.detach())
 
-    def _note_learned(self, quantizer: nn.Module, x: Tensor, clips: bool, named: Mapping[int, str]) -> None:
+    def _note_learned(self, quantizer: nn.Module, x: Tensor, clipped: bool, named: Mapping[int, str]) -> None:
         learned = {own: p for own, p in quantizer.named_parameters() if p.requires_grad}
         if learned and not any(id(p) in self._roles for p in learned.values()):
             found = roles(quantizer, x)
@@ -205,7 +203,7 @@ class TrainingProbes(Watcher):
                 moved or (before is not None and before.has_gradient),
                 reached=p.grad is not None or (before is not None and before.reached),
                 is_scale=role.is_scale,
-                clips=clips or (before is not None and before.clips),
+                clips=clipped or (before is not None and before.clips),
                 used=role.used,
             )
 
