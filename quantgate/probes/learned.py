@@ -41,13 +41,48 @@ def roles(quantizer: nn.Module, x: Tensor) -> dict[str, Role]:
         return {}
 
 
+def is_scale_of_layer(layer: nn.Module, parameter: str, weight: str, x: Tensor) -> bool:
+    """Whether a parameter scales the output of a layer where its weight, or else its input, lies beyond any range.
+
+    Asked of copies. False where the layer cannot be copied or called again.
+
+    Args:
+        layer: The layer.
+        parameter: The name of the parameter in it.
+        weight: The name of its weight.
+        x: An input of it.
+    """
+
+    def output(factor: float, of_weight: float, of_input: float) -> Tensor:
+        twin = copy.deepcopy(layer)
+        twin.get_parameter(weight).mul_(of_weight)
+        twin.get_parameter(parameter).mul_(factor)
+        torch.manual_seed(0)
+        found: Tensor = twin(x.detach() * of_input)
+        return found
+
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            return any(
+                _doubles(output(1.0, *beyond), output(2.0, *beyond))
+                for beyond in ((BEYOND, 1.0), (1.0, BEYOND))
+            )
+    except Exception:  # a library's own code, called as it need not be
+        return False
+
+
+def _doubles(far: Tensor, far_doubled: Tensor) -> bool:
+    present = far != 0
+    ratios = far_doubled[present] / far[present]
+    return bool(present.any()) and float(((ratios - 2).abs() < NEAR).float().mean()) > 1 - NEAR
+
+
 def _role(quantizer: nn.Module, name: str, x: Tensor) -> Role:
     near, near_doubled = (_output(quantizer, name, factor, x) for factor in (1.0, 2.0))
     far, far_doubled = (_output(quantizer, name, factor, x * BEYOND) for factor in (1.0, 2.0))
-    present = far != 0
-    ratios = far_doubled[present] / far[present]
-    doubles = bool(present.any()) and float(((ratios - 2).abs() < NEAR).float().mean()) > 1 - NEAR
-    return Role(doubles, not (torch.equal(near, near_doubled) and torch.equal(far, far_doubled)))
+    return Role(
+        _doubles(far, far_doubled), not (torch.equal(near, near_doubled) and torch.equal(far, far_doubled))
+    )
 
 
 def _output(quantizer: nn.Module, name: str, factor: float, x: Tensor) -> Tensor:

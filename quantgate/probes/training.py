@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from quantgate.diagnosis.evidence import Evidence, LearnedScale, TensorEvidence
 from quantgate.probes.crash import describe
 from quantgate.probes.layers import Layer, layers_of
-from quantgate.probes.learned import Role, roles
+from quantgate.probes.learned import Role, is_scale_of_layer, roles
 from quantgate.probes.movement import Movement
 from quantgate.probes.optimizers import Agreement, Independence, agreement, independence
 from quantgate.probes.recipes import LayerWatch, masters_of
@@ -185,6 +185,19 @@ class TrainingProbes(Watcher):
             if plain not in self._models_own and p.requires_grad and type(p) is nn.Parameter:
                 first = self._added.setdefault(name, p.detach().clone())
                 self._range_moved |= first.shape == p.shape and not torch.equal(first, p.detach())
+                if first.numel() and float(first.min()) > 0 >= float(p.detach().min()):
+                    self._note_crossed(name, first, p)
+
+    def _note_crossed(self, name: str, first: Tensor, p: Tensor) -> None:
+        """What a recipe learns was positive and is not any more: no matter, unless it is a scale."""
+        assert self._watch is not None
+        for path, module in self._watch.found.items():
+            own = [inner for inner, each in module.named_parameters() if each is p]
+            weight = max(module.named_parameters(), key=lambda named: named[1].numel(), default=("", p))[0]
+            call = self._watch.calls.get(path)
+            if own and call is not None and is_scale_of_layer(module, own[0], weight, call.x):
+                smallest = float(first.min()), float(p.detach().min())
+                self._learned[name] = LearnedScale(name, *smallest, has_gradient=True)
 
     def _note_learned(self, quantizer: nn.Module, x: Tensor, clipped: bool, named: Mapping[int, str]) -> None:
         learned = {own: p for own, p in quantizer.named_parameters() if p.requires_grad}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -218,3 +219,45 @@ def test_inputs_are_seen_in_a_tuple_of_a_librarys_own() -> None:
     assert first(found, "blocks.0.up.weight").snr > 30
     assert first(found, "input of blocks.0.up").negatives_kept == 0
     assert found.cause == "sign-lost"
+
+
+class Learned(Swapped):
+    """A step for each row, which training can take below 0."""
+
+    def __init__(self, linear: nn.Linear, start: float) -> None:
+        super().__init__(linear)
+        rows = linear.weight.detach().abs().amax(1, keepdim=True) / 127
+        self.step = nn.Parameter(rows.clone())
+        self.shift = nn.Parameter(torch.full((1,), start))  # no scale, whatever its sign
+
+    def forward(self, x: Tensor) -> Tensor:
+        codes = (self.weight / self.step).clamp(-127, 127)
+        weight = (codes + (codes.round() - codes).detach()) * self.step
+        return F.linear(x, weight) + 0 * self.shift
+
+
+def pushed(below: str) -> Callable[[nn.Module], nn.Module]:
+    """Learned steps, one parameter of which is below 0 from the third forward pass on."""
+
+    def prepare(model: nn.Module) -> nn.Module:
+        swapping(lambda linear: Learned(linear, 1.0))(model)
+        calls = itertools.count()
+
+        def push(module: nn.Module, inputs: Any) -> None:
+            if next(calls) < 2:
+                return
+            with torch.no_grad():
+                getattr(model.get_submodule("blocks.0.up"), below).abs_().neg_()
+
+        model.register_forward_pre_hook(push)
+        return model
+
+    return prepare
+
+
+def test_a_learned_scale_that_crosses_0_is_told_from_what_may_be_negative() -> None:
+    crossed = examined(pushed("step"))
+
+    assert "qparams-invalid" in {finding.cause for finding in crossed.findings}
+    assert crossed.evidence.learned[0].name == "blocks.0.up.step"
+    assert examined(pushed("shift")).evidence.learned == ()
