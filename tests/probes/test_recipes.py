@@ -259,5 +259,5 @@ def test_a_learned_scale_that_crosses_0_is_told_from_what_may_be_negative() -> N
     crossed = examined(pushed("step"))
 
     assert "qparams-invalid" in {finding.cause for finding in crossed.findings}
-    assert crossed.evidence.learned[0].name == "blocks.0.up.step"
-    assert examined(pushed("shift")).evidence.learned == ()
+    assert "blocks.0.up.step" in {learned.name for learned in crossed.evidence.learned}
+    assert "blocks.0.up.shift" not in {learned.name for learned in examined(pushed("shift")).evidence.learned}
