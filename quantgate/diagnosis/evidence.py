@@ -109,6 +109,8 @@ class LearnedScale:
     is_scale: bool = True
     #: Whether anything was clipped at a probed step: without it the gradient of a clip is 0.
     clips: bool = True
+    #: Whether values were clipped at both ends at once: without it a bound or a zero point may have none either.
+    clips_both_ends: bool = True
     #: Whether the output depends on it at all.
     used: bool = True
 
@@ -153,7 +155,7 @@ class Evidence:
     scale_follows: float | None = None
     #: Share of elements with q(4 x) != 4 q(x): 0 with a scale, or with exponents enough; high on a fixed grid.
     fixed_grid: float = 0.0
-    #: `TensorEvidence.peak` of values of one sign over that of both signs, the smaller one; None where not asked.
+    #: `TensorEvidence.peak` of values of one sign over that of both signs, the larger one; None where not asked.
     one_sided_peak: float | None = None
     #: Share of the gradient that passes at size 1 and is lost at 2^-20, the size of a late gradient.
     gradient_underflow: float = 0.0

@@ -15,6 +15,9 @@ SAME = 1e-5
 RUN = 16
 #: What is smaller by this share of itself was clipped, and not only rounded to the edge of the range.
 CLIPPED = 0.2
+#: And by so many times the largest error of rounding beside it, in so many of the lines.
+BEYOND = 2.0
+FEW_LINES = 0.01
 #: Fewer elements of one sign than this are too few for a share.
 FEW = 32
 
@@ -39,10 +42,9 @@ def tensor_evidence(
     power = float(x.dot(x))
     rms = math.sqrt(power / count)
     error = float((q - x).square().sum())
-    magnitude = q.abs()
     negative, positive = x < -rms / 2, x > rms / 2
     norm, reference_norm, cosine, zeros = _compare(gradient, reference)
-    clipped = (magnitude < x.abs() * (1 - SAME)) & _at_the_edge(q, shape)
+    clipped = _clipped(x, q, shape)
     return TensorEvidence(
         tensor=name,
         step=step,
@@ -66,11 +68,29 @@ def tensor_evidence(
     )
 
 
-def clips(x: Tensor, q: Tensor) -> bool:
-    """Whether an element is clipped, and not only rounded to the edge of the range."""
-    x, shape = x.detach().flatten(), x.shape
-    q = q.detach().flatten()
-    return bool((_at_the_edge(q, shape) & (q.abs() < x.abs() * (1 - CLIPPED))).any())
+def clipped_share(x: Tensor, q: Tensor) -> float:
+    """Share of elements that came back smaller, at the edge of what their tensor, row or run of 16 came back as."""
+    return share(_clipped(x.flatten(), q.flatten(), x.shape), x.numel())
+
+
+def clips(x: Tensor, q: Tensor) -> tuple[bool, bool]:
+    """Whether negative and whether positive elements are clipped, and not only rounded to the edge of the range.
+
+    Those are at the edge of the tensor, their row or run of 16, smaller by `CLIPPED`, and farther from x than any
+    element inside is rounded; in `FEW_LINES` of the lines at least, since in one of thousands rounding does that too.
+    """
+    x, q, width = x.detach(), q.detach(), x.shape[-1] if x.ndim else 1
+    found = [False, False]
+    for length in (q.numel(), width, RUN):
+        if length and q.numel() % length == 0:
+            lines, error = q.reshape(-1, length), (x - q).abs().reshape(-1, length)
+            far = error > CLIPPED * x.abs().reshape(-1, length)
+            for side, sign in enumerate((-1, 1)):
+                edge = (largest := (sign * lines).amax(1, keepdim=True)) * (1 - SAME) <= sign * lines
+                rounding = error.masked_fill(edge, 0.0).amax(1, keepdim=True)
+                clipped = (edge & far & (largest > 0) & (error > BEYOND * rounding)).any(1)
+                found[side] |= share(clipped, len(lines)) >= FEW_LINES
+    return found[0], found[1]
 
 
 def peak(x: Tensor, q: Tensor) -> float:
@@ -83,6 +103,10 @@ def peak(x: Tensor, q: Tensor) -> float:
     present = largest > 0
     left = (came_back[present] / largest[present]).clamp(min=0)
     return float(left.mean()) if int(present.sum()) else 1.0
+
+
+def _clipped(x: Tensor, q: Tensor, shape: torch.Size) -> Tensor:
+    return (q.abs() < x.abs() * (1 - SAME)) & _at_the_edge(q, shape)
 
 
 def _at_the_edge(q: Tensor, shape: torch.Size) -> Tensor:

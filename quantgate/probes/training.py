@@ -32,6 +32,8 @@ LONG_ENOUGH = 40
 #: Of a quantizer that cannot be asked: no rule speaks of its parameters.
 UNKNOWN = Role(is_scale=False, used=False)
 
+#: Whether values are clipped at the negative and at the positive end.
+Ends = tuple[bool, bool]
 #: Told of each step and, where it was scored, its BPB.
 Progress = Callable[[int, float | None], None]
 
@@ -199,7 +201,7 @@ class TrainingProbes(Watcher):
                 smallest = float(first.min()), float(p.detach().min())
                 self._learned[name] = LearnedScale(name, *smallest, has_gradient=True)
 
-    def _note_learned(self, quantizer: nn.Module, x: Tensor, clipped: bool, named: Mapping[int, str]) -> None:
+    def _note_learned(self, quantizer: nn.Module, x: Tensor, clipped: Ends, named: Mapping[int, str]) -> None:
         learned = {own: p for own, p in quantizer.named_parameters() if p.requires_grad}
         if learned and not any(id(p) in self._roles for p in learned.values()):
             found = roles(quantizer, x)
@@ -216,7 +218,8 @@ class TrainingProbes(Watcher):
                 moved or (before is not None and before.has_gradient),
                 reached=p.grad is not None or (before is not None and before.reached),
                 is_scale=role.is_scale,
-                clips=clipped or (before is not None and before.clips),
+                clips=any(clipped) or (before is not None and before.clips),
+                clips_both_ends=all(clipped) or (before is not None and before.clips_both_ends),
                 used=role.used,
             )
 

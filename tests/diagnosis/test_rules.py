@@ -231,7 +231,7 @@ def test_the_weights_are_asked_before_the_inputs() -> None:
         (LearnedScale("lower_bound", -0.1, -0.2, True, is_scale=False), None),
         (LearnedScale("s", 0.1, 0.1, False), "never got a gradient"),
         (LearnedScale("zero_point", 0.1, -0.1, True, is_scale=False), None),
-        (LearnedScale("s", 0.1, 0.1, False, clips=False), None),
+        (LearnedScale("s", 0.1, 0.1, False, clips=False, clips_both_ends=False), None),
         (LearnedScale("s", 0.1, 0.1, False, used=False), None),
         (LearnedScale("s", 0.1, 0.1, False, reached=False, is_scale=False), "never got a gradient"),
     ],

@@ -162,5 +162,7 @@ SCALE_WITHOUT_GRADIENT = _qparams(
     "learned parameters that the output depends on and that no probed step gave a gradient, or one of 0 while values "
     "were clipped",
     "learned scales get one at each step; a bound that clips nothing gets 0",
-    lambda p: p.used and (not p.reached or (p.clips and not p.has_gradient)),
+    lambda p: (
+        p.used and (not p.reached or (not p.has_gradient and (p.clips_both_ends or (p.is_scale and p.clips))))
+    ),
 )

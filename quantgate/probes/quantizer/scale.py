@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from quantgate.probes.quantizer.calls import INPUT_SHAPE, SEED, normal, seeded
-from quantgate.probes.tensors import SAME, peak, share
+from quantgate.probes.tensors import SAME, clipped_share, peak, share
 from quantgate.records.cell import DEFAULT_STEPS
 from quantgate.training.fakequant import Quantizer
 
@@ -16,6 +16,12 @@ from quantgate.training.fakequant import Quantizer
 PATIENCE = 4
 #: It has followed, and more calls would show nothing else.
 FOLLOWED = 2.0
+#: Of values of one sign, the least share that a zero point that does nothing clips: with the rule's 0.65, 0.35 of them.
+AT_THE_EDGE = 0.25
+#: Of so many elements two, one of each sign, are 16 times as large as the others may be; and what is left of them
+#: where the range is theirs.
+EXTREME_EVERY = 128
+KEPT = 0.9
 
 
 def zero_input(make_quantizer: Callable[[], Quantizer], device: str) -> str | None:
@@ -60,16 +66,27 @@ def one_sided_peak(make_quantizer: Callable[[], Quantizer], device: str) -> floa
     """What is left of the largest elements of values of one sign, over what is left of those of both signs.
 
     The zero point of an affine grid moves there by half of the range; one that does nothing clips half of it. Values
-    are uniform, so that every run of 16 reaches nearly as far as the tensor.
+    are uniform, so that every run of 16 reaches nearly as far as the tensor. Two others come back smaller without a
+    zero point: a quantizer that takes the mean away clips less than `AT_THE_EDGE` of them, and a range of so many
+    standard deviations clips rare extremes of both signs as well.
     """
     generator = torch.Generator().manual_seed(SEED)
     uniform = torch.rand(INPUT_SHAPE, generator=generator).to(device)
+    two_sided = 2 * uniform - 1
 
-    def left(x: Tensor) -> float:
-        return peak(x, seeded(make_quantizer(), x.clone()))
+    def left(x: Tensor) -> tuple[float, float]:
+        q = seeded(make_quantizer(), x.clone())
+        return peak(x, q), clipped_share(x, q)
 
-    both = left(2 * uniform - 1)
-    return min(left(uniform + 0.1), left(-uniform - 0.1)) / both if both else 1.0
+    rare = two_sided / 16
+    rare.view(-1, EXTREME_EVERY)[:, :2] = torch.tensor([1.0, -1.0])
+    extremes = seeded(make_quantizer(), rare.clone()).reshape(-1, EXTREME_EVERY)[:, :2]
+    if float(extremes.abs().mean()) < KEPT:
+        return 1.0
+    both, _ = left(two_sided)
+    sides = (left(uniform + 0.1), left(-uniform - 0.1))
+    kept = [found if clipped >= AT_THE_EDGE else both for found, clipped in sides]
+    return max(kept) / both if both else 1.0
 
 
 def changes_wide(quantizer: Quantizer, device: str) -> bool:

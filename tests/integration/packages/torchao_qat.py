@@ -114,6 +114,18 @@ def _without_scales() -> OptimizerSpec:
     return OptimizerSpec("adamw_without_scales", build, ADAMW_LR, per_width=True)
 
 
+def _slow_scales() -> OptimizerSpec:
+    """AdamW with a hundredth of the rate for scales, which are that much smaller than weights."""
+
+    def build(model: nn.Module, lr: float) -> Any:
+        scales = [p for name, p in model.named_parameters() if "scale" in name]
+        rest = [p for name, p in model.named_parameters() if "scale" not in name]
+        groups: list[dict[str, Any]] = [{"params": rest}, {"params": scales, "lr": lr / 100}]
+        return torch.optim.AdamW(groups, lr, weight_decay=0.0)
+
+    return OptimizerSpec("adamw_slow_scales", build, ADAMW_LR, per_width=True)
+
+
 def _fake(config: Callable[[], Any]) -> Callable[[], Any]:
     """The quantizer of a configuration, alone."""
 
@@ -219,6 +231,7 @@ def _shifted(x: Tensor) -> Tensor:
 def healthy() -> Setups:
     """As shipped."""
     group = {"group_size": 32}
+    ranges = (_weights(_learned), 8)
     return named(
         [
             recipe("ao_int4_group", _weights(_int4), 4),
@@ -228,14 +241,9 @@ def healthy() -> Setups:
             recipe("ao_int4_only", _base("Int4WeightOnlyConfig", **group), 4),
             recipe("ao_intx_only", _base("IntxWeightOnlyConfig", weight_dtype=_dtype("int8")), 8),
             recipe("ao_embedding_int4", _embedding, 4),
-            recipe("ao_range_learning", _weights(_learned), 8, calibrate=_initialize),
+            replace(recipe("ao_range_learning", *ranges, calibrate=_initialize), optimizer=_slow_scales()),
             made("ao_fake_int4", _fake(_int4), 4),
             made("ao_fake_int8", _fake(_int8), 8),
-            made(
-                "ao_fake_int4_asymmetric",
-                _fake(lambda: _intx("int4", group_size=32, is_symmetric=False)),
-                4,
-            ),
             made("ao_fake_int3", _fake(lambda: _intx("int3", group_size=32, is_symmetric=True)), 3),
             made("ao_fake_int8_token", _fake(lambda: _intx("int8", "per_token", is_symmetric=False)), 8),
             recipe("ao_float8_training", _float8_training, 8),
@@ -252,6 +260,10 @@ def broken() -> Faults:
     int4, channel, fake_int8 = known["ao_int4_group"], known["ao_int8_channel"], known["ao_fake_int8"]
     learned = known["ao_range_learning"]
     left_out = replace(recipe("ao_scales_left_out", _initialized, 8), optimizer=_without_scales())
+    one_rate = recipe("ao_range_learning_one_rate", _weights(_learned), 8, calibrate=_initialize)
+    affine = made(
+        "ao_fake_int4_asymmetric", _fake(lambda: _intx("int4", group_size=32, is_symmetric=False)), 4
+    )
     fp8_pair = _base("Float8DynamicActivationFloat8WeightConfig")
     return faults(
         [
@@ -272,6 +284,10 @@ def broken() -> Faults:
             # the codes without their zero point: all is shifted by half the range
             fault("not-dequantized", function("ao_no_zero_point", ste(_shifted), 8), fake_int8, "sign-lost"),
             fault("sign-lost", function("ao_unsigned", ste(_unsigned), 8), fake_int8),
+            # as shipped: the zero points are floats in the unit of the weights, cast to integers, where they are 0
+            fault("qparams-invalid", affine, known["ao_fake_int4"]),
+            # as shipped, with one rate for all: a fifth of the scales of `head` falls below 0 in 100 steps
+            fault("qparams-invalid", one_rate, learned, "scale-stale"),
             # the primitives round with no gradient of their own
             fault("gradient-blocked", function("ao_primitives_without_ste", _primitives, 8), fake_int8),
             # a scale for the range of 8 bits, with codes of 4
