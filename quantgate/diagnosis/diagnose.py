@@ -13,29 +13,29 @@ from dataclasses import replace
 from quantgate.diagnosis.evidence import Evidence, Finding
 from quantgate.diagnosis.order import ordered
 from quantgate.diagnosis.rule import Case, Rule, run
-from quantgate.diagnosis.rules import coverage, gradients, relations, rounding, updates, values
+from quantgate.diagnosis.rules import coverage, gradients, precision, relations, rounding, updates, values
 
 #: Checks that need no training; when one fails, later ones cannot be trusted.
 BEFORE_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (values.SCALE_ZERO,),
     (updates.FOLLOWS_ANOTHER, updates.UPDATE_LOST, updates.OTHER_ALGORITHM, updates.OPTIMIZER_STATE),
     (coverage.UNCHANGED, coverage.EQUALS_CONTROL),
-    (coverage.PARTLY_APPLIED, coverage.LINES_KEPT),
+    (coverage.PARTLY_APPLIED, coverage.LINES_KEPT, precision.LINE_TOO_PRECISE, precision.OUTLIERS_KEPT),
     (coverage.ALL_UNCOVERED, coverage.UNCOVERED),
 )
 
 #: What was measured while it trained: findings of the first step outrank later ones, whatever their order here.
 IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
-    (values.NOT_DEQUANTIZED,),
+    (values.NOT_DEQUANTIZED, values.LATE_SCALE),
     (updates.NON_FINITE,),
-    (gradients.GRAD_FORMAT,),
+    (gradients.GRAD_FORMAT, gradients.GRADIENT_ROUNDED),
     (gradients.GRADIENT_BLOCKED,),
     (gradients.UNREACHED,),
     (coverage.ORPHANED,),
     (values.SIGN_LOST,),
     (values.RANGE_COLLAPSED,),
     (values.SCALE_FROZEN, values.CLIPPED, values.PEAK_LOST),
-    (values.COARSE,),
+    (values.COARSE, precision.CODES_UNUSED),
     (gradients.CLIP_GRADIENT_LOST, gradients.CLIP_GRADIENT_GRAZED),
     (gradients.GRADIENT_WRONG,),
     (gradients.GRADIENT_MISSCALED,),
@@ -46,12 +46,12 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
 LATENT: tuple[tuple[Rule, ...], ...] = (
     (updates.SCALE_CROSSED_ZERO, updates.SCALE_NEGATIVE, updates.SCALE_WITHOUT_GRADIENT, values.ZERO_POINT),
     (rounding.ROUNDING_NOT_RANDOM, relations.SHARED_NOISE),
-    (rounding.ROUNDING_BIASED, rounding.OFF_HALF, rounding.DRIFTS),
+    (rounding.ROUNDING_BIASED, rounding.OFF_HALF, rounding.DRIFTS, rounding.TRUNCATES),
     (rounding.WRONG_TABLE,),
     (relations.OVERFLOW_WRAPPED, relations.NOT_MONOTONIC),
     (relations.SCALE_MISPLACED, relations.SCALE_ELSEWHERE),
     (relations.WRONG_AXIS,),
-    (relations.TOO_MANY_LEVELS,),
+    (relations.TOO_MANY_LEVELS, precision.TOO_PRECISE),
     (rounding.NONCONFORMING,),
     (rounding.MISMATCH,),
     (values.LEARNED_RANGE,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -43,10 +44,18 @@ class TensorEvidence:
     gradient_zeros: float
     #: Of those, the share that q did not clip: |q(x)| >= |x|.
     blocked_unclipped: float
-    #: The share of rows, columns or runs of 16 in a row that came back unchanged; the largest of the three.
+    #: `gain` of the positive or of the negative elements beyond rms/2, whichever is nearer to 1.
+    side_gain: float = 1.0
+    #: The share of rows, columns or runs of 16 in a row that came back as they were, but for a rounding of float32;
+    #: the largest of the three.
     lines_kept: float = 0.0
+    #: |x|^2 / |q(x) - x|^2 of the row, column or run of 16 that has the best, in decibels.
+    line_snr: float = -math.inf
     #: Mean of q(x) - x over its mean size: 0 where values are rounded both ways, -1 where all are floored.
     drift: float = 0.0
+    #: Mean of |q(x)| - |x| over the mean size of q(x) - x, of elements that are neither 0 nor clipped: -1 where all are
+    #: truncated.
+    shrinks: float = 0.0
     #: |q(x)| / |x| of the largest element of each run of 16, on average: 1 where the scale covers it, 0.5 to 1 where an
     #: exponent is one too small.
     peak: float = 1.0
@@ -91,6 +100,8 @@ class RelationEvidence:
     misplaced_shape: str = ""
     #: What an outlier changes: its `tensor`, `row`, `column`, `group:N` or `block`, or values `elsewhere`.
     reach: str | None = None
+    #: Of outliers that are no extreme of their row or column, the share that came back exactly.
+    outliers_kept: float = 0.0
     #: What shares its noise, of a stochastic quantizer: `rows`, `columns` or `calls`.
     shared_noise: str | None = None
 
@@ -153,12 +164,20 @@ class Evidence:
     zero_input: str | None = None
     #: max |q(4 x)| / max |q(x)| on one instance: 4 where the scale follows its input, 1 where it is frozen.
     scale_follows: float | None = None
+    #: rms of q(4 x) over rms of 4 q(x) at the first such call, of elements inside the range of x: 1 where the scale
+    #: that they are divided by is the one that they are multiplied by; None where not asked.
+    late_gain: float | None = None
     #: Share of elements with q(4 x) != 4 q(x): 0 with a scale, or with exponents enough; high on a fixed grid.
     fixed_grid: float = 0.0
     #: `TensorEvidence.peak` of values of one sign over that of both signs, the larger one; None where not asked.
     one_sided_peak: float | None = None
     #: Share of the gradient that passes at size 1 and is lost at 2^-20, the size of a late gradient.
     gradient_underflow: float = 0.0
+    #: |B(u + v) - B(u) - B(v)| / |B(u + v)| of the backward B: 0 but for a rounding of float32 where it is linear.
+    gradient_additive: float | None = None
+    #: Steps of an even grid between what the ends of a range come back as, and one; None where the grid is not even,
+    #: its scale learned or not the same everywhere.
+    codes_used: float | None = None
     rounding: RoundingEvidence | None = None
     relations: RelationEvidence = RelationEvidence()
     #: How the quantizer gives other results under one torch seed, in a sentence; None where it repeats.

@@ -54,7 +54,8 @@ def train_cell(
         curve: tuple[tuple[int, float], ...] = ()
         torch.manual_seed(cell.seed)  # the probes seed the generator for themselves
         if evidence.contract is None and evidence.crash is None:
-            probes = TrainingProbes(config.steps, optimizer, progress)
+            static = subject.calibrate is not None
+            probes = TrainingProbes(config.steps, optimizer, progress, bits=subject.bits, static=static)
             training = Training(
                 cell,
                 preparation(subject, cell.storage, cell.scope),
@@ -91,7 +92,9 @@ def _examined(subject: Format, device: str) -> Evidence:
         export=None if export is None else export.fake_quantize,
         device=device,
     )
-    if subject.family != "user" or evidence.contract is not None or evidence.crash is not None:
+    if subject.family != "user":
+        return replace(evidence, codes_used=None)  # its specification says which codes there are
+    if evidence.contract is not None or evidence.crash is not None:
         return evidence
     try:
         like = BUILTIN.get(subject.conforms or "")

@@ -60,18 +60,6 @@ class Call:
     y: Tensor | None = None
     maps: list[Map] = field(default_factory=list)
 
-    def weight(self, layer: Layer) -> Tensor | None:
-        """The weight that the layer computes with: one that it read and that explains its output, or a fit."""
-        assert self.y is not None
-        read = self.maps[-1].weight.detach().float() if self.maps else None
-        if layer.kind == "Embedding" or self.raw_output(layer) is not None:
-            return read
-        given = self.input(layer)
-        x = _rows(self.x if given is None else given)
-        if read is not None and read.shape == layer.weight.shape and _left(self.y, x, read) <= EXPLAINS:
-            return read
-        return _fit(x, self.y)
-
     def input(self, layer: Layer) -> Tensor | None:
         """The input that the layer computes with; None where it is the one that came, or was not seen."""
         if layer.kind == "Embedding" or not self.maps:
@@ -84,24 +72,29 @@ class Call:
         """What the layer's one linear map gave, where the output is that and quantized; None where it is not."""
         if layer.kind == "Embedding" or len(self.maps) != 1 or self.y is None:
             return None
-        x, weight, raw = _rows(self.maps[0].x), self.maps[0].weight.detach().float(), self.maps[0].y
+        x, weight, raw = rows(self.maps[0].x), self.maps[0].weight.detach().float(), self.maps[0].y
         if raw.shape != self.y.shape or weight.shape != layer.weight.shape or torch.equal(raw, self.y):
             return None
-        fitted = _fit(x, self.y)
-        by_more_than_a_map = fitted is not None and _left(self.y, x, fitted) > LINEAR
-        return raw if by_more_than_a_map and _left(raw, x, weight) <= LINEAR else None
+        fitted = fit(x, self.y)
+        by_more_than_a_map = fitted is not None and left(self.y, x, fitted) > LINEAR
+        return raw if by_more_than_a_map and left(raw, x, weight) <= LINEAR else None
 
-    def reference(self, layer: Layer) -> Tensor | None:
-        """The straight-through estimator's gradient of the weight: that of the map's output times its input."""
-        raw, given = self.raw_output(layer), self.input(layer)
+    def reference(self, layer: Layer, x: Tensor, raw: Tensor | None) -> Tensor | None:
+        """The straight-through estimator's gradient of the weight: that of the map's output times its input x.
+
+        Args:
+            layer: The layer.
+            x: The effective input, (rows, columns).
+            raw: What the map gave, where the output is that and quantized.
+        """
         output = self.y if raw is None else raw
         if output is None or output.grad is None:
             return None
-        gradient = _rows(output.grad)
+        gradient = rows(output.grad)
         if layer.kind == "Embedding":
             summed = torch.zeros_like(layer.weight)
             return summed.index_add_(0, self.x.flatten(), gradient)
-        return gradient.T @ _rows(self.x if given is None else given)
+        return gradient.T @ x
 
 
 class Recorder(TorchFunctionMode):
@@ -142,21 +135,24 @@ def keeping(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def _fit(x: Tensor, y: Tensor) -> Tensor | None:
+def fit(x: Tensor, y: Tensor) -> Tensor | None:
     """The weight of the linear map that takes x nearest to y; None where there are too few rows for one."""
-    y = _rows(y).double()
-    if len(x) < x.shape[1] or not bool(torch.isfinite(y).all()):
+    output = rows(y).double()
+    if len(x) < x.shape[1] or not bool(torch.isfinite(output).all()):
         return None
-    fitted: Tensor = torch.linalg.lstsq(x.double(), y).solution
+    fitted: Tensor = torch.linalg.lstsq(x.double(), output).solution
     return fitted.T.float()
 
 
-def _left(y: Tensor, x: Tensor, weight: Tensor) -> float:
-    """The share of y that is not x times a weight."""
-    rows = _rows(y).double()
-    norm = float(rows.norm())
-    return float((rows - x.double() @ weight.double().T).norm()) / norm if norm else 0.0
+def left(y: Tensor, x: Tensor, weight: Tensor | None) -> float:
+    """The share of y that is not x times a weight; all of it without a weight."""
+    if weight is None:
+        return 1.0
+    output = rows(y).double()
+    norm = float(output.norm())
+    return float((output - x.double() @ weight.double().T).norm()) / norm if norm else 0.0
 
 
-def _rows(x: Tensor) -> Tensor:
+def rows(x: Tensor) -> Tensor:
+    """A tensor without its graph as a matrix of its last axis, in float32."""
     return x.detach().float().reshape(-1, x.shape[-1])

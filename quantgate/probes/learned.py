@@ -71,8 +71,38 @@ def is_scale_of_layer(layer: nn.Module, parameter: str, weight: str, x: Tensor) 
         return False
 
 
+def is_used_by_layer(layer: nn.Module, parameter: str, x: Tensor) -> bool:
+    """Whether the output of a layer depends on a parameter; asked of copies. False where it cannot be asked.
+
+    Args:
+        layer: The layer.
+        parameter: The name of the parameter in it.
+        x: An input of it.
+    """
+
+    def output(factor: float) -> Tensor:
+        twin = copy.deepcopy(layer)
+        twin.get_parameter(parameter).mul_(factor)
+        torch.manual_seed(0)
+        found: Tensor = twin(x.detach())
+        return found
+
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            return not torch.equal(output(1.0), output(2.0))
+    except Exception:  # a library's own code, called as it need not be
+        return False
+
+
 def _doubles(far: Tensor, far_doubled: Tensor) -> bool:
-    present = far != 0
+    """Whether values double, or their distances do: an offset that is learned beside the scale stays."""
+    rows, doubled = (each.reshape(-1, each.shape[-1] if each.ndim else 1) for each in (far, far_doubled))
+    centred, doubled_centred = (each - each.mean(1, keepdim=True) for each in (rows, doubled))
+    return _is_twice(rows, doubled) or _is_twice(centred, doubled_centred)
+
+
+def _is_twice(far: Tensor, far_doubled: Tensor) -> bool:
+    present = far.abs() > NEAR * far.abs().max()
     ratios = far_doubled[present] / far[present]
     return bool(present.any()) and float(((ratios - 2).abs() < NEAR).float().mean()) > 1 - NEAR
 

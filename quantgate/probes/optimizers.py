@@ -141,12 +141,14 @@ def _update(build: Build, negated: int | None = None) -> tuple[Tensor, Tensor]:
     built = build(trainee, RATE)
     optimizers = built if isinstance(built, list) else [built]
     owned = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
-    for _ in range(STEPS):
-        gradient = magnitudes * (direction + 0.1 * torch.randn(sum(sizes), generator=generator))
-        for place, (p, part) in enumerate(zip(parameters, torch.split(gradient, sizes), strict=True)):
-            p.grad = part.view_as(p) * (-1.0 if place == negated else 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)  # of what rounds stochastically
+        for _ in range(STEPS):
+            gradient = magnitudes * (direction + 0.1 * torch.randn(sum(sizes), generator=generator))
+            for place, (p, part) in enumerate(zip(parameters, torch.split(gradient, sizes), strict=True)):
+                p.grad = part.view_as(p) * (-1.0 if place == negated else 1.0)
+            for optimizer in optimizers:
+                optimizer.step()
     after = torch.cat([p.detach().flatten() for p in parameters])
     held = torch.cat([torch.full((p.numel(),), id(p) in owned) for p in parameters])
     return after - before, held

@@ -17,7 +17,9 @@ from torch import Tensor, nn
 
 from quantgate.diagnosis.evidence import TensorEvidence
 from quantgate.probes.layers import Call, Layer, Recorder, keeping
+from quantgate.probes.masters import Master
 from quantgate.probes.tensors import SAME, tensor_evidence
+from quantgate.probes.views import View, view_of
 
 
 class LayerWatch:
@@ -39,6 +41,7 @@ class LayerWatch:
         #: Layers that have no module of their name any more.
         self.lost = tuple(layer.path for layer in layers if layer.path not in self.found)
         self.calls: dict[str, Call] = {}
+        self._views: dict[str, View] = {}
 
     @contextmanager
     def forward(self) -> Iterator[None]:
@@ -71,30 +74,45 @@ class LayerWatch:
 
         return before, after
 
-    def evidence(self, step: int, masters: Mapping[str, Tensor]) -> list[TensorEvidence]:
+    def evidence(self, step: int, masters: Mapping[str, Master]) -> list[TensorEvidence]:
         """What each layer computed with, beside its float32 weight and input.
 
         Args:
             step: The optimizer step.
-            masters: The float32 weights by layer, with their gradients; a layer without one is left out.
+            masters: The float32 weights by layer; a layer without one is left out.
         """
         found = []
         for layer in self.layers:
             call, master = self.calls.get(layer.path), masters.get(layer.path)
             if call is None or call.y is None or master is None:
                 continue
-            q = call.weight(layer)
-            if q is None or q.shape != master.shape:
+            view = self._view(layer, call, master)
+            if view.weight is None or view.weight.shape != master.values.shape:
                 continue
-            name = f"{layer.path}.weight"
-            found.append(tensor_evidence(name, step, master, q, master.grad, call.reference(layer)))
-            if (given := call.input(layer)) is not None:
-                found.append(_between(f"input of {layer.path}", step, call.x, given))
-            if (raw := call.raw_output(layer)) is not None:
-                found.append(_between(f"output of {layer.path}", step, raw, call.y))
+            reference = call.reference(layer, view.x, view.raw)
+            found.append(
+                tensor_evidence(
+                    f"{layer.path}.weight", step, master.values, view.weight, master.gradient, reference
+                )
+            )
+            if view.given is not None:
+                found.append(_input(f"input of {layer.path}", step, call, view))
+            if view.raw is not None:
+                found.append(_between(f"output of {layer.path}", step, view.raw, call.y))
         return found
 
-    def coverage(self, masters: Mapping[str, Tensor]) -> tuple[tuple[int, int] | None, bool]:
+    def weight_of(self, path: str, master: Master) -> Tensor | None:
+        """The weight that a layer computed with, in the terms of its float32 weight; None where it was not seen."""
+        layer = next(layer for layer in self.layers if layer.path == path)
+        call = self.calls.get(path)
+        return None if call is None else self._view(layer, call, master).weight
+
+    def _view(self, layer: Layer, call: Call, master: Master) -> View:
+        if layer.path not in self._views:
+            self._views[layer.path] = view_of(call, layer, master.values)
+        return self._views[layer.path]
+
+    def coverage(self, masters: Mapping[str, Master]) -> tuple[tuple[int, int] | None, bool]:
         """Linear layers of the body that compute in float32, of how many; and whether any other layer does not."""
         called = [layer for layer in self.layers if layer.path in self.calls]
         body = [layer for layer in called if layer.body]
@@ -102,12 +120,13 @@ class LayerWatch:
         others = any(not self._is_plain(layer, masters) for layer in called if not layer.body)
         return (left, len(body)) if body else None, others
 
-    def _is_plain(self, layer: Layer, masters: Mapping[str, Tensor]) -> bool:
+    def _is_plain(self, layer: Layer, masters: Mapping[str, Master]) -> bool:
         """Whether a layer's output is its input times its float32 weight."""
         call, master = self.calls[layer.path], masters.get(layer.path)
         if master is None or call.y is None:
             return False
-        applied = F.embedding(call.x, master) if layer.kind == "Embedding" else F.linear(call.x, master)
+        apply = F.embedding if layer.kind == "Embedding" else F.linear
+        applied = apply(call.x, master.values)
         largest = float(call.y.abs().max())  # 0 behind a layer that is dead
         return largest > 0 and float((applied - call.y).abs().max()) <= SAME * largest
 
@@ -125,6 +144,14 @@ class LayerWatch:
         return len(lost), len(asked)
 
 
+def _input(name: str, step: int, call: Call, view: View) -> TensorEvidence:
+    """What the layer's map read beside the input that came, or its norm, whose gradient is not that of the input."""
+    x, q = view.base.view_as(call.x), view.x.view_as(call.x)
+    if view.factor is not None or not torch.equal(x, call.x.detach().float()):
+        return tensor_evidence(name, step, x, q, None, None)
+    return tensor_evidence(name, step, x, q, call.x.grad, call.maps[-1].x.grad)
+
+
 def _between(name: str, step: int, x: Tensor, q: Tensor) -> TensorEvidence:
     """An activation before and after it was quantized, with both gradients."""
     return tensor_evidence(name, step, x.float(), q.detach().float(), x.grad, q.grad)
@@ -132,18 +159,3 @@ def _between(name: str, step: int, x: Tensor, q: Tensor) -> TensorEvidence:
 
 def _has_gradient(module: nn.Module) -> bool:
     return any(p.grad is not None and bool((p.grad != 0).any()) for p in module.parameters())
-
-
-def masters_of(model: nn.Module, layers: tuple[Layer, ...], watch: LayerWatch) -> dict[str, Tensor]:
-    """The float32 parameter behind each layer: of its shape, in its module, and no tensor subclass."""
-    found: dict[str, Tensor] = {}
-    for layer in layers:
-        module = watch.found.get(layer.path)
-        candidates = [
-            p
-            for p in (module.parameters() if module is not None else ())
-            if p.shape == layer.weight.shape and type(p) is nn.Parameter and p.dtype == torch.float32
-        ]
-        if len(candidates) == 1:
-            found[layer.path] = candidates[0]
-    return found

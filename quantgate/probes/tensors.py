@@ -20,6 +20,8 @@ BEYOND = 2.0
 FEW_LINES = 0.01
 #: Fewer elements of one sign than this are too few for a share.
 FEW = 32
+#: Noise below this share of the power is float32's own rounding: of x * s / s, or x + (q - x).detach().
+FLOAT32_NOISE = 1e-13
 
 
 def tensor_evidence(
@@ -35,7 +37,7 @@ def tensor_evidence(
         gradient: d loss / d x as the quantizer's backward gives it; None if there is none.
         reference: d loss / d q(x) on the same forward, which is what a straight-through estimator gives x.
     """
-    lines_kept = _lines_kept(x.detach(), q.detach())
+    lines_kept, line_snr = _lines(x.detach().float(), q.detach().float())
     shape = x.shape
     x, q = x.detach().flatten().float(), q.detach().flatten().float()
     count = max(x.numel(), 1)
@@ -51,6 +53,7 @@ def tensor_evidence(
         rms=rms,
         changed=share(q != x, count),
         gain=math.sqrt(float(q.dot(q)) / power) if power else 1.0,
+        side_gain=_side_gain(x, q, negative, positive),
         snr=_decibels(power, error),
         zeros=share(q == 0, count),
         negatives_kept=_kept(negative, q < 0),
@@ -62,7 +65,9 @@ def tensor_evidence(
         gradient_zeros=zeros,
         blocked_unclipped=_blocked_unclipped(x, q, gradient, reference) if 0 < zeros < 1 else 0.0,
         lines_kept=lines_kept,
+        line_snr=line_snr,
         drift=_drift(q - x),
+        shrinks=_shrinks(x, q, ~clipped & (q != 0)),
         peak=peak(x, q),
         clip_noise=float((q - x)[clipped].square().sum()) / error if 0 < error < math.inf else 0.0,
     )
@@ -127,19 +132,42 @@ def _drift(error: Tensor) -> float:
     return float(error.mean()) / size if math.isfinite(size) and size else 0.0
 
 
-def _lines_kept(x: Tensor, q: Tensor) -> float:
-    """Of rows, columns and runs of a matrix that hold anything but 0, the largest share that came back unchanged."""
+def _side_gain(x: Tensor, q: Tensor, *sides: Tensor) -> float:
+    """The rms of q over the rms of x, of the side on which it is nearer to 1."""
+    gains = [float(q[side].norm() / x[side].norm()) for side in sides if int(side.sum()) >= FEW]
+    return min((gain for gain in gains if math.isfinite(gain)), key=_off, default=1.0)
+
+
+def _off(gain: float) -> float:
+    return abs(math.log(gain)) if gain else math.inf
+
+
+def _shrinks(x: Tensor, q: Tensor, inside: Tensor) -> float:
+    size = float((q - x)[inside].abs().sum())
+    return float((q.abs() - x.abs())[inside].sum()) / size if math.isfinite(size) and size else 0.0
+
+
+def _lines(x: Tensor, q: Tensor) -> tuple[float, float]:
+    """Of rows, columns and runs of a matrix that hold anything but 0: the share of those that came back as they were,
+    but for a rounding of float32 (the largest of the three), and the best signal over noise of one in decibels.
+    """
     if x.ndim != 2:
-        return 0.0
-    changed, present = q != x, x != 0
-    shares = [_unchanged(changed.any(axis), present.any(axis)) for axis in (0, 1)]
+        return 0.0, -math.inf
+    power, noise = x.square(), (q - x).square()
+    lines = [(power.sum(axis), noise.sum(axis)) for axis in (0, 1)]
     if x.shape[1] % RUN == 0:
-        shares.append(_unchanged(changed.view(-1, RUN).any(1), present.view(-1, RUN).any(1)))
-    return max(shares)
-
-
-def _unchanged(changed: Tensor, present: Tensor) -> float:
-    return share(present & ~changed, int(present.sum()))
+        lines.append((power.reshape(-1, RUN).sum(1), noise.reshape(-1, RUN).sum(1)))
+    kept, best = 0.0, math.inf
+    for signal, lost in lines:
+        present = signal > 0
+        kept = max(kept, share(present & (lost <= FLOAT32_NOISE * signal), int(present.sum())))
+        best = min(
+            best,
+            float((lost[present] / signal[present]).nan_to_num(math.inf).min())
+            if present.any()
+            else math.inf,
+        )
+    return kept, _decibels(1.0, best)
 
 
 def _blocked_unclipped(x: Tensor, q: Tensor, gradient: Tensor | None, reference: Tensor | None) -> float:

@@ -13,10 +13,10 @@ from torch.optim import Optimizer
 from quantgate.diagnosis.evidence import Evidence, LearnedScale, TensorEvidence
 from quantgate.probes.crash import describe
 from quantgate.probes.layers import Layer, layers_of
-from quantgate.probes.learned import Role, is_scale_of_layer, roles
+from quantgate.probes.learned import Role, roles
 from quantgate.probes.movement import Movement
 from quantgate.probes.optimizers import Agreement, Independence, agreement, independence
-from quantgate.probes.recipes import LayerWatch, masters_of
+from quantgate.probes.prepared import PreparedProbes
 from quantgate.probes.tensors import clips, tensor_evidence
 from quantgate.training.fakequant import QuantizedModel
 from quantgate.training.model import TinyTransformer
@@ -45,25 +45,31 @@ class TrainingProbes(Watcher):
         steps: Steps of the training.
         optimizer: What trains; one that is not built in is probed too.
         progress: Told of each step and score.
+        bits: Declared bits of the subject; None where unknown.
+        static: Whether it was calibrated, and its scales are not to follow.
     """
 
-    def __init__(self, steps: int, optimizer: OptimizerSpec, progress: Progress | None = None) -> None:
+    def __init__(
+        self,
+        steps: int,
+        optimizer: OptimizerSpec,
+        progress: Progress | None = None,
+        *,
+        bits: float | None = None,
+        static: bool = False,
+    ) -> None:
         self._optimizer = optimizer
+        self._bits, self._static = bits, static
         self._progress = progress or (lambda step, score: None)
         self._probed = {0, steps // 2, steps - 1}
         self._half = steps // 2
         self._layers: tuple[Layer, ...] = ()
-        self._watch: LayerWatch | None = None
+        self._prepared: PreparedProbes | None = None
         self._not_measured: dict[str, str] = {}
         self._weights: list[TensorEvidence] = []
         self._orphans: tuple[str, ...] = ()
-        self._uncovered: tuple[int, int] | None = None
-        self._covers_others = False
-        self._unreached: tuple[int, int] | None = None
         self._learned: dict[str, LearnedScale] = {}
         self._models_own: set[str] = set()
-        #: What a recipe added to the model and learns, as it was at the first probed step.
-        self._added: dict[str, Tensor] = {}
         self._range_moved = False
         self._roles: dict[int, Role] = {}
         self._agreement: Agreement | None = None
@@ -76,13 +82,10 @@ class TrainingProbes(Watcher):
 
     def evidence(self, examined: Evidence) -> Evidence:
         """What was measured so far, beside what the quantizer alone showed."""
-        return replace(
+        found = replace(
             examined,
             weights=tuple(self._weights),
             frozen=self._orphans,
-            uncovered=self._uncovered,
-            covers_others=self._covers_others,
-            unreached=self._unreached,
             not_measured=(*examined.not_measured, *self._not_measured.items()),
             learned=tuple(self._learned.values()),
             range_moved=self._range_moved,
@@ -95,6 +98,7 @@ class TrainingProbes(Watcher):
             unmoved=self._unmoved,
             update_survival=self._survived / self._intended if self._intended else None,
         )
+        return found if self._prepared is None else self._prepared.joined(found)
 
     def model_built(self, model: TinyTransformer) -> None:
         self._layers = layers_of(model)
@@ -124,8 +128,8 @@ class TrainingProbes(Watcher):
     def differentiated(self, step: int, trainee: nn.Module, weights: Mapping[str, Tensor]) -> None:
         self._note_movement(step, trainee)
         if not isinstance(trainee, QuantizedModel):
-            self._note_layers(step, trainee)
-            self._note_added(trainee)
+            if self._prepared is not None:
+                self._prepared.differentiated(step, trainee)
             return
         for place, (x, q) in enumerate(trainee.seen_inputs or ()):
             self._weights.append(tensor_evidence(f"input of linear {place}", step, x, q, x.grad, q.grad))
@@ -145,8 +149,11 @@ class TrainingProbes(Watcher):
         if isinstance(trainee, QuantizedModel):
             yield
             return
-        self._watch = LayerWatch(trainee, self._layers)
-        with self._watch.forward():
+        if self._prepared is None:
+            self._prepared = PreparedProbes(
+                self._layers, frozenset(self._models_own), self._bits, self._static
+            )
+        with self._prepared.watching(trainee):
             yield
 
     def _note_movement(self, step: int, trainee: nn.Module) -> None:
@@ -160,46 +167,6 @@ class TrainingProbes(Watcher):
         except Exception as error:  # tensors of a library's own kind
             self._not_measured["stored updates"] = describe(error)
         self._orphans = tuple(dict.fromkeys((*self._orphans, *self._not_held(trainee))))
-
-    def _note_layers(self, step: int, trainee: nn.Module) -> None:
-        watch = self._watch
-        assert watch is not None
-        try:
-            masters = masters_of(trainee, self._layers, watch)
-            with torch.no_grad():
-                self._weights += watch.evidence(step, masters)
-                if self._uncovered is None:
-                    self._uncovered, self._covers_others = watch.coverage(masters)
-                self._unreached = watch.unreached()
-        except Exception as error:  # tensors of a library's own kind, which need not take part in any of this
-            self._not_measured["layers"] = describe(error)
-        measured = {tensor.tensor for tensor in self._weights}
-        for layer in self._layers:
-            if f"{layer.path}.weight" not in measured:
-                reason = (
-                    "no module of its name" if layer.path in watch.lost else "no float32 weight behind it"
-                )
-                self._not_measured[f"{layer.path}.weight"] = reason
-
-    def _note_added(self, trainee: nn.Module) -> None:
-        for name, p in trainee.named_parameters():
-            plain = name.replace("parametrizations.", "").removesuffix(".original")
-            if plain not in self._models_own and p.requires_grad and type(p) is nn.Parameter:
-                first = self._added.setdefault(name, p.detach().clone())
-                self._range_moved |= first.shape == p.shape and not torch.equal(first, p.detach())
-                if first.numel() and float(first.min()) > 0 >= float(p.detach().min()):
-                    self._note_crossed(name, first, p)
-
-    def _note_crossed(self, name: str, first: Tensor, p: Tensor) -> None:
-        """What a recipe learns was positive and is not any more: no matter, unless it is a scale."""
-        assert self._watch is not None
-        for path, module in self._watch.found.items():
-            own = [inner for inner, each in module.named_parameters() if each is p]
-            weight = max(module.named_parameters(), key=lambda named: named[1].numel(), default=("", p))[0]
-            call = self._watch.calls.get(path)
-            if own and call is not None and is_scale_of_layer(module, own[0], weight, call.x):
-                smallest = float(first.min()), float(p.detach().min())
-                self._learned[name] = LearnedScale(name, *smallest, has_gradient=True)
 
     def _note_learned(self, quantizer: nn.Module, x: Tensor, clipped: Ends, named: Mapping[int, str]) -> None:
         learned = {own: p for own, p in quantizer.named_parameters() if p.requires_grad}

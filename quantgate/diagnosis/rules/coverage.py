@@ -9,6 +9,8 @@ from quantgate.diagnosis.rule import Case, Rule, Seen, at_first_step, names, ten
 FLOAT32_BITS = 24
 #: With more, many a value of a small tensor lies on the grid.
 MOST_BITS = 12
+#: In decibels: what is left by a rounding of float32, of x * s / s say, has 140; gf32 with 20 bits of significand 122.
+FLOAT32_SNR = 130.0
 
 
 def _must_change(case: Case) -> bool:
@@ -19,13 +21,22 @@ def _must_change(case: Case) -> bool:
     return not (case.lossless or holds_float32)
 
 
+def is_kept(tensor: TensorEvidence, case: Case) -> bool:
+    """Whether a tensor came back as it was; or, up to float32's own bits, but for a rounding of float32."""
+    rounded = case.bits is not None and case.bits <= FLOAT32_BITS and tensor.snr > FLOAT32_SNR
+    return tensor.changed == 0 or rounded
+
+
 def _unchanged(case: Case) -> Seen | None:
     if case.evidence.uncovered is not None:
         return None  # of a recipe, layers are asked, not tensors
     seen = (*case.evidence.inputs, *case.evidence.weights)
-    if not _must_change(case) or not seen or any(tensor.changed != 0 for tensor in seen):
+    if not _must_change(case) or not seen or not all(is_kept(tensor, case) for tensor in seen):
         return None
-    return Seen({"tensors": len({tensor.tensor for tensor in seen}), "changed": 0.0})
+    exactly = all(tensor.changed == 0 for tensor in seen)
+    said = "bit for bit" if exactly else "but for a rounding of float32"
+    changed = max(tensor.changed for tensor in seen)
+    return Seen({"tensors": len({tensor.tensor for tensor in seen}), "changed": changed, "said": said})
 
 
 def _equals_control(case: Case) -> Seen | None:
@@ -34,14 +45,14 @@ def _equals_control(case: Case) -> Seen | None:
 
 def _untouched(case: Case) -> Seen | None:
     first = at_first_step(case.evidence)
-    untouched = [tensor for tensor in first if tensor.changed == 0]
+    untouched = [tensor for tensor in first if is_kept(tensor, case)]
     if case.evidence.uncovered is not None or case.lossless or not untouched or len(untouched) == len(first):
         return None
     return Seen({"unchanged": len(untouched), "weights": len(first), "named": names(untouched)})
 
 
 def _kept(tensor: TensorEvidence, case: Case) -> bool:
-    return tensor.lines_kept > 0 and tensor.changed > 0
+    return tensor.lines_kept > 0 and not is_kept(tensor, case)
 
 
 def _few_bits(case: Case) -> bool:
@@ -69,9 +80,9 @@ def _orphaned(case: Case) -> Seen | None:
 
 UNCHANGED = Rule(
     cause="no-op",
-    measures="tensors that come back unchanged",
+    measures="tensors that come back unchanged, or to 24 bits but for a rounding of float32",
     flagged="all do, where the subject is not declared lossless",
-    says="all {tensors} tensors came back unchanged, bit for bit.",
+    says="all {tensors} tensors came back unchanged, {said}.",
     ask=_unchanged,
     record=("changed",),
     measured="a lossy format changes every tensor; above 24 bits, values from 2^-60 to 2^60",
@@ -89,7 +100,7 @@ EQUALS_CONTROL = Rule(
 
 PARTLY_APPLIED = Rule(
     cause="partly-applied",
-    measures="weights that come back unchanged at the first step",
+    measures="weights that come back unchanged at the first step, or to 24 bits but for a rounding of float32",
     flagged="some do, and not all",
     says="{unchanged} of {weights} weights came back unchanged: {named}.",
     ask=_untouched,
@@ -99,7 +110,7 @@ PARTLY_APPLIED = Rule(
 
 LINES_KEPT = Rule(
     cause="partly-applied",
-    measures="rows, columns or runs of 16 in a row that come back unchanged, up to 12 bits",
+    measures="rows, columns or runs of 16 in a row that come back unchanged but for a rounding of float32, to 12 bits",
     flagged="one does",
     says="{lines_kept:.1%} of the rows, columns or runs of {tensor} came back unchanged ({bad} of {of} {kind}).",
     ask=tensors(_kept, worst=lambda tensor: tensor.lines_kept, applies=_few_bits, both=True),

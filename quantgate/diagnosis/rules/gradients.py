@@ -26,6 +26,11 @@ EDGE = Limit(
 UNDERFLOW = Limit(0.5, "a cast of the gradient to float16 loses 3%, to E5M2 all", "{:.0%}")
 
 
+ADDITIVE = Limit(
+    0.007, "1e-7 in float32, 0.002 in bfloat16; 0.015 where a gradient is rounded to 8 bits", "{:.1%}"
+)
+
+
 def _has_reference(tensor: TensorEvidence) -> bool:
     return tensor.reference_gradient > 0
 
@@ -88,6 +93,18 @@ GRAD_FORMAT = Rule(
     ask=quantity(lambda evidence: evidence.gradient_underflow, lambda value: not value <= UNDERFLOW.at),
     record=(("gradient_underflow", "value"),),
     limits=(UNDERFLOW,),
+)
+
+GRADIENT_ROUNDED = Rule(
+    cause="grad-format",
+    measures="how far the gradient of a sum is from the sum of the gradients, as a share of it",
+    flagged="above {0}",
+    says="the gradient of a sum is {value:.1%} from the sum of the gradients: the backward rounds them, or scales each "
+    "by itself.",
+    ask=quantity(lambda evidence: evidence.gradient_additive, lambda value: not value <= ADDITIVE.at),
+    record=(("gradient_additive", "value"),),
+    limits=(ADDITIVE,),
+    severity="warning",
 )
 
 GRADIENT_BLOCKED = Rule(

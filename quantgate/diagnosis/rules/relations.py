@@ -106,8 +106,8 @@ SCALE_MISPLACED = Rule(
 SCALE_ELSEWHERE = Rule(
     cause="scale-misplaced",
     measures="which values an outlier changes",
-    flagged="those of other rows, and none of its own",
-    says="an outlier changes the values of other rows, and none of its own: a scale is used at another place.",
+    flagged="those of rows that are not beside its own",
+    says="an outlier changes the values of rows that are not beside its own: a scale is used at another place.",
     ask=quantity(lambda evidence: evidence.relations.reach, lambda value: value == "elsewhere"),
     record=(("reach", "value"),),
     measured="its tensor, row, column, group or tile",

@@ -13,6 +13,7 @@ TABLE = Limit(0.005, "a table rounded to bfloat16 differs by 0.002")
 
 BIAS = Limit(0.15, "0.00 to 0.02 to nearest and stochastic; 0.20 with the threshold at 0.55, 0.39 at 0.6")
 BIAS_AWAY = Limit(0.7, "1 where a transform moves all values away from 0")
+TRUNCATED = Limit(0.8, "at most 0.2 where values are rounded to nearest, 1 where all are truncated")
 DRIFT = Limit(0.5, "at most 0.1 where values are rounded both ways, 1 where all are floored")
 #: A ternary grid chooses its threshold; beyond, it lies in the middle of the bin.
 LEAST_BITS = 3
@@ -104,6 +105,24 @@ DRIFTS = Rule(
     ),
     record=("drift", "tensor"),
     limits=(DRIFT,),
+)
+
+TRUNCATES = Rule(
+    cause="rounding-biased",
+    measures="mean of |q(x)| - |x| over the mean size of q(x) - x, of a recipe's weights neither 0 nor clipped, "
+    "from 3 bits on",
+    flagged="below -{0}",
+    says="rounding makes {tensor} smaller: by {shrinks:.2f} of the mean size of its errors ({bad} of {of} {kind}).",
+    ask=tensors(
+        lambda tensor, case: tensor.shrinks < -TRUNCATED.at,
+        worst=lambda tensor: -tensor.shrinks,
+        least_share=0.5,
+        applies=lambda case: (
+            case.evidence.uncovered is not None and case.bits is not None and case.bits >= LEAST_BITS
+        ),
+    ),
+    record=("shrinks", "tensor"),
+    limits=(TRUNCATED,),
 )
 
 

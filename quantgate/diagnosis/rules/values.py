@@ -9,6 +9,12 @@ from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Seen, Value
 
 GAIN = Limit(4.0, "0.43 (amax int2) to 1.26 (DoReFa int4); an int4 scale left out of N(0, 0.125) gives 14")
 LOW_GAIN = Limit(1 / 8, "no healthy one is below 0.43")
+ONE_SIDE = Limit(
+    1.5, "1 where negative codes are read as large positive ones, and the others come back as they were"
+)
+LATE = Limit(
+    0.5, "1 for a delayed scale too; 0.25 where codes are multiplied by the scale of the call before", "{:g}"
+)
 #: An amax scale on a normal tensor of 12,000 elements. Where bits are unknown, so few may be in use.
 ZEROS = LimitByBits(
     {2: 0.999, 4: 0.9, math.inf: 0.6},
@@ -51,7 +57,13 @@ FIXED_GRID = Limit(0.5, "0 to 0.25 for the built-in formats, 0.73 for nf4 withou
 
 def _off_scale(tensor: TensorEvidence, case: Case) -> bool:
     shrunk = 0 < tensor.gain < LOW_GAIN.at and tensor.zeros < ZEROS.for_bits(case.bits)
-    return tensor.gain > GAIN.at or (shrunk and tensor.saturated <= SATURATED.for_bits(case.bits))
+    if shrunk:
+        return tensor.saturated <= SATURATED.for_bits(case.bits)
+    return tensor.gain > GAIN.at and tensor.side_gain > ONE_SIDE.at
+
+
+def _is_late(gain: float) -> bool:
+    return not LATE.at < gain < 1 / LATE.at
 
 
 def _sign_lost(tensor: TensorEvidence, case: Case) -> bool:
@@ -126,11 +138,23 @@ SCALE_ZERO = Rule(
 NOT_DEQUANTIZED = Rule(
     cause="not-dequantized",
     measures="rms of q(x) over rms of x",
-    flagged="above {0}, or below {1} where values did not fall to 0",
+    flagged="above {0}, and above {2} for positive and negative values alike; or below {1} where values did not "
+    "fall to 0",
     says="{tensor} comes back {gain:.3g} times its size ({bad} of {of} {kind} off scale).",
     ask=tensors(_off_scale, worst=lambda tensor: abs(math.log(tensor.gain))),
     record=("gain", "tensor"),
-    limits=(GAIN, LOW_GAIN),
+    limits=(GAIN, LOW_GAIN, ONE_SIDE),
+)
+
+LATE_SCALE = Rule(
+    cause="not-dequantized",
+    measures="rms of q(4 x) over rms of 4 q(x) at the first call after x, of elements inside the range of x",
+    flagged="below {0}, or above its inverse",
+    says="once the input grows fourfold it comes back {value:.2g} times its size: it is divided by one scale and "
+    "multiplied by another.",
+    ask=quantity(lambda evidence: evidence.late_gain, _is_late),
+    record=(("late_gain", "value"),),
+    limits=(LATE,),
 )
 
 SIGN_LOST = Rule(

@@ -11,13 +11,17 @@ from quantgate.training.fakequant import Quantizer, called
 #: 1 / sqrt(width), trained ones up to about 1, a small head 1 / 32.
 INPUT_SIGMAS = (1.0, 1 / 8, 1 / 32)
 INPUT_SHAPE = (48, 96)
+#: Rows and columns of a probe's input; columns are a multiple of 16.
+Shape = tuple[int, int]
 SEED = 20_827
+#: Powers of two as scales leave up to half of the codes unused at one size, and none of them all over an octave.
+OCTAVE = (1.0, 1.3, 1.6, 1.95)
 
 
-def normal(sigma: float, device: str) -> Tensor:
-    """A float32 sample of N(0, sigma^2), shape `INPUT_SHAPE`; the same at each call."""
+def normal(sigma: float, device: str, shape: Shape = INPUT_SHAPE) -> Tensor:
+    """A float32 sample of N(0, sigma^2); the same at each call."""
     generator = torch.Generator().manual_seed(SEED)
-    return torch.randn(INPUT_SHAPE, generator=generator).mul_(sigma).to(device)
+    return torch.randn(shape, generator=generator).mul_(sigma).to(device)
 
 
 def upstream(device: torch.device) -> Tensor:

@@ -10,9 +10,17 @@ from quantgate.diagnosis.evidence import Evidence, TensorEvidence
 from quantgate.probes.crash import describe
 from quantgate.probes.quantizer.calls import INPUT_SIGMAS, SEED, gradient, normal, seeded, upstream
 from quantgate.probes.quantizer.contract import contract_violation, unrepeatable
+from quantgate.probes.quantizer.precision import codes_used
 from quantgate.probes.quantizer.ramp import ROLL, ramp, rounding_evidence, table_error
 from quantgate.probes.quantizer.relations import relations
-from quantgate.probes.quantizer.scale import changes_wide, differs, one_sided_peak, scaling, zero_input
+from quantgate.probes.quantizer.scale import (
+    Scaling,
+    changes_wide,
+    differs,
+    one_sided_peak,
+    scaling,
+    zero_input,
+)
 from quantgate.probes.quantizer.state import state_of
 from quantgate.probes.tensors import share, tensor_evidence
 from quantgate.training.fakequant import Quantizer
@@ -51,7 +59,7 @@ def examine_quantizer(
         rolled = seeded(make_quantizer(), steps.roll(ROLL, 0)).roll(-ROLL, 0)
         rounding = rounding_evidence(steps, q, again, rolled)
         narrow = inputs[f"N(0, {INPUT_SIGMAS[2]:g})"]
-        follows, fixed_grid = (None, 0.0) if static else scaling(make_quantizer(), narrow, keeps_state=fresh)
+        scale = Scaling() if static else scaling(make_quantizer(), narrow, keeps_state=fresh)
         trained = seeded(make_quantizer(), weight_like.clone())
         return Evidence(
             inputs=tuple(_probe(make_quantizer(), label, x) for label, x in inputs.items()),
@@ -59,13 +67,18 @@ def examine_quantizer(
             unrepeatable=unrepeatable(make_quantizer, weight_like),
             changes_wide=changes_wide(make_quantizer(), device),
             zero_input=zero_input(make_quantizer, device),
-            scale_follows=follows,
-            fixed_grid=fixed_grid,
+            scale_follows=scale.follows,
+            late_gain=scale.late_gain,
+            fixed_grid=scale.fixed_grid,
             one_sided_peak=None if static else one_sided_peak(make_quantizer, device),
             gradient_underflow=_gradient_underflow(make_quantizer(), weight_like),
+            gradient_additive=_gradient_additive(make_quantizer, weight_like),
+            codes_used=codes_used(make_quantizer, device)
+            if rounding.uniform and scale.follows is not None
+            else None,
             rounding=rounding,
             relations=relations(
-                make_quantizer, q, bits=bits, varies=rounding.varies, by_place=rounding.by_place
+                make_quantizer, steps, q, bits=bits, varies=rounding.varies, by_place=rounding.by_place
             ),
             table_error=table_error(name, q),
             export_differs=None if export is None else differs(trained, seeded(export, weight_like.clone())),
@@ -88,3 +101,18 @@ def _gradient_underflow(quantizer: Quantizer, x: Tensor) -> float:
         return 0.0
     passes = large != 0
     return share(passes & (small == 0), int(passes.sum()))
+
+
+def _gradient_additive(make_quantizer: Callable[[], Quantizer], x: Tensor) -> float | None:
+    """How far the gradient of a sum is from the sum of the gradients, as a share of it; None without a gradient.
+
+    Every backward is linear in the gradient that it is given, until it rounds it.
+    """
+    one = upstream(x.device)
+    other = one.roll(1, dims=1)
+    parts = [gradient(make_quantizer(), x, given)[1] for given in (one, other, one + other)]
+    if any(part is None for part in parts):
+        return None
+    first, second, whole = (part.float() for part in parts if part is not None)
+    norm = float(whole.detach().norm())
+    return float((whole - first - second).detach().norm()) / norm if norm else None

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from quantgate.diagnosis.evidence import RoundingEvidence
 from quantgate.formats import BUILTIN
+from quantgate.probes.quantizer.calls import Shape
 from quantgate.probes.tensors import SAME
 
 #: Elements of the ramp, and of a run: each run of a row or a column holds +1, -1 and 14 values between, so that a scale
@@ -22,12 +23,12 @@ _SEED = 1_597
 _TABLES = ("codebook", "float", "goldenfloat")
 
 
-def ramp(device: str = "cpu") -> Tensor:
+def ramp(device: str = "cpu", shape: Shape = RAMP_SHAPE) -> Tensor:
     """Evenly spread values in [-1, 1] in random order, with +1 and -1 in every run."""
-    count = RAMP_SHAPE[0] * RAMP_SHAPE[1]
+    count = shape[0] * shape[1]
     order = torch.randperm(count, generator=torch.Generator().manual_seed(_SEED))
-    x = torch.linspace(-1, 1, count)[order].view(RAMP_SHAPE).clone()
-    rows, columns = torch.arange(RAMP_SHAPE[0])[:, None], torch.arange(RAMP_SHAPE[1])
+    x = torch.linspace(-1, 1, count)[order].view(shape).clone()
+    rows, columns = torch.arange(shape[0])[:, None], torch.arange(shape[1])
     x[columns % RUN == rows % RUN], x[columns % RUN == (rows + 1) % RUN] = 1.0, -1.0
     return x.to(device)
 
@@ -79,7 +80,7 @@ def _bias(x: Tensor, q: Tensor, again: Tensor) -> tuple[float | None, float | No
     for sign in (1.0, -1.0):
         errors = []
         for draw in (q, again):
-            size, value = (sign * x).view(-1, RUN), (sign * draw).view(-1, RUN)
+            size, value = (sign * x).reshape(-1, RUN), (sign * draw).reshape(-1, RUN)
             top = torch.where(size == 1, value, 0.0).amax(-1, keepdim=True).clamp(max=1.0)
             inside = (size > 0) & (size < top)
             least = float(value[inside].min().clamp(min=0)) if bool(inside.any()) else 0.0

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from quantgate.probes.quantizer.calls import SEED, seeded
+from quantgate.probes.quantizer.calls import SEED, Shape, seeded
 from quantgate.probes.tensors import SAME
 from quantgate.training.fakequant import Quantizer
 
-ROWS, COLUMNS = 48, 128
+SHAPE = (48, 128)
 #: Rows and columns of the outliers; none is the mirror of itself.
-PLACES = ((5, 37), (40, 90), (17, 3))
+PLACES = ((5, 37), (40, 26), (17, 3))
 #: An outlier this many times as large as the rest takes a scale with it, and the rest to 0 where a scale is a power of
 #: two that E4M3 would not notice; half precision holds both.
 SMALL, OUTLIER = 2.0**-8, 2.0**12
@@ -42,7 +42,7 @@ def shares_as_declared(make_quantizer: Callable[[], Quantizer], granularity: str
     if found == granularity:
         return True
     group = group_of(granularity)
-    x = _values(device, group)
+    x = _values(device, group=group)
     q = seeded(make_quantizer(), x.clone())
     effects = [
         [_effects(make_quantizer, x, q, place, size, granularity, group) for size in (OUTLIER, MODERATE)]
@@ -91,23 +91,26 @@ def _effects(
     return here, there, max(others)
 
 
-def reach(make_quantizer: Callable[[], Quantizer], device: str) -> str | None:
+def reach(make_quantizer: Callable[[], Quantizer], device: str, shape: Shape = SHAPE) -> str | None:
     """How far an outlier reaches.
 
     Returns:
         `tensor`, `row`, `column`, `group:N` (of a row), `block` (of several rows and columns), or `elsewhere` (rows
-        other than the outlier's own); None where it changes too little, as on a fixed grid, or not always the same.
+        that are not beside the outlier's own); None where it changes too little, as on a fixed grid, or not always the
+        same.
     """
-    x = _values(device)
+    x = _values(device, shape)
     q = seeded(make_quantizer(), x.clone())
     found = {_unit(make_quantizer, x, q, row, column) for row, column in PLACES}
+    if "elsewhere" in found:
+        return "elsewhere"
     return found.pop() if len(found) == 1 else None
 
 
-def _values(device: str, group: int | None = None) -> Tensor:
+def _values(device: str, shape: Shape = SHAPE, group: int | None = None) -> Tensor:
     """Small values in rows of several groups."""
     generator = torch.Generator().manual_seed(SEED)
-    return (torch.randn(ROWS, max(4 * (group or 0), COLUMNS), generator=generator) * SMALL).to(device)
+    return (torch.randn(shape[0], max(4 * (group or 0), shape[1]), generator=generator) * SMALL).to(device)
 
 
 def _unit(make_quantizer: Callable[[], Quantizer], x: Tensor, q: Tensor, row: int, column: int) -> str | None:
@@ -124,7 +127,9 @@ def _unit(make_quantizer: Callable[[], Quantizer], x: Tensor, q: Tensor, row: in
         return "row" if of_row > TOUCHED else _group([*columns, column], x.shape[1])
     if columns == [column]:
         return "column" if of_column > TOUCHED else None
-    if rows and row not in rows and of_column < TOUCHED:
+    between = [each for each in range(min(rows, default=0), max(rows, default=0)) if bool(q[each].any())]
+    apart = row not in rows or not set(between) <= set(rows)
+    if rows and apart and of_column < TOUCHED:
         return "elsewhere"
     return "block" if row in rows and len(rows) < len(x) else None
 

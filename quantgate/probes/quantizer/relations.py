@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from quantgate.diagnosis.evidence import RelationEvidence
-from quantgate.probes.quantizer.calls import SEED, seeded
-from quantgate.probes.quantizer.ramp import RUN, ramp
-from quantgate.probes.quantizer.reach import reach
+from quantgate.probes.quantizer.calls import INPUT_SHAPE, OCTAVE, SEED, Shape, seeded
+from quantgate.probes.quantizer.precision import outliers_kept
+from quantgate.probes.quantizer.ramp import RUN
+from quantgate.probes.quantizer.reach import SHAPE, reach
 from quantgate.probes.tensors import SAME, share
 from quantgate.training.fakequant import Quantizer
 
@@ -28,41 +29,53 @@ MIXED = 0.3
 STOCHASTIC = 0.01
 #: Shapes whose halves trade places: a square one, in which a scale of rows fits columns too, and another.
 SHAPES = ((64, 64), (64, 128))
+#: Rows and columns whose noise is compared.
+NOISE_SHAPE = (64, 64)
 
 
 def relations(
     make_quantizer: Callable[[], Quantizer],
+    x: Tensor,
     q: Tensor,
     *,
     bits: float | None,
     varies: float,
     by_place: float,
+    only: Shape | None = None,
 ) -> RelationEvidence:
     """Ask a quantizer for its relations.
 
     Args:
         make_quantizer: Makes the function under test.
-        q: q(ramp).
+        x: A ramp.
+        q: q(x).
         bits: Declared bits of an element; None where unknown.
         varies: Share of the ramp that differs between seeds.
         by_place: Share of the ramp whose result depends on its row.
+        only: The one shape that the quantizer takes, such as that of a layer's weight; None where it takes any.
     """
-    x = ramp(str(q.device))
+    kept = outliers_kept(make_quantizer, str(q.device), only or INPUT_SHAPE)
     if varies >= STOCHASTIC:
         return RelationEvidence(
-            levels=_levels(x, q, bits), shared_noise=_shared_noise(make_quantizer, q.device)
+            levels=_levels(make_quantizer, x, q, bits),
+            shared_noise=_shared_noise(make_quantizer, q.device, only or NOISE_SHAPE),
+            outliers_kept=kept,
         )
     if _mixes(make_quantizer, x, q):
-        return RelationEvidence(mixes=True)
+        return RelationEvidence(mixes=True, outliers_kept=kept)
     falls, largest = min(_falls(x, q), _falls(x.T, q.T))
-    misplaced, shape = (0.0, "") if by_place >= STOCHASTIC else _misplaced(make_quantizer, q.device)
+    # A layer may have scales of its own for its rows and columns, which do not move with the values.
+    asked = only is None and by_place < STOCHASTIC
+    misplaced, shape = _misplaced(make_quantizer, q.device) if asked else (None, "")
+    placed = None if by_place >= STOCHASTIC else reach(make_quantizer, str(q.device), only or SHAPE)
     return RelationEvidence(
         falls=falls,
         largest_fall=largest,
-        levels=_levels(x, q, bits),
+        levels=_levels(make_quantizer, x, q, bits),
+        outliers_kept=kept,
         misplaced=misplaced,
         misplaced_shape=shape,
-        reach=None if by_place >= STOCHASTIC else reach(make_quantizer, str(q.device)),
+        reach=placed,
     )
 
 
@@ -85,16 +98,22 @@ def _falls(x: Tensor, q: Tensor) -> tuple[float, float]:
     return share(steps < -LEAST_FALL * span, steps.numel()), max(0.0, -float(steps.min()) / span)
 
 
-def _levels(x: Tensor, q: Tensor, bits: float | None) -> int | None:
-    """How many values q takes; None where bits are unknown or many, or scales differ from place to place."""
-    span = float(q.abs().max())
-    if bits is None or bits > MOST_BITS or not span:
+def _levels(make_quantizer: Callable[[], Quantizer], x: Tensor, q: Tensor, bits: float | None) -> int | None:
+    """How many values q takes, at most over an octave of sizes, in which a tie at the end of the range goes either way.
+
+    None where bits are unknown or many, or scales differ from place to place.
+    """
+    if bits is None or bits > MOST_BITS or torch.equal(q, x):
         return None
-    near = span / (8 * 2**bits)
-    heads = q[x == 1]
-    if float(heads.max() - heads.min()) > near or torch.equal(q, x):
-        return None
-    return 1 + int((q.flatten().sort().values.diff() > near).sum())
+    found = []
+    for size in OCTAVE:
+        values = q if size == 1 else seeded(make_quantizer(), x * size)
+        span = float(values.abs().max())
+        near, heads = span / (8 * 2**bits), values[x == 1]
+        if not span or float(heads.max() - heads.min()) > near:
+            return None
+        found.append(1 + int((values.flatten().sort().values.diff() > near).sum()))
+    return max(found)
 
 
 def _misplaced(make_quantizer: Callable[[], Quantizer], device: torch.device) -> tuple[float, str]:
@@ -113,17 +132,18 @@ def _misplaced(make_quantizer: Callable[[], Quantizer], device: torch.device) ->
     return worst, where
 
 
-def _shared_noise(make_quantizer: Callable[[], Quantizer], device: torch.device) -> str | None:
+def _shared_noise(make_quantizer: Callable[[], Quantizer], device: torch.device, shape: Shape) -> str | None:
     """What shares its noise: rows or columns of equal values, or calls of one instance."""
-    rows = torch.linspace(-1, 1, 64, device=device).repeat(64, 1)
+    down, across = (torch.linspace(-1, 1, size, device=device) for size in shape)
+    rows, columns = across.repeat(shape[0], 1), down[:, None].repeat(1, shape[1])
     # Both ends of the range in every run of each row and column, so that a scale of rows or columns is the same.
-    place = torch.arange(64, device=device)
+    place, places = torch.arange(shape[1], device=device), torch.arange(shape[0], device=device)[:, None]
     for end, shift in ((1.0, 0), (-1.0, 1)):
-        rows[(place[:, None] - place + shift) % RUN == 0] = end
-    inside = rows.abs() < 1
-    for what, x, axis in (("rows", rows, 0), ("columns", rows.T.contiguous(), 1)):
+        rows[(places - place + shift) % RUN == 0] = end
+        columns[(places - place + shift) % RUN == 0] = end
+    for what, x, axis in (("rows", rows, 0), ("columns", columns, 1)):
         up = seeded(make_quantizer(), x.clone()) > x
-        free = inside if axis == 0 else inside.T
+        free = x.abs() < 1
         known = free.sum(axis)
         ups = (up & free).sum(axis)
         if bool(((ups == 0) | (ups == known)).all()):

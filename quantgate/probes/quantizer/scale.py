@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from quantgate.probes.quantizer.calls import INPUT_SHAPE, SEED, normal, seeded
-from quantgate.probes.tensors import SAME, clipped_share, peak, share
+from quantgate.probes.tensors import FEW, SAME, clipped_share, peak, share
 from quantgate.records.cell import DEFAULT_STEPS
 from quantgate.training.fakequant import Quantizer
 
@@ -16,6 +17,8 @@ from quantgate.training.fakequant import Quantizer
 PATIENCE = 4
 #: It has followed, and more calls would show nothing else.
 FOLLOWED = 2.0
+#: What is smaller than this share of the range is not clipped to it.
+INSIDE = 0.9
 #: Of values of one sign, the least share that a zero point that does nothing clips: with the rule's 0.65, 0.35 of them.
 AT_THE_EDGE = 0.25
 #: Of so many elements two, one of each sign, are 16 times as large as the others may be; and what is left of them
@@ -38,28 +41,41 @@ def zero_input(make_quantizer: Callable[[], Quantizer], device: str) -> str | No
     return None
 
 
-def scaling(quantizer: Quantizer, x: Tensor, *, keeps_state: bool) -> tuple[float | None, float]:
+@dataclass(frozen=True)
+class Scaling:
+    """How a quantizer reacts to an input four times as large."""
+
+    #: max |q(4 x)| / max |q(x)| after some calls; None for a learned scale or an output of zeros.
+    follows: float | None = None
+    #: rms of q(4 x) over rms of 4 x at the first call, of elements inside the range of x; None where not asked.
+    late_gain: float | None = None
+    #: Share of elements with q(4 x) != 4 q(x).
+    fixed_grid: float = 0.0
+
+
+def scaling(quantizer: Quantizer, x: Tensor, *, keeps_state: bool) -> Scaling:
     """How one instance of the quantizer reacts to an input four times as large.
 
     A delayed scale (a maximum over past calls) is given four calls to follow, and a quantizer with state as many as a
     training has steps: a moving average with PyTorch's constant of 0.01 grows 1.1-fold in four and 2.9-fold in 100.
-
-    Returns:
-        max |q(4 x)| / max |q(x)|, which is None for a learned scale or an output of zeros; and the share of elements
-        with q(4 x) != 4 q(x).
+    An observer that stops within a training has stopped by then.
     """
     before = seeded(quantizer, x.clone())
     if isinstance(quantizer, nn.Module) and any(True for _ in quantizer.parameters()):
-        return None, 0.0  # asked after the first call, which may have made them
-    if keeps_state:  # an observer that stops after a few calls has stopped by then
-        for _ in range(PATIENCE):
-            before = seeded(quantizer, x.clone())
+        return Scaling()  # asked after the first call, which may have made them
+    for _ in range(DEFAULT_STEPS if keeps_state else 0):
+        before = seeded(quantizer, x.clone())
     largest = float(before.abs().max())
-    for call in range(DEFAULT_STEPS if keeps_state else PATIENCE):
+    if not largest:
+        return Scaling()
+    first = after = seeded(quantizer, 4 * x)
+    for call in range(1, DEFAULT_STEPS if keeps_state else PATIENCE):
         after = seeded(quantizer, 4 * x)
         if call >= PATIENCE - 1 and float(after.abs().max()) >= FOLLOWED * largest:
             break
-    return (float(after.abs().max()) / largest if largest else None), differs(4 * before, after)
+    inside = (4 * x.abs() < INSIDE * largest) & (before != 0)
+    late = float(first[inside].norm() / (4 * before[inside]).norm()) if int(inside.sum()) >= FEW else None
+    return Scaling(float(after.abs().max()) / largest, late, differs(4 * before, after))
 
 
 def one_sided_peak(make_quantizer: Callable[[], Quantizer], device: str) -> float:
