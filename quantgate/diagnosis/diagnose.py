@@ -18,7 +18,13 @@ from quantgate.diagnosis.rules import coverage, gradients, precision, relations,
 #: Checks that need no training; when one fails, later ones cannot be trusted.
 BEFORE_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (values.SCALE_ZERO,),
-    (updates.FOLLOWS_ANOTHER, updates.UPDATE_LOST, updates.OTHER_ALGORITHM, updates.OPTIMIZER_STATE),
+    (
+        updates.FOLLOWS_ANOTHER,
+        updates.UPDATE_LOST,
+        updates.OTHER_ALGORITHM,
+        updates.OPTIMIZER_STATE,
+        updates.REGION_LOST,
+    ),
     (coverage.UNCHANGED, coverage.EQUALS_CONTROL),
     (coverage.PARTLY_APPLIED, coverage.LINES_KEPT, precision.LINE_TOO_PRECISE, precision.OUTLIERS_KEPT),
     (coverage.ALL_UNCOVERED, coverage.UNCOVERED),
@@ -35,7 +41,7 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (values.SIGN_LOST,),
     (values.RANGE_COLLAPSED,),
     (values.SCALE_FROZEN, values.CLIPPED, values.PEAK_LOST),
-    (values.COARSE, precision.CODES_UNUSED),
+    (values.COARSE, precision.CODES_UNUSED, precision.COARSER_THAN_PLAIN),
     (gradients.CLIP_GRADIENT_LOST, gradients.CLIP_GRADIENT_GRAZED),
     (gradients.GRADIENT_WRONG,),
     (gradients.GRADIENT_MISSCALED,),
@@ -44,7 +50,13 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
 
 #: What does little harm in 100 steps.
 LATENT: tuple[tuple[Rule, ...], ...] = (
-    (updates.SCALE_CROSSED_ZERO, updates.SCALE_NEGATIVE, updates.SCALE_WITHOUT_GRADIENT, values.ZERO_POINT),
+    (
+        updates.SCALE_CROSSED_ZERO,
+        updates.SCALE_NEGATIVE,
+        updates.SCALE_WITHOUT_GRADIENT,
+        values.ZERO_POINT,
+        updates.SCALE_CROSSED_UNHARMED,
+    ),
     (rounding.ROUNDING_NOT_RANDOM, relations.SHARED_NOISE),
     (rounding.ROUNDING_BIASED, rounding.OFF_HALF, rounding.DRIFTS, rounding.TRUNCATES),
     (rounding.WRONG_TABLE,),

@@ -79,6 +79,8 @@ class RoundingEvidence:
     #: unbiased, whatever the levels. Of stochastic rounding over several draws.
     bias_positive: float | None = None
     bias_negative: float | None = None
+    #: Share of the levels that come back as they are: all of a grid that only rounds, fewer of one behind a transform.
+    levels_kept: float | None = None
     #: Whether the steps between levels are all equal.
     uniform: bool = False
 
@@ -118,10 +120,11 @@ class LearnedScale:
     reached: bool = True
     #: Whether values beyond the range double when it doubles, as they do with a scale and with no other parameter.
     is_scale: bool = True
-    #: Whether anything was clipped at a probed step: without it the gradient of a clip is 0.
-    clips: bool = True
-    #: Whether values were clipped at both ends at once: without it a bound or a zero point may have none either.
-    clips_both_ends: bool = True
+    #: Whether it gets a gradient where values are clipped at both ends; a bound gets none elsewhere.
+    learns_clipped: bool = False
+    #: Signal over noise of the tensor that it quantizes, at the first and the last probed step; None where not asked.
+    snr_before: float | None = None
+    snr_after: float | None = None
     #: Whether the output depends on it at all.
     used: bool = True
 
@@ -210,6 +213,8 @@ class Evidence:
     optimizer_cosine: float | None = None
     optimizer_agreement: float | None = None
     optimizer_algorithm: str | None = None
+    #: The least such agreement of a region whose gradients have one size.
+    optimizer_regions: float | None = None
     #: Share of the elements with a gradient that the optimizer does not move; and the least cosine of a tensor's update
     #: to itself while another tensor's gradients differ, with the tensor's name.
     optimizer_still: float | None = None

@@ -20,6 +20,8 @@ class Row:
     right_cause: int = 0
     among_causes: int = 0
     plainly: int = 0
+    #: Healthy ones that do not learn because their grid is too coarse for the optimizer, which no fault is blamed for.
+    coarse: int = 0
     #: Faults that passed and healthy ones that did not: how many, and those whose names may be looked at.
     wrong: int = 0
     missed: list[str] = field(default_factory=list)
@@ -27,13 +29,15 @@ class Row:
     def add(self, outcome: Outcome) -> None:
         """Count an outcome."""
         self.cells += 1
-        self.flagged += outcome.flagged
+        too_coarse = outcome.expected is None and outcome.cause == "resolution"
+        self.coarse += too_coarse
+        self.flagged += outcome.flagged and not too_coarse
         self.plainly += outcome.plainly_flagged
         expected = outcome.expected
         self.warned += expected is not None and outcome.warned
         self.right_cause += expected is not None and outcome.named
         self.among_causes += expected is not None and expected in {*outcome.findings, *outcome.warnings}
-        caught = outcome.flagged or outcome.warned
+        caught = (outcome.flagged and not too_coarse) or outcome.warned
         if caught == (expected is not None):
             return
         self.wrong += 1
@@ -70,8 +74,12 @@ class PowerTable:
                 f"| {_share(row.right_cause, row)} "
                 f"| {_share(row.among_causes, row)} | {_share(row.plainly, row)} |"
             )
-        lines += ["", "| healthy | cells | false alarms | BPB < 6.5 alone |", "|---|---:|---:|---:|"]
-        lines += [f"| {row.name} | {row.cells} | {row.flagged} | {row.plainly} |" for row in self.healthy]
+        lines += ["", "| healthy | cells | false alarms | too coarse to learn | BPB < 6.5 alone |"]
+        lines += ["|---|---:|---:|---:|---:|"]
+        lines += [
+            f"| {row.name} | {row.cells} | {row.flagged} | {row.coarse} | {row.plainly} |"
+            for row in self.healthy
+        ]
         missed = [line for row in (*self.faults, *self.healthy) for line in row.missed]
         if missed:
             lines += ["", f"Missed or false ({len(missed)}):", *(f"- {line}" for line in missed[:40])]

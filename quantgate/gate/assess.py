@@ -23,6 +23,10 @@ from quantgate.subjects.kinds import Subject
 COARSE_SNR = 10.0
 
 
+#: Warnings that a curve cannot show.
+WITHOUT_HARM = frozenset({"scale-zero", "not-reproducible"})
+
+
 def assess(cell: Cell, subject: Subject, run: Run, control: Curve | None, config: Config) -> CellResult:
     """Judge a training against its float32 control.
 
@@ -111,6 +115,9 @@ def _cause(findings: Sequence[Finding], evidence: Evidence, verdict: Verdict) ->
         return findings[0]
     if verdict is Verdict.CRASHED:
         return None
+    harm = [each for each in findings if each.severity == "warning" and each.cause not in WITHOUT_HARM]
+    if harm:  # what is mild by itself is the likeliest cause of a curve that is not
+        return harm[0]
     coarse = [tensor for tensor in evidence.weights if tensor.snr < COARSE_SNR]
     if coarse:
         worst = min(coarse, key=lambda tensor: tensor.snr)

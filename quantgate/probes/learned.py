@@ -23,6 +23,8 @@ class Role:
     is_scale: bool
     #: Whether the output depends on it at all; not so while statistics are still collected, say.
     used: bool
+    #: Whether it gets a gradient where values are clipped at both ends.
+    learns_clipped: bool = True
 
 
 def roles(quantizer: nn.Module, x: Tensor) -> dict[str, Role]:
@@ -31,9 +33,10 @@ def roles(quantizer: nn.Module, x: Tensor) -> dict[str, Role]:
     Empty where the quantizer cannot be copied or does not take the inputs: its parameters are then not judged.
     """
     try:
+        learns = _learns_clipped(quantizer, x.detach())
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             return {
-                name: _role(quantizer, name, x.detach())
+                name: _role(quantizer, name, x.detach(), name in learns)
                 for name, p in quantizer.named_parameters()
                 if p.requires_grad
             }
@@ -107,12 +110,23 @@ def _is_twice(far: Tensor, far_doubled: Tensor) -> bool:
     return bool(present.any()) and float(((ratios - 2).abs() < NEAR).float().mean()) > 1 - NEAR
 
 
-def _role(quantizer: nn.Module, name: str, x: Tensor) -> Role:
+def _learns_clipped(quantizer: nn.Module, x: Tensor) -> set[str]:
+    """The parameters that get a gradient where the ends of the range are passed, one farther than the other."""
+    twin = copy.deepcopy(quantizer).requires_grad_()
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(0)
+        far = 4 * x + x.abs().mean()
+        weighed = twin(far) * torch.randn_like(far)
+        if weighed.requires_grad:
+            weighed.sum().backward()
+    return {name for name, p in twin.named_parameters() if p.grad is not None and bool(p.grad.any())}
+
+
+def _role(quantizer: nn.Module, name: str, x: Tensor, learns: bool) -> Role:
     near, near_doubled = (_output(quantizer, name, factor, x) for factor in (1.0, 2.0))
     far, far_doubled = (_output(quantizer, name, factor, x * BEYOND) for factor in (1.0, 2.0))
-    return Role(
-        _doubles(far, far_doubled), not (torch.equal(near, near_doubled) and torch.equal(far, far_doubled))
-    )
+    used = not (torch.equal(near, near_doubled) and torch.equal(far, far_doubled))
+    return Role(_doubles(far, far_doubled), used, learns)
 
 
 def _output(quantizer: nn.Module, name: str, factor: float, x: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ where it goes whatever the gradients of other tensors are.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -29,6 +30,8 @@ LARGEST, DECADES = 1e-2, 3.0
 SAME_ALGORITHM = 0.9
 #: The parameter whose gradients are changed, to see whether others follow: two others have its shape.
 CHANGED = 4
+#: So many elements in a row have gradients of one size where regions are asked: more than a block of a state.
+REGION = 2_048
 _SEED = 2_584
 
 
@@ -43,6 +46,8 @@ class Agreement:
     #: Where gradients are large and small; 0 if the update is not finite.
     large: float
     small: float
+    #: The least of the regions of `REGION` elements, whose gradients have one size each.
+    regions: float
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,26 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
     for name in OPTIMIZERS if reference is None else (reference,):
         expected, _ = _update(OPTIMIZERS[name].build)
         shares = [_agreement(update[part], expected[part]) if finite else 0.0 for part in (large, small)]
-        fits.append(Agreement(name, *shares))
+        fits.append(Agreement(name, large=shares[0], small=shares[1], regions=1.0))
     best = max(fits, key=lambda fit: fit.large)
+    best = replace(best, regions=_least_region(build, best.algorithm))
     if reference is None and best.large < SAME_ALGORITHM and finite:
         return "no built-in optimizer has its algorithm; name one with register_optimizer(..., reference=...)"
     return best
+
+
+def _least_region(build: Build, algorithm: str) -> float:
+    """The least agreement of a region of the model whose gradients have one size, between 10^-5 and 10^-2."""
+    update, held = _update(build, by_region=True)
+    expected, _ = _update(OPTIMIZERS[algorithm].build, by_region=True)
+    found, start = [], 0
+    for p in _Trainee().parameters():
+        for first in range(start, start + p.numel() // REGION * REGION, REGION):
+            part = slice(first, first + REGION)
+            if bool(held[part].all()):
+                found.append(_agreement(update[part], expected[part]))
+        start += p.numel()
+    return min(found, default=1.0)
 
 
 @lru_cache(maxsize=64)
@@ -123,19 +143,29 @@ def _magnitudes(count: int) -> Tensor:
     return LARGEST * 10 ** (-DECADES * torch.rand(count, generator=generator))
 
 
+def _of_regions(sizes: Sequence[int]) -> Tensor:
+    """One size of the gradient for each region of a parameter."""
+    generator = torch.Generator().manual_seed(_SEED)
+    parts = [
+        torch.rand(-(-size // REGION), generator=generator).repeat_interleave(REGION)[:size] for size in sizes
+    ]
+    return LARGEST * 10 ** (-DECADES * torch.cat(parts))
+
+
 @lru_cache(maxsize=64)
-def _update(build: Build, negated: int | None = None) -> tuple[Tensor, Tensor]:
+def _update(build: Build, negated: int | None = None, *, by_region: bool = False) -> tuple[Tensor, Tensor]:
     """(the sum of `STEPS` updates on gradients that depend on nothing but the seed, elements that are held).
 
     Args:
         build: Makes the optimizer.
         negated: The parameter whose gradients are turned around.
+        by_region: Whether the gradients' sizes differ by region, and not by element.
     """
     trainee = _Trainee()
     parameters = list(trainee.parameters())
     sizes = [p.numel() for p in parameters]
     generator = torch.Generator().manual_seed(_SEED + 1)
-    magnitudes = _magnitudes(sum(sizes))
+    magnitudes = _of_regions(sizes) if by_region else _magnitudes(sum(sizes))
     direction = torch.randn(sum(sizes), generator=generator).sign()
     before = torch.cat([p.detach().flatten().clone() for p in parameters])
     built = build(trainee, RATE)

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quantgate.diagnosis.evidence import TensorEvidence
-from quantgate.probes.layers import Call, Layer, Recorder, keeping
+from quantgate.probes.layers import Call, Layer, Recorder, keeping, rows
 from quantgate.probes.masters import Master
 from quantgate.probes.tensors import SAME, tensor_evidence
 from quantgate.probes.views import View, view_of
@@ -95,7 +95,7 @@ class LayerWatch:
                     f"{layer.path}.weight", step, master.values, view.weight, master.gradient, reference
                 )
             )
-            if view.given is not None:
+            if layer.kind == "Linear":
                 found.append(_input(f"input of {layer.path}", step, call, view))
             if view.raw is not None:
                 found.append(_between(f"output of {layer.path}", step, view.raw, call.y))
@@ -145,11 +145,17 @@ class LayerWatch:
 
 
 def _input(name: str, step: int, call: Call, view: View) -> TensorEvidence:
-    """What the layer's map read beside the input that came, or its norm, whose gradient is not that of the input."""
+    """What the layer's map read beside the input that came, or its norm, whose gradient is not that of the input.
+
+    The reference is the gradient of the output times the effective weight.
+    """
     x, q = view.base.view_as(call.x), view.x.view_as(call.x)
-    if view.factor is not None or not torch.equal(x, call.x.detach().float()):
+    output = call.y if view.raw is None else view.raw
+    same = torch.equal(x, call.x.detach().float())
+    if not same or output is None or output.grad is None or call.x.grad is None or view.weight is None:
         return tensor_evidence(name, step, x, q, None, None)
-    return tensor_evidence(name, step, x, q, call.x.grad, call.maps[-1].x.grad)
+    reference = rows(output.grad) @ view.weight
+    return tensor_evidence(name, step, x, q, call.x.grad, reference.view_as(call.x))
 
 
 def _between(name: str, step: int, x: Tensor, q: Tensor) -> TensorEvidence:

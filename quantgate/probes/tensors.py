@@ -13,11 +13,6 @@ from quantgate.diagnosis.evidence import TensorEvidence
 SAME = 1e-5
 #: Elements of a row that are looked at together: no group that shares a scale is smaller.
 RUN = 16
-#: What is smaller by this share of itself was clipped, and not only rounded to the edge of the range.
-CLIPPED = 0.2
-#: And by so many times the largest error of rounding beside it, in so many of the lines.
-BEYOND = 2.0
-FEW_LINES = 0.01
 #: Fewer elements of one sign than this are too few for a share.
 FEW = 32
 #: Noise below this share of the power is float32's own rounding: of x * s / s, or x + (q - x).detach().
@@ -76,26 +71,6 @@ def tensor_evidence(
 def clipped_share(x: Tensor, q: Tensor) -> float:
     """Share of elements that came back smaller, at the edge of what their tensor, row or run of 16 came back as."""
     return share(_clipped(x.flatten(), q.flatten(), x.shape), x.numel())
-
-
-def clips(x: Tensor, q: Tensor) -> tuple[bool, bool]:
-    """Whether negative and whether positive elements are clipped, and not only rounded to the edge of the range.
-
-    Those are at the edge of the tensor, their row or run of 16, smaller by `CLIPPED`, and farther from x than any
-    element inside is rounded; in `FEW_LINES` of the lines at least, since in one of thousands rounding does that too.
-    """
-    x, q, width = x.detach(), q.detach(), x.shape[-1] if x.ndim else 1
-    found = [False, False]
-    for length in (q.numel(), width, RUN):
-        if length and q.numel() % length == 0:
-            lines, error = q.reshape(-1, length), (x - q).abs().reshape(-1, length)
-            far = error > CLIPPED * x.abs().reshape(-1, length)
-            for side, sign in enumerate((-1, 1)):
-                edge = (largest := (sign * lines).amax(1, keepdim=True)) * (1 - SAME) <= sign * lines
-                rounding = error.masked_fill(edge, 0.0).amax(1, keepdim=True)
-                clipped = (edge & far & (largest > 0) & (error > BEYOND * rounding)).any(1)
-                found[side] |= share(clipped, len(lines)) >= FEW_LINES
-    return found[0], found[1]
 
 
 def peak(x: Tensor, q: Tensor) -> float:

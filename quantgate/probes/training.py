@@ -17,7 +17,7 @@ from quantgate.probes.learned import Role, roles
 from quantgate.probes.movement import Movement
 from quantgate.probes.optimizers import Agreement, Independence, agreement, independence
 from quantgate.probes.prepared import PreparedProbes
-from quantgate.probes.tensors import clips, tensor_evidence
+from quantgate.probes.tensors import tensor_evidence
 from quantgate.training.fakequant import QuantizedModel
 from quantgate.training.model import TinyTransformer
 from quantgate.training.optimizers import OPTIMIZERS, OptimizerSpec
@@ -32,8 +32,6 @@ LONG_ENOUGH = 40
 #: Of a quantizer that cannot be asked: no rule speaks of its parameters.
 UNKNOWN = Role(is_scale=False, used=False)
 
-#: Whether values are clipped at the negative and at the positive end.
-Ends = tuple[bool, bool]
 #: Told of each step and, where it was scored, its BPB.
 Progress = Callable[[int, float | None], None]
 
@@ -91,6 +89,7 @@ class TrainingProbes(Watcher):
             range_moved=self._range_moved,
             optimizer_cosine=None if self._agreement is None else self._agreement.small,
             optimizer_agreement=None if self._agreement is None else self._agreement.large,
+            optimizer_regions=None if self._agreement is None else self._agreement.regions,
             optimizer_algorithm=None if self._agreement is None else self._agreement.algorithm,
             optimizer_still=None if self._independence is None else self._independence.still,
             optimizer_alone=None if self._independence is None else self._independence.alone,
@@ -131,18 +130,23 @@ class TrainingProbes(Watcher):
             if self._prepared is not None:
                 self._prepared.differentiated(step, trainee)
             return
-        for place, (x, q) in enumerate(trainee.seen_inputs or ()):
-            self._weights.append(tensor_evidence(f"input of linear {place}", step, x, q, x.grad, q.grad))
-        for name, x in trainee.model.named_parameters():
-            self._weights.append(tensor_evidence(name, step, x, weights[name], x.grad, weights[name].grad))
         named = {id(p): name for name, p in trainee.learned.named_parameters()}
-        for name, x in trainee.model.named_parameters():
-            if isinstance(quantizer := trainee.weight_quantizers[name], nn.Module):
-                self._note_learned(quantizer, x, clips(x, weights[name]), named)
-        for place, (_, quantizer) in enumerate(trainee.input_quantizers):
-            if isinstance(quantizer, nn.Module) and place < len(trainee.seen_inputs or ()):
-                x, q = (trainee.seen_inputs or [])[place]
-                self._note_learned(quantizer, x, clips(x, q), named)
+        quantizers = [quantizer for _, quantizer in trainee.input_quantizers]
+        read = [
+            *(
+                (f"input of linear {place}", x, q, quantizers[place])
+                for place, (x, q) in enumerate(trainee.seen_inputs or ())
+            ),
+            *(
+                (name, x, weights[name], trainee.weight_quantizers[name])
+                for name, x in trainee.model.named_parameters()
+            ),
+        ]
+        for name, x, q, quantizer in read:
+            seen = tensor_evidence(name, step, x, q, x.grad, q.grad)
+            self._weights.append(seen)
+            if isinstance(quantizer, nn.Module):
+                self._note_learned(quantizer, x, seen.snr, named)
 
     @contextmanager
     def watching(self, step: int, trainee: nn.Module) -> Iterator[None]:
@@ -168,7 +172,7 @@ class TrainingProbes(Watcher):
             self._not_measured["stored updates"] = describe(error)
         self._orphans = tuple(dict.fromkeys((*self._orphans, *self._not_held(trainee))))
 
-    def _note_learned(self, quantizer: nn.Module, x: Tensor, clipped: Ends, named: Mapping[int, str]) -> None:
+    def _note_learned(self, quantizer: nn.Module, x: Tensor, snr: float, named: Mapping[int, str]) -> None:
         learned = {own: p for own, p in quantizer.named_parameters() if p.requires_grad}
         if learned and not any(id(p) in self._roles for p in learned.values()):
             found = roles(quantizer, x)
@@ -185,8 +189,9 @@ class TrainingProbes(Watcher):
                 moved or (before is not None and before.has_gradient),
                 reached=p.grad is not None or (before is not None and before.reached),
                 is_scale=role.is_scale,
-                clips=any(clipped) or (before is not None and before.clips),
-                clips_both_ends=all(clipped) or (before is not None and before.clips_both_ends),
+                learns_clipped=role.learns_clipped,
+                snr_before=snr if before is None else before.snr_before,
+                snr_after=snr,
                 used=role.used,
             )
 

@@ -1,7 +1,7 @@
 """The quantizer inside a layer of a recipe, as a function of the float32 weight: what the probes of a format ask.
 
 Nobody hands a recipe's quantizer over, but a copy of the layer quantizes whatever weight is written into it. What the
-layer then computes with is read off its output for the unit vectors.
+layer then computes with is what its linear map reads, or else its output for the unit vectors.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from quantgate.diagnosis.evidence import RelationEvidence, RoundingEvidence
-from quantgate.probes.layers import Layer
+from quantgate.probes.layers import Call, Layer, Recorder
 from quantgate.probes.masters import plain
 from quantgate.probes.quantizer.calls import SEED, Shape, seeded
-from quantgate.probes.quantizer.ramp import RUN, ramp, rounding_evidence
+from quantgate.probes.quantizer.ramp import RUN, levels_kept, ramp, rounding_evidence
 from quantgate.probes.quantizer.relations import relations
 from quantgate.training.fakequant import Quantizer
 
@@ -48,8 +48,14 @@ def weight_quantizer(
 
         def quantize(weight: Tensor) -> Tensor:
             written.copy_(weight)
-            found: Tensor = twin(units)[0].T
-            return found.detach().float().contiguous()
+            call = Call(units)
+            with Recorder() as inside:
+                inside.open.append(call)
+                call.y = twin(units)
+            read = call.maps[-1].weight.detach().float() if call.maps else None
+            if read is not None and read.shape == weight.shape and not torch.equal(read, weight):
+                return read.clone()
+            return call.y[0].T.detach().float().contiguous()
 
         return quantize
 
@@ -83,6 +89,9 @@ def weight_evidence(
     with torch.random.fork_rng(devices=[]):
         steps = ramp(shape=shape)
         q, again = seeded(make(), steps.clone()), seeded(make(), steps.clone(), SEED + 1)
-        rounding = rounding_evidence(steps, q, again, rolled=q)  # rows may have scales of their own
+        same = levels_kept(lambda x: seeded(make(), x), steps, q)
+        rounding = rounding_evidence(
+            steps, q, again, q, same
+        )  # not rolled: rows may have scales of their own
         kept = relations(make, steps, q, bits=bits, varies=rounding.varies, by_place=0.0, only=shape)
     return rounding, kept

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from quantgate.diagnosis.evidence import TensorEvidence
-from quantgate.diagnosis.rule import Case, Limit, Rule, Seen, at_first_step
+from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Seen, at_first_step
 from quantgate.diagnosis.rules.coverage import MOST_BITS, is_kept
-from quantgate.diagnosis.rules.rounding import VARIES
+from quantgate.diagnosis.rules.rounding import LEVELS_KEPT, VARIES
 from quantgate.diagnosis.rules.values import FIXED_GRID
 
 #: A code of R bits leaves at least 2^(-2 R) of the power of a Gaussian as noise (rate-distortion theory).
@@ -18,8 +18,15 @@ OUTLIERS = Limit(0.1, "0: the middle one of several outliers is on a grid by cha
 CODES = Limit(
     0.55, "0.66 where a range of five standard deviations ends beyond the largest; 0.5 at twice the scale"
 )
+PLAIN = LimitByBits(
+    {4: 7.0, 5: 11.0, 6: 17.0, math.inf: 21.0},
+    "gf4 8.5, 5 bits of logarithms 13.9, 6 bits with a learned step 21.8, e5m2 25.4; an integer grid from the largest "
+    "element has 16, 22, 29 and 41",
+    "{:g} dB",
+)
 #: With fewer, a grid of three values is half of what two bits hold.
 LEAST_BITS = 3
+LEAST_BITS_PLAIN = 4
 
 
 def _rate(case: Case, more: Limit) -> float | None:
@@ -80,6 +87,17 @@ def _outliers(case: Case) -> Seen | None:
     return Seen({"kept": kept}) if asked and kept >= OUTLIERS.at else None
 
 
+def _coarser(case: Case) -> Seen | None:
+    evidence = case.evidence
+    rounding = evidence.rounding
+    transformed = rounding is None or (rounding.levels_kept or 0.0) < LEVELS_KEPT.at
+    asked = case.bits is not None and case.bits >= LEAST_BITS_PLAIN and evidence.fixed_grid <= FIXED_GRID.at
+    if not asked or transformed or not evidence.inputs:
+        return None
+    worst, least = min(evidence.inputs, key=lambda tensor: tensor.snr), PLAIN.for_bits(case.bits)
+    return Seen({"tensor": worst.tensor, "snr": worst.snr, "least": least}) if worst.snr < least else None
+
+
 def _unused(case: Case) -> Seen | None:
     evidence, bits = case.evidence, case.bits
     used = evidence.codes_used
@@ -121,6 +139,18 @@ OUTLIERS_KEPT = Rule(
     ask=_outliers,
     record=(("outliers_kept", "kept"),),
     limits=(OUTLIERS,),
+)
+
+COARSER_THAN_PLAIN = Rule(
+    cause="range-collapsed",
+    measures="signal over quantization noise of a Gaussian, from 4 bits on, where {1} of the levels and more come back as "
+    "they are",
+    flagged="below {0}",
+    says="{tensor} keeps {snr:.1f} dB of signal over quantization noise; the plainest grids of as many bits keep "
+    "{least:g} and more.",
+    ask=_coarser,
+    record=("snr", "least", "tensor"),
+    limits=(PLAIN, LEVELS_KEPT),
 )
 
 CODES_UNUSED = Rule(

@@ -123,12 +123,20 @@ WRONG_AXIS = Rule(
     measured="all of them and, but for a scale of scales, no others",
 )
 
+
+def _shares_noise(case: Case) -> Seen | None:
+    shared = case.evidence.relations.shared_noise
+    # A quantizer that draws once, for itself, has a rotation or a dither of its own, and is said as not reproducible.
+    own = shared == "calls" and case.evidence.unrepeatable is not None
+    return None if shared is None or own else Seen({"value": shared})
+
+
 SHARED_NOISE = Rule(
     cause="rounding-not-random",
     measures="noise of equal rows, equal columns and later calls, where values vary with the seed",
     flagged="the same",
     says="the noise is the same in all {value}.",
-    ask=quantity(lambda evidence: evidence.relations.shared_noise, bool),
+    ask=_shares_noise,
     record=(("shared_noise", "value"),),
     measured="every element and every call draws its own",
 )

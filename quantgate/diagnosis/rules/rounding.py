@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from quantgate.diagnosis.rule import Case, Limit, Rule, Seen, quantity, tensors
+import math
+
+from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Seen, quantity, tensors
 
 THRESHOLD_LOW = Limit(0.15, "round to nearest 0.5, in the log domain 0.41; ceiling 0")
 THRESHOLD_HIGH = Limit(0.85, "floor 1; truncation 1 for positive and 0 for negative values")
@@ -11,7 +13,12 @@ VARIES = Limit(0.01, "0, and all but 0 under stochastic rounding", "{:.0%}")
 TABLE = Limit(0.005, "a table rounded to bfloat16 differs by 0.002")
 
 
-BIAS = Limit(0.15, "0.00 to 0.02 to nearest and stochastic; 0.20 with the threshold at 0.55, 0.39 at 0.6")
+BIAS = LimitByBits(
+    {3: 0.7, math.inf: 0.15},
+    "0.00 to 0.02 to nearest and stochastic, 0.2 of 3 bits with a learned step; 0.20 with the threshold at 0.55, 0.39 "
+    "at 0.6",
+)
+LEVELS_KEPT = Limit(0.9, "1 of a grid, whichever way it rounds; 0.6 behind a tanh", "{:.0%}")
 BIAS_AWAY = Limit(0.7, "1 where a transform moves all values away from 0")
 TRUNCATED = Limit(0.8, "at most 0.2 where values are rounded to nearest, 1 where all are truncated")
 DRIFT = Limit(0.5, "at most 0.1 where values are rounded both ways, 1 where all are floored")
@@ -27,10 +34,13 @@ def _off_half(case: Case) -> Seen | None:
     positive, negative = rounding.bias_positive, rounding.bias_negative
     if positive is None or negative is None:
         return None
+    if rounding.levels_kept is not None and rounding.levels_kept < LEVELS_KEPT.at:
+        return None  # a transform moves values besides rounding them
+    least = BIAS.for_bits(case.bits if case.bits is not None else math.inf)
     same_way, away = (positive + negative) / 2, (positive - negative) / 2
     # Rounding to the nearest logarithm goes away from 0, by 0.35; on an even grid nothing but a fault does.
-    goes_away = rounding.uniform and BIAS.at < away < BIAS_AWAY.at
-    if abs(same_way) <= BIAS.at and away >= -BIAS.at and not goes_away:
+    goes_away = rounding.uniform and least < away < BIAS_AWAY.at
+    if abs(same_way) <= least and away >= -least and not goes_away:
         return None
     return Seen({"positive": positive, "negative": negative})
 
@@ -82,12 +92,13 @@ ROUNDING_BIASED = Rule(
 OFF_HALF = Rule(
     cause="rounding-biased",
     measures="mean error over mean |error| of positive and of negative values, between the least and the largest level",
-    flagged="both beyond {0} one way, or towards 0; away from 0, between {0} and {1}, on an even grid",
+    flagged="both beyond {0} one way, or towards 0; away from 0, up to {1}, on an even grid; where {2} of the levels "
+    "and more come back as they are",
     says="the mean error is {positive:.2f} of the mean |error| for positive and {negative:.2f} for negative values; "
     "round to nearest has 0.",
     ask=_off_half,
     record=(("bias_positive", "positive"), ("bias_negative", "negative")),
-    limits=(BIAS, BIAS_AWAY),
+    limits=(BIAS, BIAS_AWAY, LEVELS_KEPT),
 )
 
 DRIFTS = Rule(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from quantgate.diagnosis.evidence import LearnedScale
+from quantgate.diagnosis.evidence import LearnedScale, Severity
 from quantgate.diagnosis.rule import Ask, Case, Limit, Rule, Seen, quantity
 
 SURVIVAL = Limit(
@@ -16,6 +16,10 @@ STILL = Limit(0.2, "0.01% of float32 masters under SGD; 85% where int8 weights a
 STATE_COSINE = Limit(
     0.35, "torchao's fp8 state keeps 0.43, 8-bit state in blocks 0.75 to 0.97; a linear map 0.00 to 0.27"
 )
+REGIONS = Limit(
+    0.35, "0.9 for state in blocks, 0.4 for fp8 state of a whole tensor; 0 where scales are misplaced"
+)
+HARM = Limit(3.0, "under 1 where one row of 64 has a step below 0", "{:g} dB")
 ALONE = Limit(0.9, "1.00 for every algorithm, 0.34 where tensors of one shape share state")
 LOST = Limit(0.2, "0 for every algorithm; 97% where a first moment is cast to E4M3 without a scale", "{:.0%}")
 AGREEMENT = Limit(0.8, "0.97 and more for 4-bit and 8-bit state")
@@ -58,7 +62,23 @@ def _learned(is_bad: Callable[[LearnedScale], bool]) -> Ask:
     return ask
 
 
-def _qparams(said: str, measures: str, measured: str, is_bad: Callable[[LearnedScale], bool]) -> Rule:
+def _crossed(p: LearnedScale) -> bool:
+    return p.is_scale and p.smallest_before > 0 >= p.smallest_after
+
+
+def _harms(p: LearnedScale) -> bool:
+    """Whether the tensor lost by it; where it was not asked, it did."""
+    return p.snr_before is None or p.snr_after is None or p.snr_after < p.snr_before - HARM.at
+
+
+def _qparams(
+    said: str,
+    measures: str,
+    measured: str,
+    is_bad: Callable[[LearnedScale], bool],
+    limits: tuple[Limit, ...] = (),
+    severity: Severity = "fault",
+) -> Rule:
     return Rule(
         cause="qparams-invalid",
         measures=measures,
@@ -66,7 +86,9 @@ def _qparams(said: str, measures: str, measured: str, is_bad: Callable[[LearnedS
         says=f"the learned parameter {{name}} {said} ({{bad}} of {{of}}).",
         ask=_learned(is_bad),
         record=("smallest", ("parameters", "bad")),
+        limits=limits,
         measured=measured,
+        severity=severity,
     )
 
 
@@ -111,6 +133,18 @@ OPTIMIZER_STATE = Rule(
     limits=(STATE_COSINE,),
 )
 
+REGION_LOST = Rule(
+    cause="optimizer-state",
+    measures="the least agreement of the update with the same algorithm's with float32 state, over regions of 2,048 "
+    "elements whose gradients have one size",
+    flagged="below {0}",
+    says="where a region's gradients are of one size and its neighbours' of another, the update agrees by {value:.2f} "
+    "with the same algorithm's with float32 state: their state is scaled alike.",
+    ask=quantity(lambda evidence: evidence.optimizer_regions, lambda value: not value >= REGIONS.at),
+    record=(("optimizer_regions", "value"),),
+    limits=(REGIONS,),
+)
+
 OTHER_ALGORITHM = Rule(
     cause="optimizer-state",
     measures="agreement of the update with that of the algorithm which the optimizer claims to be",
@@ -145,9 +179,19 @@ UPDATE_LOST = Rule(
 
 SCALE_CROSSED_ZERO = _qparams(
     "scales the output and crossed 0",
-    "learned parameters that scale the output, were positive and fall to 0 or below",
+    "learned parameters that scale the output, were positive and fall to 0 or below, and signal over noise that the "
+    "tensor lost since",
     "learned scales stay positive; a lower bound or a zero point may be negative",
-    lambda p: p.is_scale and p.smallest_before > 0 >= p.smallest_after,
+    lambda p: _crossed(p) and _harms(p),
+    (HARM,),
+)
+
+SCALE_CROSSED_UNHARMED = _qparams(
+    "scales the output and crossed 0, and the values are as near as before",
+    "the same, where the tensor lost no more",
+    "a step of one row of many, on a grid that is the same for both signs",
+    lambda p: _crossed(p) and not _harms(p),
+    severity="warning",
 )
 
 SCALE_NEGATIVE = _qparams(
@@ -159,10 +203,8 @@ SCALE_NEGATIVE = _qparams(
 
 SCALE_WITHOUT_GRADIENT = _qparams(
     "never got a gradient",
-    "learned parameters that the output depends on and that no probed step gave a gradient, or one of 0 while values "
-    "were clipped",
+    "learned parameters that the output depends on and that no probed step gave a gradient, or one of 0 where values "
+    "that are clipped give none either",
     "learned scales get one at each step; a bound that clips nothing gets 0",
-    lambda p: (
-        p.used and (not p.reached or (not p.has_gradient and (p.clips_both_ends or (p.is_scale and p.clips))))
-    ),
+    lambda p: p.used and (not p.reached or not (p.has_gradient or p.learns_clipped)),
 )

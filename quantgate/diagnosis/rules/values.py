@@ -29,10 +29,10 @@ SATURATED = LimitByBits(
     "{:.0%}",
 )
 CLIP_NOISE = Limit(0.5, "the larger part; a scale from the largest value has under 1%", "{:.0%}")
-PEAK = Limit(
-    0.85,
-    "0.95 for int3 and for MXFP4, whose scale is rounded down by the standard; 0.75 where a block has an "
-    "exponent that is one too small",
+PEAK = LimitByBits(
+    {3: 0.8, math.inf: 0.85},
+    "0.84 for int3 with a learned gain, 0.95 for MXFP4, whose scale is rounded down by the standard; 0.75 where a "
+    "block has an exponent that is one too small",
     "{:.2f}",
 )
 ONE_SIDED = Limit(
@@ -41,6 +41,8 @@ ONE_SIDED = Limit(
 FOLLOWS = Limit(
     1.5, "4 where the scale follows, 2.92 under a moving average with constant 0.01, 1 where it is frozen"
 )
+#: Of a fourfold input; less is a moving average on its way.
+FOLLOWS_AT_ONCE = 3.9
 #: Of a grid that is scaled to its values.
 LEAST_SNR = LimitByBits(
     {4: 2.0, 5: 5.0, math.inf: 12.0},
@@ -89,10 +91,14 @@ def _zeros_limit(case: Case, tensor: TensorEvidence) -> dict[str, Value]:
 
 
 def _as_registered(tensor: TensorEvidence, case: Case) -> bool:
-    """Whether the range is the quantizer's, and not one that this training moved."""
-    return not case.evidence.range_moved or tensor.step == min(
-        t.step for t in case.evidence.weights or [tensor]
-    )
+    """Whether the range is the quantizer's, and neither one that this training moved nor an average that lags behind.
+
+    What such a range costs, the curve says.
+    """
+    follows = case.evidence.scale_follows
+    lags = follows is not None and FOLLOWS.at <= follows < FOLLOWS_AT_ONCE
+    moved = case.evidence.range_moved or lags
+    return not moved or tensor.step == min(t.step for t in case.evidence.weights or [tensor])
 
 
 def _clipped(tensor: TensorEvidence, case: Case) -> bool:
@@ -117,7 +123,7 @@ def _clips_one_side(case: Case) -> Seen | None:
 
 def _peak_lost(tensor: TensorEvidence, case: Case) -> bool:
     kept = tensor.zeros <= ZEROS.for_bits(case.bits) and not _off_scale(tensor, case)
-    return kept and tensor.peak < PEAK.at
+    return kept and tensor.peak < PEAK.for_bits(case.bits)
 
 
 def _coarse(tensor: TensorEvidence, case: Case) -> bool:
@@ -261,9 +267,11 @@ COARSE = Rule(
 #: and ends with the control.
 LEARNED_RANGE = Rule(
     cause="scale-stale",
-    measures="share of elements that are clipped, and signal over noise, once training moved a learned range",
+    measures="share of elements that are clipped, and signal over noise, once training moved a learned range, or "
+    "values away from a moving average",
     flagged="above {0}, or below {1}",
-    says="the range learned for {tensor} clips {saturated:.0%} of it and keeps {snr:.1f} dB ({bad} of {of} {kind}).",
+    says="the range that is learned or averaged for {tensor} clips {saturated:.0%} of it and keeps {snr:.1f} dB "
+    "({bad} of {of} {kind}).",
     ask=tensors(
         lambda tensor, case: (
             (_clipped(tensor, case) or _coarse(tensor, case)) and not _as_registered(tensor, case)

@@ -11,7 +11,7 @@ from quantgate.probes.crash import describe
 from quantgate.probes.quantizer.calls import INPUT_SIGMAS, SEED, gradient, normal, seeded, upstream
 from quantgate.probes.quantizer.contract import contract_violation, unrepeatable
 from quantgate.probes.quantizer.precision import codes_used
-from quantgate.probes.quantizer.ramp import ROLL, ramp, rounding_evidence, table_error
+from quantgate.probes.quantizer.ramp import ROLL, levels_kept, ramp, rounding_evidence, table_error
 from quantgate.probes.quantizer.relations import relations
 from quantgate.probes.quantizer.scale import (
     Scaling,
@@ -57,7 +57,8 @@ def examine_quantizer(
                 return Evidence(contract=broken, state=state)
         q, again = seeded(make_quantizer(), steps.clone()), seeded(make_quantizer(), steps.clone(), SEED + 1)
         rolled = seeded(make_quantizer(), steps.roll(ROLL, 0)).roll(-ROLL, 0)
-        rounding = rounding_evidence(steps, q, again, rolled)
+        kept = levels_kept(lambda x: seeded(make_quantizer(), x), steps, q)
+        rounding = rounding_evidence(steps, q, again, rolled, kept)
         narrow = inputs[f"N(0, {INPUT_SIGMAS[2]:g})"]
         scale = Scaling() if static else scaling(make_quantizer(), narrow, keeps_state=fresh)
         trained = seeded(make_quantizer(), weight_like.clone())

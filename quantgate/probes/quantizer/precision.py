@@ -12,8 +12,8 @@ from quantgate.probes.quantizer.ramp import RUN, ramp
 from quantgate.probes.tensors import SAME, share
 from quantgate.training.fakequant import Quantizer
 
-#: So many rows and columns of outliers stand together, a patch in each 16 rows. Whatever shares a scale of 16 values and
-#: more keeps at most two of a row or column exactly, the largest and the least.
+#: So many rows and columns of outliers stand together, a patch in each 16 rows. Whatever shares a scale of 16 values
+#: and more keeps at most two of a row or column exactly, the largest and the least.
 TOGETHER = 4
 #: What float32 rounds x * s / s to.
 EXACT = 1e-6
@@ -23,8 +23,7 @@ ENDS_EVERY, INNER = 32, 0.25
 
 
 def outliers_kept(make_quantizer: Callable[[], Quantizer], device: str, shape: Shape) -> float:
-    """Of outliers that are neither the largest nor the least of their row or column of others, the share that comes back
-    exactly.
+    """Of outliers that are no extreme of their row or column of outliers, the share that comes back exactly.
 
     A grid has one scale for 16 values and more of a row or a column: values of no particular ratio to the largest lie
     on it by chance alone, unless what is large is left in float32.

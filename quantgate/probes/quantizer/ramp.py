@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -10,10 +12,12 @@ from quantgate.formats import BUILTIN
 from quantgate.probes.quantizer.calls import Shape
 from quantgate.probes.tensors import SAME
 
-#: Elements of the ramp, and of a run: each run of a row or a column holds +1, -1 and 14 values between, so that a scale
-#: that is taken per tensor, row, column or block of 16 and more is the same everywhere.
+#: Elements of the ramp, and of a run: each run of a row or a column holds +1, -1 and 6 values between, so that a scale
+#: that is taken per tensor, row, column or block of 8 and more is the same everywhere.
 RAMP_SHAPE = (32, 192)
-RUN = 16
+RUN = 8
+#: What rounding a level to float32 cannot do.
+NUDGE = 1e-3
 #: Rows by which the ramp is rolled: half of it, so that blocks of rows stay together.
 ROLL = 16
 #: A grid of more values is measured element by element: the ramp has too few elements in each of its bins.
@@ -33,7 +37,9 @@ def ramp(device: str = "cpu", shape: Shape = RAMP_SHAPE) -> Tensor:
     return x.to(device)
 
 
-def rounding_evidence(x: Tensor, q: Tensor, again: Tensor, rolled: Tensor) -> RoundingEvidence:
+def rounding_evidence(
+    x: Tensor, q: Tensor, again: Tensor, rolled: Tensor, levels_kept: float | None = None
+) -> RoundingEvidence:
     """Measure the rounding thresholds and the noise of q on the ramp.
 
     Args:
@@ -42,6 +48,7 @@ def rounding_evidence(x: Tensor, q: Tensor, again: Tensor, rolled: Tensor) -> Ro
         again: q(x) under another torch seed.
         rolled: q of the ramp with its rows moved on by `ROLL`, moved back. A scale for each row, column or block,
             a rotation of rows: all of them move with the rows; noise that is the same each time does not.
+        levels_kept: From `levels_kept`.
     """
     span = float(q.abs().max())
     if not span:
@@ -54,6 +61,7 @@ def rounding_evidence(x: Tensor, q: Tensor, again: Tensor, rolled: Tensor) -> Ro
         positive, negative = _by_element(flat, values, span)
     bias_positive, bias_negative = _bias(x, q, again)
     return RoundingEvidence(
+        levels_kept=levels_kept,
         bias_positive=bias_positive,
         bias_negative=bias_negative,
         uniform=_is_uniform(levels),
@@ -62,6 +70,21 @@ def rounding_evidence(x: Tensor, q: Tensor, again: Tensor, rolled: Tensor) -> Ro
         by_place=_apart(rolled, q, span),
         varies=_apart(again, q, span),
     )
+
+
+def levels_kept(quantizer: Callable[[Tensor], Tensor], x: Tensor, q: Tensor) -> float:
+    """The share of levels that come back as they are, whichever way they are rounded.
+
+    All but a few of a grid that only rounds; of a transform (tanh, a companding curve) many move to another level.
+    """
+    size = float((q - x).abs().mean())
+    kept = torch.zeros_like(q, dtype=torch.bool)
+    for nudge in (
+        1 + NUDGE,
+        1 - NUDGE,
+    ):  # a level that lies a rounding of float32 below itself is not floored
+        kept |= (quantizer(q * nudge) - q).abs() <= size
+    return float(kept.float().mean())
 
 
 def _is_uniform(levels: Tensor) -> bool:
