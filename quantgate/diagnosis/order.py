@@ -30,7 +30,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = MappingProxyType(
             "wrong-table": "not-monotonic rounding-biased",
             "not-monotonic": "rounding-biased scale-stale range-collapsed",
             "rounding-not-random": "rounding-biased",
-            "rounding-biased": "train-deploy-mismatch",
+            "rounding-biased": "train-deploy-mismatch scale-stale",
             "gradient-blocked": "clip-gradient-lost gradient-wrong gradient-misscaled",
             "gradient-wrong": "clip-gradient-lost gradient-misscaled",
             "grad-format": "gradient-misscaled gradient-blocked",

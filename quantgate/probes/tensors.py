@@ -13,6 +13,10 @@ from quantgate.diagnosis.evidence import TensorEvidence
 SAME = 1e-5
 #: Elements of a row that are looked at together: no group that shares a scale is smaller.
 RUN = 16
+#: Of a gradient without a part along its row, in all rows but a few.
+ORTHOGONAL, FEW_ROWS = 1e-3, 0.05
+#: Two gradients that point the same way.
+ALIKE = 0.9
 #: Fewer elements of one sign than this are too few for a share.
 FEW = 32
 #: Noise below this share of the power is float32's own rounding: of x * s / s, or x + (q - x).detach().
@@ -34,13 +38,20 @@ def tensor_evidence(
     """
     lines_kept, line_snr = _lines(x.detach().float(), q.detach().float())
     shape = x.shape
-    x, q = x.detach().flatten().float(), q.detach().flatten().float()
+    given = x.detach().float()
+    x, q = given.flatten(), q.detach().flatten().float()
     count = max(x.numel(), 1)
     power = float(x.dot(x))
     rms = math.sqrt(power / count)
     error = float((q - x).square().sum())
     negative, positive = x < -rms / 2, x > rms / 2
+    if gradient is not None and reference is not None:
+        reference = _normed(gradient.detach().float(), given, reference.detach().float())
     norm, reference_norm, cosine, zeros = _compare(gradient, reference)
+    if gradient is not None and reference is not None and 0 < cosine < ALIKE:
+        inner = _compare(*(_without_extremes(x, each.detach().float()) for each in (gradient, reference)))
+        if inner[2] > cosine:
+            norm, reference_norm, cosine, zeros = inner
     clipped = _clipped(x, q, shape)
     return TensorEvidence(
         tensor=name,
@@ -151,6 +162,29 @@ def _blocked_unclipped(x: Tensor, q: Tensor, gradient: Tensor | None, reference:
         return 0.0
     lost = (reference.flatten() != 0) & (gradient.flatten() == 0)
     return share(lost & (q.abs() >= x.abs() * (1 - SAME)) & (q != 0), int(lost.sum()))
+
+
+def _normed(gradient: Tensor, x: Tensor, reference: Tensor) -> Tensor:
+    """The reference gradient behind a norm of the rows, where there is one.
+
+    A weight that is read as its direction times a learned length has a gradient with no part along its rows.
+    """
+    if x.ndim != 2:
+        return reference
+    along = (gradient * x).sum(1).abs() <= ORTHOGONAL * gradient.norm(dim=1) * x.norm(dim=1)
+    if share(along, len(along)) < 1 - FEW_ROWS:
+        return reference
+    size = x.square().sum(1, keepdim=True).clamp(min=1e-30)
+    return reference - x * (reference * x).sum(1, keepdim=True) / size
+
+
+def _without_extremes(x: Tensor, gradient: Tensor) -> Tensor:
+    """A gradient without what may come by way of a scale: that of the largest and the least element of each run."""
+    whole = x.numel() // RUN * RUN
+    runs, kept = x[:whole].view(-1, RUN), gradient.flatten()[:whole].view(-1, RUN).clone()
+    for end in (runs.argmax(1, keepdim=True), runs.argmin(1, keepdim=True)):
+        kept.scatter_(1, end, 0.0)
+    return kept
 
 
 def _compare(gradient: Tensor | None, reference: Tensor | None) -> tuple[float | None, float, float, float]:

@@ -12,11 +12,11 @@ from torch.optim import Optimizer
 
 from quantgate.diagnosis.evidence import Evidence, LearnedScale, TensorEvidence
 from quantgate.probes.crash import describe
-from quantgate.probes.layers import Layer, layers_of
 from quantgate.probes.learned import Role, roles
 from quantgate.probes.movement import Movement
 from quantgate.probes.optimizers import Agreement, Independence, agreement, independence
-from quantgate.probes.prepared import PreparedProbes
+from quantgate.probes.recipe.layers import Layer, layers_of
+from quantgate.probes.recipe.prepared import PreparedProbes
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.training.fakequant import QuantizedModel
 from quantgate.training.model import TinyTransformer

@@ -40,10 +40,10 @@ def test_power_counts_two_names(quantgate: Command, tmp_path: Path) -> None:
             | gradient-blocked | 1 | 1 (100%) | 0 | 1 (100%) | 1 (100%) | 1 (100%) |
             | **all** | 1 | 1 (100%) | 0 | 1 (100%) | 1 (100%) | 1 (100%) |
 
-            | healthy | cells | false alarms | BPB < 6.5 alone |
-            |---|---:|---:|---:|
-            | healthy twins | 1 | 0 | 0 |
-            | builtin | 1 | 0 | 0 |
+            | healthy | cells | false alarms | too coarse to learn | BPB < 6.5 alone |
+            |---|---:|---:|---:|---:|
+            | healthy twins | 1 | 0 | 0 | 0 |
+            | builtin | 1 | 0 | 0 | 0 |
             """
         ),
         "",
@@ -53,7 +53,7 @@ def test_power_counts_two_names(quantgate: Command, tmp_path: Path) -> None:
     assert [row["name"] for row in counted["healthy"]] == ["healthy twins", "builtin"]
     assert counted["faults"][0] == {
         "name": "gradient-blocked", "cells": 1, "flagged": 1, "right_cause": 1, "among_causes": 1,
-        "plainly": 1, "missed": [], "warned": 0, "wrong": 0,
+        "plainly": 1, "coarse": 0, "missed": [], "warned": 0, "wrong": 0,
     }  # fmt: skip
 
 
@@ -72,9 +72,9 @@ def test_power_fails_where_a_fault_is_missed(quantgate: Command, monkeypatch: py
     assert said.out.endswith(
         dedent(
             """
-            | healthy | cells | false alarms | BPB < 6.5 alone |
-            |---|---:|---:|---:|
-            | builtin | 1 | 1 | 0 |
+            | healthy | cells | false alarms | too coarse to learn | BPB < 6.5 alone |
+            |---|---:|---:|---:|---:|
+            | builtin | 1 | 1 | 0 | 0 |
 
             Missed or false (2):
             - int8_in_place x sgd s47 w64 builtin: learns 

@@ -16,7 +16,7 @@ from quantgate.probes.tensors import tensor_evidence
 
 
 def healthy(name: str = "head.weight", step: int = 0) -> TensorEvidence:
-    """An int8 tensor with the straight-through estimator's gradient."""
+    """A tensor at 8 bits with the straight-through estimator's gradient."""
     x = torch.randn(64, 64, generator=torch.Generator().manual_seed(0)) / 8
     scale = x.abs().amax() / 127
     return tensor_evidence(name, step, x, (x / scale).round() * scale, x, x)
@@ -37,7 +37,8 @@ def causes(evidence: Evidence, bits: float | None = 8, **given: Any) -> list[str
 
 @pytest.mark.parametrize("bits", [None, 4, 8, 16, 32])
 def test_healthy_weights_have_no_cause(bits: float | None) -> None:
-    assert causes(Evidence(inputs=WEIGHTS, weights=WEIGHTS), bits) == []
+    coarse = tuple(replace(each, snr=min(each.snr, 6.0 * (bits or 8)), line_snr=0.0) for each in WEIGHTS)
+    assert causes(Evidence(inputs=coarse, weights=WEIGHTS), bits) == []
     assert causes(Evidence(), bits) == []
 
 
@@ -52,7 +53,7 @@ def test_healthy_weights_have_no_cause(bits: float | None) -> None:
         (one_bad(gradient=None, gradient_zeros=1.0), "gradient-blocked"),
         (one_bad(gradient=0.0, gradient_zeros=1.0, gradient_cosine=0.0), "gradient-blocked"),
         (Evidence(weights=WEIGHTS, frozen=("head",)), "orphaned-parameter"),
-        (one_bad(gain=14.0), "not-dequantized"),
+        (one_bad(gain=14.0, side_gain=14.0), "not-dequantized"),
         (one_bad(zeros=0.99), "range-collapsed"),
         (one_bad(negatives_kept=0.0), "sign-lost"),
         (one_bad(gradient_cosine=-1.0), "gradient-wrong"),

@@ -9,7 +9,13 @@ import pytest
 import torch
 
 from quantgate.diagnosis.diagnose import diagnose
-from quantgate.diagnosis.evidence import Evidence, LearnedScale, NonFinite, RoundingEvidence
+from quantgate.diagnosis.evidence import (
+    Evidence,
+    LearnedScale,
+    NonFinite,
+    RelationEvidence,
+    RoundingEvidence,
+)
 from quantgate.diagnosis.rules import gradients, rounding, updates, values
 from quantgate.probes.tensors import tensor_evidence
 
@@ -29,6 +35,29 @@ def edge(unclipped: float) -> Evidence:
     return of(gradient_zeros=0.1, blocked_unclipped=unclipped)
 
 
+def drawn(tensor: float = 0.0, line: float = 0.0) -> Evidence:
+    """A Gaussian that keeps so many bits more than the 8 declared ones, as a whole or in its best line."""
+    whole, best = 6.0206 * (8 + tensor), 6.0206 * (8 + line)
+    return Evidence(inputs=(replace(INT8, tensor="N(0, 1)", snr=whole, line_snr=best),))
+
+
+def outliers(kept: float) -> Evidence:
+    return replace(drawn(), relations=RelationEvidence(outliers_kept=kept))
+
+
+def plain(snr: float) -> Evidence:
+    """A Gaussian that keeps so many decibels, of a grid whose levels come back as they are."""
+    rounding = RoundingEvidence(0.5, 0.5, 0.0, 0.0, levels_kept=1.0)
+    return Evidence(
+        inputs=(replace(INT8, tensor="N(0, 1)", snr=snr, line_snr=snr),), weights=(INT8,), rounding=rounding
+    )
+
+
+def trained(**changes: Any) -> Evidence:
+    """A recipe's weights."""
+    return replace(of(**changes), uncovered=(0, 4))
+
+
 def by_place(share: float) -> Evidence:
     """This share of values depends on where it stands."""
     return Evidence(rounding=RoundingEvidence(0.5, 0.5, share, 0.0))
@@ -44,7 +73,10 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
 @pytest.mark.parametrize(
     ("just", "beyond", "bits", "cause"),
     [
-        (of(gain=values.GAIN.at), of(gain=values.GAIN.at + 0.01), 8, "not-dequantized"),
+        (of(gain=4.0, side_gain=4.0), of(gain=4.01, side_gain=4.01), 8, "not-dequantized"),
+        (of(gain=9.0, side_gain=1.5), of(gain=9.0, side_gain=1.51), 8, "not-dequantized"),
+        (Evidence(late_gain=0.51), Evidence(late_gain=0.5), 8, "not-dequantized"),
+        (Evidence(late_gain=1.99), Evidence(late_gain=2.0), 8, "not-dequantized"),
         (of(gain=values.LOW_GAIN.at), of(gain=values.LOW_GAIN.at - 0.01), 8, "not-dequantized"),
         (of(zeros=0.6), of(zeros=0.601), 8, "range-collapsed"),
         (of(zeros=0.9), of(zeros=0.901), 4, "range-collapsed"),
@@ -57,7 +89,8 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
         (of(saturated=0.3), of(saturated=0.31), 8, "scale-stale"),
         (of(saturated=0.35), of(saturated=0.36), 3, "scale-stale"),
         (of(snr=12.0, clip_noise=0.6), of(snr=11.9, clip_noise=0.6), 8, "scale-stale"),
-        (of(peak=values.PEAK.at), of(peak=0.84), 8, "scale-stale"),
+        (of(peak=0.85), of(peak=0.84), 8, "scale-stale"),
+        (of(peak=0.8), of(peak=0.79), 3, "scale-stale"),
         (Evidence(one_sided_peak=0.65), Evidence(one_sided_peak=0.64), 4, "qparams-invalid"),
         (Evidence(scale_follows=1.5), Evidence(scale_follows=1.49), 8, "scale-stale"),
         (Evidence(scale_follows=0.0), Evidence(scale_follows=1.0), 8, "scale-stale"),
@@ -68,6 +101,14 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
         (edge(0.19), edge(0.2), 8, "clip-gradient-lost"),
         (Evidence(gradient_underflow=0.5), Evidence(gradient_underflow=0.51), 8, "grad-format"),
         (Evidence(update_survival=updates.SURVIVAL.at), Evidence(update_survival=0.88), 8, "update-swallowed"),
+        (Evidence(optimizer_regions=0.35), Evidence(optimizer_regions=0.34), 8, "optimizer-state"),
+        (drawn(tensor=0.99), drawn(tensor=1.01), 8, "too-many-levels"),
+        (drawn(line=2.9), drawn(line=3.1), 8, "partly-applied"),
+        (outliers(0.09), outliers(0.1), 8, "partly-applied"),
+        (Evidence(codes_used=141.0), Evidence(codes_used=140.0), 8, "range-collapsed"),
+        (plain(21.0), plain(20.9), 8, "range-collapsed"),
+        (plain(7.0), plain(6.9), 4, "range-collapsed"),
+        (trained(shrinks=-0.8), trained(shrinks=-0.81), 8, "rounding-biased"),
         (Evidence(optimizer_still=0.19), Evidence(optimizer_still=0.2), 8, "optimizer-state"),
         (Evidence(optimizer_alone=0.9), Evidence(optimizer_alone=0.89, optimizer_follows="head"), 8, "optimizer-state"),
         (Evidence(unmoved=0.19), Evidence(unmoved=0.2), 8, "update-swallowed"),
@@ -194,7 +235,7 @@ def test_the_order_of_causes() -> None:
     )  # fmt: skip
 
     assert causes(everything) == [
-        "scale-zero", "optimizer-state", "gradient-blocked", "orphaned-parameter", "range-collapsed",
+        "scale-zero", "optimizer-state", "orphaned-parameter", "range-collapsed", "gradient-blocked",
         "update-swallowed", "non-finite", "wrong-table",
     ]  # fmt: skip
 
@@ -202,14 +243,14 @@ def test_the_order_of_causes() -> None:
 def test_what_is_seen_at_the_start_outranks_what_comes_of_it() -> None:
     late = replace(INT8, step=4, gradient=None, gradient_zeros=1.0)
 
-    assert causes(Evidence(weights=(replace(INT8, gain=9.0), late))) == [
+    assert causes(Evidence(weights=(replace(INT8, gain=9.0, side_gain=9.0), late))) == [
         "not-dequantized",
         "gradient-blocked",
     ]
 
 
 def test_the_weights_are_asked_before_the_inputs() -> None:
-    bad = replace(INT8, tensor="N(0, 1)", gain=9.0)
+    bad = replace(INT8, tensor="N(0, 1)", gain=9.0, side_gain=9.0)
 
     assert causes(Evidence(inputs=(bad,))) == ["not-dequantized"]
     assert causes(Evidence(inputs=(bad,), weights=(INT8,))) == []
@@ -231,7 +272,7 @@ def test_the_weights_are_asked_before_the_inputs() -> None:
         (LearnedScale("lower_bound", -0.1, -0.2, True, is_scale=False), None),
         (LearnedScale("s", 0.1, 0.1, False), "never got a gradient"),
         (LearnedScale("zero_point", 0.1, -0.1, True, is_scale=False), None),
-        (LearnedScale("s", 0.1, 0.1, False, clips=False, clips_both_ends=False), None),
+        (LearnedScale("s", 0.1, 0.1, False, learns_clipped=True), None),
         (LearnedScale("s", 0.1, 0.1, False, used=False), None),
         (LearnedScale("s", 0.1, 0.1, False, reached=False, is_scale=False), "never got a gradient"),
     ],

@@ -42,7 +42,7 @@ def test_bounds_are_no_scales_and_what_is_not_read_is_not_used() -> None:
     assert roles(Affine(), X) == {
         "low": Role(is_scale=False, used=True),
         "high": Role(is_scale=False, used=True),
-        "spare": Role(is_scale=False, used=False),
+        "spare": Role(is_scale=False, used=False, learns_clipped=False),
     }
 
 

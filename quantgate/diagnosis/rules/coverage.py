@@ -52,7 +52,9 @@ def _untouched(case: Case) -> Seen | None:
 
 
 def _kept(tensor: TensorEvidence, case: Case) -> bool:
-    return tensor.lines_kept > 0 and not is_kept(tensor, case)
+    first = min((each.step for each in case.evidence.weights), default=0)
+    on_grid_by_training = tensor.step > first  # weights that are clamped to a range end on its edge
+    return tensor.lines_kept > 0 and not (on_grid_by_training or is_kept(tensor, case))
 
 
 def _few_bits(case: Case) -> bool:
@@ -110,7 +112,8 @@ PARTLY_APPLIED = Rule(
 
 LINES_KEPT = Rule(
     cause="partly-applied",
-    measures="rows, columns or runs of 16 in a row that come back unchanged but for a rounding of float32, to 12 bits",
+    measures="rows, columns or runs of 16 in a row that come back unchanged but for a rounding of float32, to 12 bits "
+    "and at the first step",
     flagged="one does",
     says="{lines_kept:.1%} of the rows, columns or runs of {tensor} came back unchanged ({bad} of {of} {kind}).",
     ask=tensors(_kept, worst=lambda tensor: tensor.lines_kept, applies=_few_bits, both=True),

@@ -45,7 +45,7 @@ def _given(case: Case) -> list[TensorEvidence]:
     evidence = case.evidence
     if evidence.inputs:
         return list(evidence.inputs)
-    weights = at_first_step(evidence) if evidence.weights else []
+    weights = at_first_step(evidence) if evidence.weights and evidence.uncovered is not None else []
     return [tensor for tensor in weights if " of " not in tensor.tensor]
 
 
@@ -143,9 +143,8 @@ OUTLIERS_KEPT = Rule(
 
 COARSER_THAN_PLAIN = Rule(
     cause="range-collapsed",
-    measures="signal over quantization noise of a Gaussian, from 4 bits on, where {1} of the levels and more come back as "
-    "they are",
-    flagged="below {0}",
+    measures="signal over quantization noise of a Gaussian, from 4 bits on",
+    flagged="below {0}, where {1} of the levels and more come back as they are",
     says="{tensor} keeps {snr:.1f} dB of signal over quantization noise; the plainest grids of as many bits keep "
     "{least:g} and more.",
     ask=_coarser,

@@ -19,7 +19,12 @@ STATE_COSINE = Limit(
 REGIONS = Limit(
     0.35, "0.9 for state in blocks, 0.4 for fp8 state of a whole tensor; 0 where scales are misplaced"
 )
-HARM = Limit(3.0, "under 1 where one row of 64 has a step below 0", "{:g} dB")
+HARM = Limit(
+    3.0,
+    "learned scales stay positive, and a lower bound or a zero point may be negative; under 1 dB where "
+    "one row of 64 has a step below 0",
+    "{:g} dB",
+)
 ALONE = Limit(0.9, "1.00 for every algorithm, 0.34 where tensors of one shape share state")
 LOST = Limit(0.2, "0 for every algorithm; 97% where a first moment is cast to E4M3 without a scale", "{:.0%}")
 AGREEMENT = Limit(0.8, "0.97 and more for 4-bit and 8-bit state")
@@ -87,7 +92,7 @@ def _qparams(
         ask=_learned(is_bad),
         record=("smallest", ("parameters", "bad")),
         limits=limits,
-        measured=measured,
+        measured="" if limits else measured,
         severity=severity,
     )
 

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from quantgate.diagnosis.evidence import RelationEvidence, RoundingEvidence
-from quantgate.probes.layers import Call, Layer, Recorder
-from quantgate.probes.masters import plain
 from quantgate.probes.quantizer.calls import SEED, Shape, seeded
 from quantgate.probes.quantizer.ramp import RUN, levels_kept, ramp, rounding_evidence
 from quantgate.probes.quantizer.relations import relations
+from quantgate.probes.recipe.layers import Call, Layer, Recorder
+from quantgate.probes.recipe.masters import plain
 from quantgate.training.fakequant import Quantizer
 
 #: In decibels: the copy must compute with the weight that the layer was seen to compute with.

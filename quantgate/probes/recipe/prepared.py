@@ -16,12 +16,12 @@ from quantgate.diagnosis.evidence import (
     TensorEvidence,
 )
 from quantgate.probes.crash import describe
-from quantgate.probes.layers import Layer
 from quantgate.probes.learned import is_scale_of_layer, is_used_by_layer
-from quantgate.probes.masters import Master, masters_of
 from quantgate.probes.quantizer.scale import Scaling, scaling
-from quantgate.probes.recipes import LayerWatch
-from quantgate.probes.weight_quantizer import weight_evidence, weight_quantizer
+from quantgate.probes.recipe.layers import Layer
+from quantgate.probes.recipe.masters import Master, masters_of
+from quantgate.probes.recipe.watch import LayerWatch
+from quantgate.probes.recipe.weight_quantizer import weight_evidence, weight_quantizer
 
 #: A grid of one or two bits may have a constant scale by design: its signs are what is learned.
 LEAST_BITS_FOLLOWING = 3
@@ -116,10 +116,11 @@ class PreparedProbes:
                 continue
             peak = float(master.values.abs().max())
             rows, columns = master.values.shape
-            self._rounding, self._relations = weight_evidence(make, (rows, columns), peak, self._bits)
+            rounding, self._relations = weight_evidence(make, (rows, columns), peak, self._bits)
             learns = any(
                 name != master.parameter and p.requires_grad for name, p in module.named_parameters()
             )
+            self._rounding = None if learns else rounding  # a learned scale need not fit the ramp
             few = self._bits is not None and self._bits < LEAST_BITS_FOLLOWING
             if not (learns or few or self._static):
                 with torch.random.fork_rng(devices=[]):

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from quantgate.probes.layers import EXPLAINS, Call, Layer, fit, left, rows
+from quantgate.probes.recipe.layers import EXPLAINS, Call, Layer, fit, left, rows
 
 #: In decibels: so much nearer another view must be.
 NEARER = 6.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from quantgate.probes.layers import Layer
+from quantgate.probes.recipe.layers import Layer
 
 
 @dataclass(frozen=True)

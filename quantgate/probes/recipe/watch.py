@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from quantgate.diagnosis.evidence import TensorEvidence
-from quantgate.probes.layers import Call, Layer, Recorder, keeping, rows
-from quantgate.probes.masters import Master
+from quantgate.probes.recipe.layers import Call, Layer, Recorder, keeping, rows
+from quantgate.probes.recipe.masters import Master
+from quantgate.probes.recipe.views import View, view_of
 from quantgate.probes.tensors import SAME, tensor_evidence
-from quantgate.probes.views import View, view_of
 
 
 class LayerWatch:

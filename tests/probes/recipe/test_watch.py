@@ -12,17 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from quantgate import examine
-from quantgate.diagnosis.evidence import TensorEvidence
-from quantgate.formats import BUILTIN
 from quantgate.gate.examination import Examination
-from quantgate.subjects.kinds import Recipe
+from tests.probes.recipe.layers import examined, first, int8, swapping
 
 pytestmark = pytest.mark.slow
-
-
-def int8(x: Tensor) -> Tensor:
-    return x + (BUILTIN["int8"].fake_quantize(x.detach()) - x).detach()
 
 
 class Swapped(nn.Module):
@@ -61,16 +54,6 @@ class Quantize(nn.Module):
         return int8(x)
 
 
-def swapping(make: Callable[[nn.Linear], nn.Module]) -> Callable[[nn.Module], nn.Module]:
-    def prepare(model: nn.Module) -> nn.Module:
-        for name, module in list(model.named_modules()):
-            if isinstance(module, nn.Linear):
-                model.set_submodule(name, make(module))
-        return model
-
-    return prepare
-
-
 def parametrized(model: nn.Module) -> nn.Module:
     for module in list(model.modules()):
         if isinstance(module, nn.Linear):
@@ -85,10 +68,6 @@ def embeddings(model: nn.Module) -> nn.Module:
     return model
 
 
-def examined(prepare: Callable[[nn.Module], nn.Module], bits: float = 8) -> Examination:
-    return examine(Recipe("mine", prepare, bits))
-
-
 @pytest.mark.parametrize(
     "prepare", [swapping(Swapped), parametrized, swapping(FusedLinear), embeddings],
     ids=["modules", "parametrizations", "function", "embeddings"],
@@ -98,7 +77,7 @@ def test_a_healthy_recipe_is_measured_and_not_blamed(prepare: Callable[[nn.Modul
     seen = {tensor.tensor: tensor for tensor in found.evidence.weights}
 
     assert found.findings == ()
-    assert len(seen) == 7
+    assert len(seen) == 12  # seven weights, and the inputs of five linear layers
     assert found.evidence.not_measured == ()
     assert all(tensor.gradient_cosine > 0.99 for tensor in seen.values())
 
@@ -167,10 +146,6 @@ def clipped(x: Tensor) -> Tensor:
 
 def unsigned(x: Tensor) -> Tensor:
     return int8(x.clamp(min=0))
-
-
-def first(found: Examination, name: str) -> TensorEvidence:
-    return next(tensor for tensor in found.evidence.weights if tensor.tensor == name)
 
 
 def output_quantized(quantize: Callable[[Tensor], Tensor]) -> Examination:
