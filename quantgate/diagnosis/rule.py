@@ -123,6 +123,7 @@ def tensors(
     worst: Callable[[TensorEvidence], float],
     both: bool = False,
     least_share: float = 0.0,
+    among: Callable[[TensorEvidence], bool] = lambda tensor: True,
     applies: Callable[[Case], bool] = lambda case: True,
     add: Callable[[Case, TensorEvidence], Mapping[str, Value]] = lambda case, tensor: {},
 ) -> Ask:
@@ -137,6 +138,7 @@ def tensors(
         worst: Of the bad tensors, the one with the largest is reported.
         both: Whether the inputs are asked where no weight is bad.
         least_share: Of the tensors asked, so many must be bad.
+        among: Which tensors are asked.
         applies: Whether the rule holds for the case at all.
         add: Further values for the sentence and the record.
 
@@ -147,7 +149,8 @@ def tensors(
     def ask(case: Case) -> Seen | None:
         if not applies(case):
             return None
-        for judged in _asked(case.evidence, both=both):
+        for asked in _asked(case.evidence, both=both):
+            judged = [tensor for tensor in asked if among(tensor)]
             bad = [tensor for tensor in judged if is_bad(tensor, case)]
             if not bad:
                 continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from quantgate.diagnosis.evidence import TensorEvidence
 from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Seen, quantity, tensors
 
 THRESHOLD_LOW = Limit(0.15, "round to nearest 0.5, in the log domain 0.41; ceiling 0")
@@ -101,6 +102,11 @@ OFF_HALF = Rule(
     limits=(BIAS, BIAS_AWAY, LEVELS_KEPT),
 )
 
+
+def _is_quantized_weight(tensor: TensorEvidence) -> bool:
+    return tensor.changed > 0 and " of " not in tensor.tensor
+
+
 DRIFTS = Rule(
     cause="rounding-biased",
     measures="mean of q(x) - x over its mean size, in a recipe's weights, from 3 bits on",
@@ -110,6 +116,7 @@ DRIFTS = Rule(
         lambda tensor, case: abs(tensor.drift) > DRIFT.at,
         worst=lambda tensor: abs(tensor.drift),
         least_share=0.5,
+        among=_is_quantized_weight,
         applies=lambda case: (
             case.evidence.uncovered is not None and case.bits is not None and case.bits >= LEAST_BITS
         ),
@@ -128,6 +135,7 @@ TRUNCATES = Rule(
         lambda tensor, case: tensor.shrinks < -TRUNCATED.at,
         worst=lambda tensor: -tensor.shrinks,
         least_share=0.5,
+        among=_is_quantized_weight,
         applies=lambda case: (
             case.evidence.uncovered is not None and case.bits is not None and case.bits >= LEAST_BITS
         ),

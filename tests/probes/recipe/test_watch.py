@@ -78,7 +78,7 @@ def test_a_healthy_recipe_is_measured_and_not_blamed(prepare: Callable[[nn.Modul
 
     assert found.findings == ()
     assert len(seen) == 12  # seven weights, and the inputs of five linear layers
-    assert found.evidence.not_measured == ()
+    assert dict(found.evidence.not_measured).keys() <= {"rounding and relations of weights"}
     assert all(tensor.gradient_cosine > 0.99 for tensor in seen.values())
 
 
