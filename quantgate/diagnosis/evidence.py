@@ -199,6 +199,8 @@ class Evidence:
     same_as: str | None = None
     #: Share of elements in which decode(encode(x)) differs from the fake-quantized x that was trained.
     export_differs: float | None = None
+    #: The tensor that shows it: the probes' own, or one of the weights that were trained.
+    export_tensor: str = "a Gaussian"
     #: Linear layers of the body that a recipe left in float32, of how many; None for formats.
     uncovered: tuple[int, int] | None = None
     #: Layers of a recipe's model none of whose parameters got a gradient, of how many; None for formats.

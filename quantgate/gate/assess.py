@@ -23,6 +23,9 @@ from quantgate.subjects.kinds import Subject
 COARSE_SNR = 10.0
 
 
+#: Where a curve is bad and nothing else is wrong: the larger part of a tensor's noise is that of clipped elements, and
+#: they are more than the ends of a range from the largest (6%, at most 9% of int8).
+CLIPPED_NOISE, CLIPPED_SHARE = 0.5, 0.1
 #: Warnings that a curve cannot show.
 WITHOUT_HARM = frozenset({"scale-zero", "not-reproducible"})
 
@@ -125,6 +128,14 @@ def _cause(findings: Sequence[Finding], evidence: Evidence, verdict: Verdict) ->
             "resolution",
             f"{worst.tensor} keeps {worst.snr:.1f} dB of signal over quantization noise.",
             {"snr": worst.snr, "tensor": worst.tensor},
+        )
+    clipped = [t for t in evidence.weights if t.clip_noise > CLIPPED_NOISE and t.saturated > CLIPPED_SHARE]
+    if clipped:
+        worst = max(clipped, key=lambda tensor: tensor.saturated)
+        return Finding(
+            "scale-stale",
+            f"most of the noise of {worst.tensor} is that of the {worst.saturated:.0%} that are clipped.",
+            {"clip_noise": worst.clip_noise, "saturated": worst.saturated, "tensor": worst.tensor},
         )
     missing = ", ".join(dict.fromkeys(probe for probe, _ in evidence.not_measured))
     order = "every probe is in order" if not missing else "every probe that could be asked is in order"

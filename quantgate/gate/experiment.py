@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from quantgate.corpus.tensors import load_data
 from quantgate.diagnosis.evidence import Evidence, NonFinite
@@ -55,7 +57,14 @@ def train_cell(
         torch.manual_seed(cell.seed)  # the probes seed the generator for themselves
         if evidence.contract is None and evidence.crash is None:
             static = subject.calibrate is not None
-            probes = TrainingProbes(config.steps, optimizer, progress, bits=subject.bits, static=static)
+            probes = TrainingProbes(
+                config.steps,
+                optimizer,
+                progress,
+                bits=subject.bits,
+                static=static,
+                export=None if evidence.stochastic else _export(subject),
+            )
             training = Training(
                 cell,
                 preparation(subject, cell.storage, cell.scope),
@@ -78,18 +87,24 @@ def train_cell(
     return Run(curve, evidence, lr, time.perf_counter() - started)
 
 
+def _export(subject: Subject) -> Callable[[Tensor], Tensor] | None:
+    """decode(encode(x)) of a format that is exported with a codec of its own."""
+    codec = subject.codec if isinstance(subject, Format) else None
+    export = codec.export if isinstance(codec, FunctionCodec) else None
+    return None if export is None else export.fake_quantize
+
+
 def _examined(subject: Format, device: str) -> Evidence:
     """What the probes say of a format's quantizer alone."""
     codec = subject.codec
     make = calibrated(quantizer_factory(subject), subject)
-    export = codec.export if isinstance(codec, FunctionCodec) else None
     evidence = examine_quantizer(
         make,
         name=subject.name,
         bits=subject.bits,
         static=subject.calibrate is not None,
         fresh=isinstance(codec, FunctionCodec) and codec.factory is not None,
-        export=None if export is None else export.fake_quantize,
+        export=_export(subject),
         device=device,
     )
     if subject.family != "user":

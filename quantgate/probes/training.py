@@ -15,10 +15,11 @@ from quantgate.probes.crash import describe
 from quantgate.probes.learned import Role, roles
 from quantgate.probes.movement import Movement
 from quantgate.probes.optimizers import Agreement, Independence, agreement, independence
+from quantgate.probes.quantizer.scale import differs
 from quantgate.probes.recipe.layers import Layer, layers_of
 from quantgate.probes.recipe.prepared import PreparedProbes
 from quantgate.probes.tensors import tensor_evidence
-from quantgate.training.fakequant import QuantizedModel
+from quantgate.training.fakequant import QuantizedModel, Quantizer
 from quantgate.training.model import TinyTransformer
 from quantgate.training.optimizers import OPTIMIZERS, OptimizerSpec
 from quantgate.training.watcher import Watcher
@@ -45,6 +46,7 @@ class TrainingProbes(Watcher):
         progress: Told of each step and score.
         bits: Declared bits of the subject; None where unknown.
         static: Whether it was calibrated, and its scales are not to follow.
+        export: decode(encode(x)) of a format whose weights are exported with a codec of its own, and repeat.
     """
 
     def __init__(
@@ -55,8 +57,11 @@ class TrainingProbes(Watcher):
         *,
         bits: float | None = None,
         static: bool = False,
+        export: Quantizer | None = None,
     ) -> None:
         self._optimizer = optimizer
+        self._export, self._last = export, steps - 1
+        self._export_differs: tuple[float, str] | None = None
         self._bits, self._static = bits, static
         self._progress = progress or (lambda step, score: None)
         self._probed = {0, steps // 2, steps - 1}
@@ -80,6 +85,9 @@ class TrainingProbes(Watcher):
 
     def evidence(self, examined: Evidence) -> Evidence:
         """What was measured so far, beside what the quantizer alone showed."""
+        trained = self._export_differs
+        if trained is not None and trained[0] > (examined.export_differs or 0.0):
+            examined = replace(examined, export_differs=trained[0], export_tensor=trained[1])
         found = replace(
             examined,
             weights=tuple(self._weights),
@@ -145,6 +153,8 @@ class TrainingProbes(Watcher):
         for name, x, q, quantizer in read:
             seen = tensor_evidence(name, step, x, q, x.grad, q.grad)
             self._weights.append(seen)
+            if self._export is not None and step == self._last and name in weights:
+                self._note_export(name, q.detach(), self._export(x.detach().clone()))
             if isinstance(quantizer, nn.Module):
                 self._note_learned(quantizer, x, seen.snr, named)
 
@@ -194,6 +204,11 @@ class TrainingProbes(Watcher):
                 snr_after=snr,
                 used=role.used,
             )
+
+    def _note_export(self, name: str, trained: Tensor, exported: Tensor) -> None:
+        share = differs(trained, exported)
+        if self._export_differs is None or share > self._export_differs[0]:
+            self._export_differs = share, name
 
     def wants_update(self, step: int) -> bool:
         return step % SURVIVAL_EVERY == 0

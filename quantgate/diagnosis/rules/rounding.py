@@ -172,12 +172,19 @@ NONCONFORMING = Rule(
     measured="another implementation of the same specification differs in none",
 )
 
+
+def _export(case: Case) -> Seen | None:
+    differs = case.evidence.export_differs
+    return Seen({"value": differs, "tensor": case.evidence.export_tensor}) if differs else None
+
+
 MISMATCH = Rule(
     cause="train-deploy-mismatch",
-    measures="share of elements in which decode(encode(x)) is not the fake-quantized x",
+    measures="share of elements in which decode(encode(x)) is not the fake-quantized x, of a Gaussian and of each "
+    "weight that was trained",
     flagged="above 0",
-    says="decode(encode(x)) differs from the fake-quantized x in {value:.1%} of the elements.",
-    ask=quantity(lambda evidence: evidence.export_differs, bool),
-    record=(("export_differs", "value"),),
+    says="decode(encode(x)) differs from the fake-quantized x in {value:.1%} of the elements of {tensor}.",
+    ask=_export,
+    record=(("export_differs", "value"), ("export_tensor", "tensor")),
     measured="0",
 )
