@@ -64,8 +64,10 @@ def _off_scale(tensor: TensorEvidence, case: Case) -> bool:
     return tensor.gain > GAIN.at and tensor.side_gain > ONE_SIDE.at
 
 
-def _is_late(gain: float) -> bool:
-    return not LATE.at < gain < 1 / LATE.at
+def _late(case: Case) -> Seen | None:
+    gain, follows = case.evidence.late_gain, case.evidence.scale_follows
+    frozen = follows is not None and follows < FOLLOWS.at  # which is said as such
+    return None if gain is None or frozen or LATE.at < gain < 1 / LATE.at else Seen({"value": gain})
 
 
 def _sign_lost(tensor: TensorEvidence, case: Case) -> bool:
@@ -158,7 +160,7 @@ LATE_SCALE = Rule(
     flagged="below {0}, or above its inverse",
     says="once the input grows fourfold it comes back {value:.2g} times its size: it is divided by one scale and "
     "multiplied by another.",
-    ask=quantity(lambda evidence: evidence.late_gain, _is_late),
+    ask=_late,
     record=(("late_gain", "value"),),
     limits=(LATE,),
 )

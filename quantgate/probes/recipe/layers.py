@@ -117,7 +117,8 @@ class Recorder(TorchFunctionMode):
             read = [*args[:2], *(kwargs[name] for name in ("input", "weight") if name in kwargs)]
             x, weight, y = (dense(each) for each in (*read[:2], result))
             if x is not None and y is not None and weight is not None and weight.is_floating_point():
-                self.open[-1].maps.append(Map(keeping(x), weight, keeping(y)))
+                # A copy: some layers quantize the parameter in place, and put it back afterwards.
+                self.open[-1].maps.append(Map(keeping(x), weight.detach().clone(), keeping(y)))
         return result
 
 

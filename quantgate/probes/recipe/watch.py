@@ -152,7 +152,7 @@ def _input(name: str, step: int, call: Call, view: View) -> TensorEvidence:
     x, q = view.base.view_as(call.x), view.x.view_as(call.x)
     output = call.y if view.raw is None else view.raw
     same = torch.equal(x, call.x.detach().float())
-    if not same or output is None or output.grad is None or call.x.grad is None or view.weight is None:
+    if not same or output is None or output.grad is None or view.weight is None:
         return tensor_evidence(name, step, x, q, None, None)
     reference = rows(output.grad) @ view.weight
     return tensor_evidence(name, step, x, q, call.x.grad, reference.view_as(call.x))

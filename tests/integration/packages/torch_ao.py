@@ -242,13 +242,14 @@ def broken() -> Faults:
                 recipe("tao_qat_disabled", _then(_prepared(_backend("fbgemm")), _no_fake), 8),
                 fbgemm,
             ),
-            # scales of 1 for weights and outputs
+            # scales of 1 for weights and outputs, and zero points of 0: an output keeps no negative value
             fault(
                 "range-collapsed",
                 recipe("tao_qat_no_observer", _then(_prepared(_backend("fbgemm")), _no_observer), 8),
                 fbgemm,
                 "qparams-invalid",
                 "not-dequantized",
+                "sign-lost",
             ),
             # 0.21 BPB behind: logits grow faster than an observer that moves by 1% a step, and are clipped
             fault("scale-stale", recipe("tao_qat_head", _prepared(_backend("fbgemm"), head=True), 8), fbgemm),
