@@ -59,4 +59,5 @@ def _is_behind(warning: Finding, others: Sequence[Finding]) -> bool:
 
 
 def _explains(one: Finding, other: Finding) -> bool:
-    return other.cause in EXPLAINS.get(one.cause, frozenset())
+    """Whether the other follows from the one; what is there at the start does not follow from what comes later."""
+    return other.cause in EXPLAINS.get(one.cause, frozenset()) and one.step <= other.step

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from quantgate.faults.quantizers import amax_scale, integers, table
+from quantgate.faults.parts.quantizers import amax_scale, integers, table
 from quantgate.formats import BUILTIN, Format
 from quantgate.subjects.codecs import FunctionCodec
 from quantgate.training.fakequant import Quantizer, straight_through

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quantgate.faults import gradients, optimizers, quantizers
-from quantgate.faults.quantizers import (
+from quantgate.faults.parts import gradients, optimizers, quantizers
+from quantgate.faults.parts.quantizers import (
     Grid,
     activations_only,
     blocks,
@@ -23,7 +23,7 @@ from quantgate.faults.quantizers import (
     ternary,
     with_backward,
 )
-from quantgate.faults.recipes import quantize_linears
+from quantgate.faults.parts.recipes import quantize_linears
 from quantgate.faults.setups import Fault, Setup
 from quantgate.formats import BUILTIN, Format
 from quantgate.probes.quantizer.calls import INPUT_SHAPE

@@ -158,7 +158,7 @@ def trials(
         steps: Of each training.
     """
     named = [
-        (library, name, role)
+        (library, name, role, _takes(found))
         for library in libraries
         for name, found in load_library(library).items()
         if not only or name in only
@@ -167,8 +167,15 @@ def trials(
     return tuple(
         Trial(name, role, optimizer, seed, width, corpus, library, steps)
         for optimizer, seed, width, corpus in product(optimizers, seeds, widths, corpora)
-        for library, name, role in named
+        for library, name, role, takes in named
+        if not takes or optimizer in takes
     )
+
+
+def _takes(found: Fault | Setup | Format) -> frozenset[str]:
+    if isinstance(found, Fault):
+        return found.broken.takes | found.healthy.takes
+    return found.takes if isinstance(found, Setup) else frozenset()
 
 
 def run_setup(

@@ -18,6 +18,8 @@ class Setup:
     scope: Scope = "weights"
     #: None for whichever optimizer the run brings.
     optimizer: OptimizerSpec | None = None
+    #: The optimizers whose steps its library's tensors take; empty for all.
+    takes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

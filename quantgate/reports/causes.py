@@ -44,7 +44,8 @@ def measures(rule: Rule) -> str:
 
 def flagged(rule: Rule) -> str:
     """When a rule finds something, with its limits."""
-    return rule.flagged.format(*rule.limits)
+    said = rule.flagged.format(*rule.limits)
+    return said if rule.severity == "fault" else f"as a warning: {said}"
 
 
 def measured(rule: Rule) -> str:

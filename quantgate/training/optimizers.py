@@ -62,11 +62,7 @@ def _sgd(model: nn.Module, lr: float) -> Optimizer:
 
 def _muon(model: nn.Module, lr: float) -> list[Optimizer]:
     scales = _scales_of_groups(model)
-    matrices = [
-        p
-        for p in model.parameters()
-        if p.ndim == 2 and min(p.shape) > 1 and id(p) not in scales and _is_scalable(p)
-    ]
+    matrices = [p for p in model.parameters() if p.ndim == 2 and min(p.shape) > 1 and id(p) not in scales]
     held = {id(p) for p in matrices}
     others = [p for p in model.parameters() if id(p) not in held]
     built: list[Optimizer] = []
@@ -91,18 +87,6 @@ def _scales_of_groups(model: nn.Module) -> set[int]:
             ):
                 found.add(id(p))
     return found
-
-
-def _is_scalable(p: Tensor) -> bool:
-    """Whether Muon's step fits: a library's own kind of tensor need not know `mul_`, with which weights decay."""
-    import torch
-
-    try:
-        with torch.no_grad():
-            p.detach().clone().mul_(1.0)
-    except NotImplementedError:
-        return False
-    return True
 
 
 def _divides(groups: int, width: int) -> bool:

@@ -7,8 +7,8 @@ import torch
 
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.faults import FAULTS
-from quantgate.faults.optimizers import half, keep, linear_map, root_map
-from quantgate.faults.quantizers import activations_only, blocks, integers, table, truncate_bits
+from quantgate.faults.parts.optimizers import half, keep, linear_map, root_map
+from quantgate.faults.parts.quantizers import activations_only, blocks, integers, table, truncate_bits
 from quantgate.formats import BUILTIN
 from quantgate.gate.negative import NEGATIVE_CONTROLS
 from quantgate.subjects.names import NAME

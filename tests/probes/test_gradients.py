@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from quantgate import examine
-from quantgate.faults.quantizers import integers
+from quantgate.faults.parts.quantizers import integers
 from quantgate.gate.examination import Examination
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.subjects.registry import Registry

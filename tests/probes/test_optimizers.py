@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence
-from quantgate.faults.optimizers import adam_with, e4m3, half, keep, linear_map
+from quantgate.faults.parts.optimizers import adam_with, e4m3, half, keep, linear_map
 from quantgate.probes.optimizers import Agreement, Independence, agreement, independence
 from quantgate.training.optimizers import OPTIMIZERS, Build
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from quantgate import examine
-from quantgate.faults.quantizers import blocks, integers, straight_through
+from quantgate.faults.parts.quantizers import blocks, integers, straight_through
 from quantgate.formats import BUILTIN
 from quantgate.probes.quantizer.calls import INPUT_SHAPE
 from quantgate.probes.quantizer.precision import codes_used, outliers_kept

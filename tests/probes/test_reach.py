@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from quantgate import examine
-from quantgate.faults.quantizers import blocks, columns, integers, rows_reversed, straight_through
+from quantgate.faults.parts.quantizers import blocks, columns, integers, rows_reversed, straight_through
 from quantgate.formats import BUILTIN
 from quantgate.probes.quantizer.reach import reach, shares_as_declared
 from quantgate.subjects.names import RegistrationError

@@ -21,7 +21,10 @@ def test_the_text_of_a_cause() -> None:
         "What names it:\n"
         "- share of a gradient that passes at size 1 and is lost at size 2^-20\n"
         "  flagged: above 50%\n"
-        "  measured: a cast of the gradient to float16 loses 3%, to E5M2 all"
+        "  measured: a cast of the gradient to float16 loses 3%, to E5M2 all\n"
+        "- how far the gradient of a sum is from the sum of the gradients, as a share of it\n"
+        "  flagged: as a warning: above 0.7%\n"
+        "  measured: 1e-7 in float32, 0.002 in bfloat16; 0.015 where a gradient is rounded to 8 bits"
     )
     assert cause_text("partly-applied").endswith("\n\nSeen in: pytorch/ao issue 2241.")
     assert "How it looks" not in cause_text("unexplained")

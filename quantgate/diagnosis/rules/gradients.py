@@ -66,7 +66,9 @@ def _ratio(tensor: TensorEvidence) -> float:
 def _misscaled(tensor: TensorEvidence, case: Case) -> bool:
     if not _passes(tensor, case) or _wrong(tensor, case) or not 0 < _ratio(tensor) < math.inf:
         return False  # what is not finite is said as non-finite
-    return not RATIO_LOW.at < _ratio(tensor) < RATIO_HIGH.at
+    # Behind a learned length the gradient is as many times larger as the values are.
+    sizes = (1.0, tensor.gain or 1.0)
+    return not any(RATIO_LOW.at < _ratio(tensor) / size < RATIO_HIGH.at for size in sizes)
 
 
 def _edge_lost(tensor: TensorEvidence, case: Case) -> bool:

@@ -56,13 +56,13 @@ def _swallowed(case: Case) -> Seen | None:
     return Seen({"update_survival": eta, "share": max(eta, 0), "limit": SURVIVAL.at})
 
 
-def _learned(is_bad: Callable[[LearnedScale], bool]) -> Ask:
+def _learned(is_bad: Callable[[LearnedScale], bool], step: int) -> Ask:
     def ask(case: Case) -> Seen | None:
         bad = [parameter for parameter in case.evidence.learned if is_bad(parameter)]
         if not bad:
             return None
         counts = {"bad": len(bad), "of": len(case.evidence.learned)}
-        return Seen({"name": bad[0].name, "smallest": bad[0].smallest_after, **counts})
+        return Seen({"name": bad[0].name, "smallest": bad[0].smallest_after, **counts}, step)
 
     return ask
 
@@ -83,13 +83,14 @@ def _qparams(
     is_bad: Callable[[LearnedScale], bool],
     limits: tuple[Limit, ...] = (),
     severity: Severity = "fault",
+    step: int = 0,
 ) -> Rule:
     return Rule(
         cause="qparams-invalid",
         measures=measures,
         flagged="one does",
         says=f"the learned parameter {{name}} {said} ({{bad}} of {{of}}).",
-        ask=_learned(is_bad),
+        ask=_learned(is_bad, step),
         record=("smallest", ("parameters", "bad")),
         limits=limits,
         measured="" if limits else measured,
@@ -189,6 +190,7 @@ SCALE_CROSSED_ZERO = _qparams(
     "learned scales stay positive; a lower bound or a zero point may be negative",
     lambda p: _crossed(p) and _harms(p),
     (HARM,),
+    step=1,  # after the start
 )
 
 SCALE_CROSSED_UNHARMED = _qparams(

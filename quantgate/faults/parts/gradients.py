@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from quantgate.faults.quantizers import Backward
+from quantgate.faults.parts.quantizers import Backward
 
 
 def passed(gradient: Tensor, x: Tensor, q: Tensor) -> Tensor:

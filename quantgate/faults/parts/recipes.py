@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from quantgate.faults.quantizers import integers, straight_through
+from quantgate.faults.parts.quantizers import integers, straight_through
 from quantgate.training.fakequant import Quantizer
 
 
