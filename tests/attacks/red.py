@@ -1,0 +1,50 @@
+"""Attempts to turn a run red, or invalid, by what is not its formats' fault."""
+
+from __future__ import annotations
+
+from tests.attacks.attack import FAST, HEALTHY, LEARNS, REPORT, Attack
+
+RED: tuple[Attack, ...] = (
+    Attack(
+        "a shard of nothing",
+        {"test_lowbit.py": LEARNS},
+        0,
+        ("shard 1/99 holds no cell: the matrix has fewer than shards",),
+        (*FAST, "--quantgate-formats=int4,nf4", "--quantgate-shard=1/99"),
+        modes=("plain", "n2"),
+    ),
+    Attack(
+        "a shard of fewer cells than workers",
+        {"test_lowbit.py": LEARNS},
+        0,
+        ("1 planned / 1 ran / 1 judged / 0 skipped, ...",),
+        (*FAST, "--quantgate-formats=int4,nf4", "--quantgate-shard=1/2"),
+        modes=("n2",),
+    ),
+    Attack(
+        "known failures nested a thousand deep",
+        {"test_lowbit.py": LEARNS, "known.toml": f"a = {'[' * 5000}{']' * 5000}\n"},
+        4,
+        (
+            "ERROR: quantgate: known failures 'known.toml' cannot be read: nested too deep; an entry holds a reason "
+            "and a cause",
+        ),
+        (*FAST, "--quantgate-formats=int4", "--quantgate-known-failures=known.toml"),
+    ),
+    Attack(
+        "a KeyboardInterrupt of a format's own",
+        {
+            "conftest.py": HEALTHY + "\n\ndef interrupts(w):\n    raise KeyboardInterrupt('mine')\n\n\n"
+            "quantgate.register_format('interrupts', interrupts, bits=4)\n",
+            "test_lowbit.py": LEARNS,
+        },
+        1,
+        (
+            "interrupts x adamw, width 32: crashed: interrupts x adamw, width 32: KeyboardInterrupt: mine, raised by "
+            "its own code",
+        ),
+        (*FAST, REPORT),
+        modes=("here", "n2"),
+        verdicts={"fitting": "learns", "interrupts": "crashed"},
+    ),
+)
