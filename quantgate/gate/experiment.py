@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from quantgate.corpus.tensors import load_data
+from quantgate.corpus.tensors import Data, load_data
 from quantgate.diagnosis.evidence import Evidence, NonFinite
 from quantgate.formats import BUILTIN, Format
 from quantgate.probes.conformity import builtin_of, conformity, fingerprint
@@ -21,6 +21,7 @@ from quantgate.subjects.kinds import Subject
 from quantgate.subjects.quantizers import calibrated, calibration, preparation, quantizer_factory
 from quantgate.training.model import ModelConfig
 from quantgate.training.optimizers import OptimizerSpec
+from quantgate.training.patches import Patches
 from quantgate.training.reproducible import reproducible
 from quantgate.training.trainer import Training
 
@@ -50,31 +51,49 @@ def train_cell(
     lr = optimizer.rate(cell.width) if config.lr is None else config.lr
     with reproducible(cell.seed, config.device):
         data = load_data(config.corpus, ModelConfig().context, config.device)
-        evidence = _examined(subject, config.device) if isinstance(subject, Format) else Evidence()
-        curve: tuple[tuple[int, float], ...] = ()
-        torch.manual_seed(cell.seed)  # the probes seed the generator for themselves
-        if evidence.contract is None and evidence.crash is None:
-            probes = TrainingProbes(config.steps, optimizer, progress)
-            training = Training(
-                cell,
-                preparation(subject, cell.storage, cell.scope),
-                data,
-                config,
-                probes,
-                calibration(subject),
-            )
-            crash = None
-            try:
-                training.run(optimizer.build, lr)
-            except Exception as error:  # the subject's own code may raise anything: it is this cell's result
-                crash = describe(error)
-            curve = tuple(training.curve)
-            evidence = replace(
-                probes.evidence(evidence),
-                non_finite=None if training.non_finite is None else NonFinite(*training.non_finite),
-                crash=crash,
-            )
+        patches = Patches()
+        try:
+            curve, evidence = _trained(cell, subject, optimizer, lr, data, config, progress)
+        finally:  # also where a timeout ends it: the next cell has torch as it was
+            undone = patches.undo_harmful()
+        if undone:
+            evidence = replace(evidence, contract=_replaces(undone))
     return Run(curve, evidence, lr, time.perf_counter() - started)
+
+
+def _replaces(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"replaces {', '.join(names[:3])}{more}: float32 computes otherwise with it; put back for the other cells."
+
+
+def _trained(
+    cell: Cell,
+    subject: Subject,
+    optimizer: OptimizerSpec,
+    lr: float,
+    data: Data,
+    config: Config,
+    progress: Progress | None,
+) -> tuple[tuple[tuple[int, float], ...], Evidence]:
+    """The curve and the evidence; the probes that need no model come first, and may make the training needless."""
+    evidence = _examined(subject, config.device) if isinstance(subject, Format) else Evidence()
+    if evidence.contract is not None or evidence.crash is not None:
+        return (), evidence
+    torch.manual_seed(cell.seed)  # the probes seed the generator for themselves
+    probes = TrainingProbes(config.steps, optimizer, progress)
+    prepare = preparation(subject, cell.storage, cell.scope)
+    training = Training(cell, prepare, data, config, probes, calibration(subject))
+    crash = None
+    try:
+        training.run(optimizer.build, lr)
+    except Exception as error:  # the subject's own code may raise anything: it is this cell's result
+        crash = describe(error)
+    evidence = replace(
+        probes.evidence(evidence),
+        non_finite=None if training.non_finite is None else NonFinite(*training.non_finite),
+        crash=crash,
+    )
+    return tuple(training.curve), evidence
 
 
 def _examined(subject: Format, device: str) -> Evidence:

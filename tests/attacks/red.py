@@ -2,7 +2,39 @@
 
 from __future__ import annotations
 
-from tests.attacks.attack import FAST, HEALTHY, LEARNS, REPORT, Attack
+from tests.attacks.attack import FAST, FORMATS, HEALTHY, LEARNS, REPORT, Attack
+
+_SPOILS = """
+import torch
+
+KEPT = []
+
+
+def sets_dtype(w):
+    torch.set_default_dtype(torch.float64)
+    return fitting(w)
+
+
+def sets_device(w):
+    torch.set_default_device("meta")
+    return fitting(w)
+
+
+def enters_inference(w):
+    KEPT.append(torch.inference_mode())
+    KEPT[-1].__enter__()
+    return fitting(w)
+
+
+def patches(w):
+    torch.nn.functional.cross_entropy = lambda x, y, real=torch.nn.functional.cross_entropy: real(x, y) * 0.5
+    return fitting(w)
+
+
+for each in (sets_dtype, sets_device, enters_inference, patches):
+    quantgate.register_format(each.__name__, each, bits=4)
+quantgate.register_format("after", fitting, bits=4)
+"""
 
 RED: tuple[Attack, ...] = (
     Attack(
@@ -30,6 +62,19 @@ RED: tuple[Attack, ...] = (
             "and a cause",
         ),
         (*FAST, "--quantgate-formats=int4", "--quantgate-known-failures=known.toml"),
+    ),
+    Attack(
+        "formats that spoil torch for others",
+        {"conftest.py": FORMATS + _SPOILS, "test_lowbit.py": LEARNS},
+        1,
+        options=(*FAST, REPORT),
+        verdicts={
+            "sets_dtype": "crashed",
+            "sets_device": "crashed",
+            "enters_inference": "dead",
+            "patches": "rejected",
+            "after": "learns",
+        },
     ),
     Attack(
         "a KeyboardInterrupt of a format's own",
