@@ -1,7 +1,7 @@
 """What a subject's code put in torch's own place: found, asked whether it does harm, and undone where it does.
 
 A library may wrap torch's functions for good reasons (NNCF does), and needs what it wrapped to stay. So what counts is
-whether a float32 model and the built-in formats still compute what they did, to the last bit.
+whether a float32 model and what quantizers are made of still compute what they did, to the last bit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from quantgate.formats import BUILTIN
 from quantgate.training.model import ModelConfig, build_model
 
 #: Where the functions, the methods and the modules of torch are looked up.
@@ -28,7 +27,6 @@ _PLACES: Mapping[str, Any] = {
     "torch.nn.Embedding": nn.Embedding,
     "torch.optim.Optimizer": torch.optim.Optimizer,
 }
-_FORMATS = ("int4", "nf4", "mxfp8")
 
 
 class Patches:
@@ -75,7 +73,7 @@ def _digest_or_error() -> list[list[float]] | str:
 
 
 def _digest() -> list[Tensor]:
-    """What a step of a float32 model, the built-in formats and the functions that quantizers are made of compute."""
+    """What a step of a float32 model and the functions that quantizers are made of compute."""
     generator = torch.Generator().manual_seed(47)
     model = build_model(ModelConfig(width=16), generator)
     tokens = torch.randint(128, (2, 17), generator=generator)
@@ -86,8 +84,15 @@ def _digest() -> list[Tensor]:
     return [
         loss.detach(),
         *gradients,
-        *(BUILTIN[name].fake_quantize(x) for name in _FORMATS),
-        *(torch.round(x), x.round(), torch.floor(x), x.floor(), torch.clamp(x, -1, 1), x.clamp(-1, 1)),
+        *(
+            torch.round(x),
+            x.round(),
+            torch.floor(x),
+            x.floor(),
+            x.trunc(),
+            torch.clamp(x, -1, 1),
+            x.clamp(-1, 1),
+        ),
         *(
             x.abs(),
             x.amax(),
@@ -98,4 +103,5 @@ def _digest() -> list[Tensor]:
             x / 3,
             x * 3,
         ),
+        *(torch.frexp(x)[0], torch.ldexp(x, x.round()), x.exp2(), x.abs().log2(), torch.bucketize(x, x[0])),
     ]

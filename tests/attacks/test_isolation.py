@@ -13,6 +13,7 @@ import random
 
 import numpy as np
 import torch
+from torch.optim.optimizer import _global_optimizer_post_hooks, register_optimizer_step_post_hook
 
 KEPT = []
 
@@ -26,7 +27,7 @@ def test_a_pollutes():
     torch.set_default_dtype(torch.float64)
     torch.set_default_device("meta")
     torch.nn.modules.module.register_module_forward_hook(lambda module, inputs, output: output * 2)
-    torch.optim.optimizer.register_optimizer_step_post_hook(lambda optimizer, *_: optimizer.zero_grad())
+    register_optimizer_step_post_hook(lambda optimizer, *_: optimizer.zero_grad())
     entered(torch.autocast("cpu", dtype=torch.bfloat16))
     entered(torch.inference_mode())
     entered(torch.autograd.graph.saved_tensors_hooks(lambda x: x, lambda x: x * 2))
@@ -46,7 +47,7 @@ def found():
         torch.is_inference_mode_enabled(),
         torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.get_float32_matmul_precision(),
         torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(),
-        len(torch.nn.modules.module._global_forward_hooks), len(torch.optim.optimizer._global_optimizer_post_hooks),
+        len(torch.nn.modules.module._global_forward_hooks), len(_global_optimizer_post_hooks),
         torch._C._autograd._top_saved_tensors_default_hooks(True) is not None,
     )
 

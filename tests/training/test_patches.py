@@ -49,7 +49,7 @@ def test_a_wrapper_that_computes_the_same_stays() -> None:
     def wrapper(self: Any, *given: Any, **named: Any) -> Any:
         return real(self, *given, **named)
 
-    torch.Tensor.clamp = wrapper  # type: ignore[assignment,method-assign]
+    torch.Tensor.clamp = wrapper  # type: ignore[method-assign]
 
     assert patches.undo_harmful() == ()
     assert torch.Tensor.clamp is wrapper
