@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugin.conftest import _own_registry, _trained_before, local, project, pytester
+from tests.plugin.conftest import _own_registry, _trained_before, local, mode, project, pytester
 
-__all__ = ["_own_registry", "_trained_before", "local", "project", "pytester"]
+__all__ = ["_own_registry", "_trained_before", "local", "mode", "project", "pytester"]
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
