@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +21,7 @@ from quantgate.plugin.lifecycle import (
 from quantgate.plugin.names import FOLDER_INPUT, PROPERTY, REPORTER
 from quantgate.plugin.options import OptionError, add_options
 from quantgate.plugin.process.timeouts import CELL_TIMEOUT, needs_timeout
+from quantgate.reports.text import printable_lines
 
 if TYPE_CHECKING:
     from quantgate.plugin.session import GateSession
@@ -239,14 +240,30 @@ def _is_skipped(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Record a cell that ended without a result: it timed out or crashed."""
     cell = _cell_of(item)
     if cell is not None and call.when == "call" and call.excinfo is not None:
         recorded = any(name == PROPERTY for name, _ in item.user_properties)
         if not recorded and not call.excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt)):
             record_loss(item, cell, call.excinfo)
-    return (yield)
+    report = yield
+    if _GATES & set(getattr(item, "fixturenames", ())):
+        _escape(report.longrepr)
+    return report
+
+
+def _escape(longrepr: Any) -> None:
+    """Make pytest's own traceback safe to print: what a subject raises must not drive the terminal."""
+    for traceback, crash, _ in getattr(longrepr, "chain", ()):
+        if crash is not None:
+            crash.message = printable_lines(crash.message)
+        for entry in traceback.reprentries:
+            entry.lines[:] = [printable_lines(line) for line in getattr(entry, "lines", ())]
+    if (crash := getattr(longrepr, "reprcrash", None)) is not None:
+        crash.message = printable_lines(crash.message)
 
 
 def record_loss(item: pytest.Item, cell: Cell, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

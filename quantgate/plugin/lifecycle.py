@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +15,7 @@ import pytest
 
 from quantgate.plugin.names import FOLDER_INPUT, REPORTER
 from quantgate.plugin.options import read_settings
+from quantgate.reports.text import printable
 
 if TYPE_CHECKING:
     from quantgate.gate.folder import RunFolder
@@ -65,8 +69,10 @@ def session_of(config: pytest.Config) -> GateSession:
     from quantgate.subjects.registry import REGISTRY
 
     for entry_point in entry_points(group="quantgate"):
-        entry_point.load()(REGISTRY)
-    config.hook.pytest_quantgate_register(registry=REGISTRY)
+        with _named(f"the entry point {entry_point.name!r} of the group quantgate"):
+            entry_point.load()(REGISTRY)
+    with _named("the hook pytest_quantgate_register"):
+        config.hook.pytest_quantgate_register(registry=REGISTRY)
     inputs = getattr(config, "workerinput", {})
     folder = folder_of(config)
     folder.make()
@@ -82,6 +88,22 @@ def session_of(config: pytest.Config) -> GateSession:
         config.stash[_STRAGGLERS] = Stragglers()
         config.pluginmanager.register(Reporter(session, config), REPORTER)
     return session
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """Say what raised; a registration that was refused says so itself."""
+    try:
+        yield
+    except ValueError:
+        raise
+    except Exception as error:  # the user's own code may raise anything
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        said = printable(f"{type(error).__name__}: {error}")
+        raise ValueError(
+            f"{what} raised {said} ({Path(last.filename).name}:{last.lineno}); "
+            "nothing can be judged until it registers what it should"
+        ) from error
 
 
 def existing_session(config: pytest.Config) -> GateSession | None:

@@ -64,6 +64,61 @@ RED: tuple[Attack, ...] = (
         (*FAST, "--quantgate-formats=int4", "--quantgate-known-failures=known.toml"),
     ),
     Attack(
+        "a hook that raises",
+        {"conftest.py": "def pytest_quantgate_register(registry):\n    raise OSError('no \x1b[31mdisk')\n"},
+        4,
+        (
+            r"ERROR: quantgate: the hook pytest_quantgate_register raised OSError: no \x1b[31mdisk (conftest.py:2); "
+            "nothing can be judged until it registers what it should",
+        ),
+        modes=("here", "n2"),
+        never=("INTERNALERROR", "\x1b"),
+    ),
+    Attack(
+        "an optimizer of 300 characters",
+        {
+            "conftest.py": "def pytest_quantgate_register(registry):\n"
+            "    registry.register_optimizer('x' * 300, lambda model, lr: None)\n"
+        },
+        4,
+        (
+            f"ERROR: quantgate: optimizer '{'x' * 40}'...: a name has at most 128 characters and this one 300, since "
+            "it becomes part of file names; register it under a shorter one",
+        ),
+    ),
+    Attack(
+        "a name that is a command to a CI service",
+        {
+            "conftest.py": "def pytest_quantgate_register(registry):\n"
+            "    registry.register_format('::error::pwn', lambda x: x)\n"
+        },
+        4,
+        (
+            "ERROR: quantgate: subject '::error::pwn': a name begins with a letter, a digit or _, not with ':'",
+        ),
+    ),
+    Attack(
+        "digits of another script",
+        {"test_lowbit.py": LEARNS},
+        4,
+        (
+            "ERROR: quantgate: invalid --quantgate-seeds from the command line: '４７' is not a seed (a whole number "
+            "of at least 0)",
+        ),
+        ("--quantgate-seeds=４７",),
+    ),
+    Attack(
+        "an exception that drives the terminal",
+        {
+            "conftest.py": HEALTHY,
+            "test_lowbit.py": "def test_codec(lowbit_format):\n"
+            "    raise RuntimeError('\x1b[31mred\x1b]0;title\x07')\n",
+        },
+        1,
+        (r"E       RuntimeError: \x1b[31mred\x1b]0;title\x07",),
+        never=("INTERNALERROR", "\x1b"),
+    ),
+    Attack(
         "formats that spoil torch for others",
         {"conftest.py": FORMATS + _SPOILS, "test_lowbit.py": LEARNS},
         1,

@@ -28,7 +28,7 @@ def _in_folder(make: Callable[[Path], object]) -> Callable[[Path], None]:
     return made
 
 
-PLACES = {
+PLACES: dict[str, tuple[Callable[[Path], object], str]] = {
     "a named pipe": (
         os.mkfifo,
         "the report folder 'out' is a named pipe; name a folder, or one that can be made",

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-_CODE = "import shutil, sys; sys.stdin.read(); shutil.rmtree(sys.argv[1], ignore_errors=True)"
+#: Workers outlive a killed controller by a moment, in which they may make the folder again.
+_CODE = """
+import shutil, sys, time
+orderly = sys.stdin.read()
+for _ in range(1 if orderly else 40):
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    time.sleep(0 if orderly else 0.25)
+"""
 
 
 class Sweeper:
@@ -17,16 +25,20 @@ class Sweeper:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._process = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _CODE, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            text=True,
         )
 
     def sweep(self) -> None:
-        """Remove the folder now."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        """Remove the folder now; the process is no longer needed."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            self._process.communicate("orderly")
+        except OSError:  # somebody killed it
+            self._process.wait()
