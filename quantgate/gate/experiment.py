@@ -14,11 +14,13 @@ from quantgate.probes.conformity import builtin_of, conformity, fingerprint
 from quantgate.probes.crash import describe
 from quantgate.probes.quantizer.examine import examine_quantizer
 from quantgate.probes.quantizer.reach import shares_as_declared
+from quantgate.probes.quantizer.trained import compared
 from quantgate.probes.training import Progress, TrainingProbes
 from quantgate.records.cell import Cell, Config
 from quantgate.subjects.codecs import FunctionCodec
 from quantgate.subjects.kinds import Subject
 from quantgate.subjects.quantizers import calibrated, calibration, preparation, quantizer_factory
+from quantgate.training.fakequant import QuantizedModel
 from quantgate.training.model import ModelConfig
 from quantgate.training.optimizers import OptimizerSpec
 from quantgate.training.patches import Patches
@@ -88,8 +90,14 @@ def _trained(
         training.run(optimizer.build, lr)
     except Exception as error:  # the subject's own code may raise anything: it is this cell's result
         crash = describe(error)
+    evidence = probes.evidence(evidence)
+    trainee = training.trainee
+    if isinstance(subject, Format) and subject.family == "user" and isinstance(trainee, QuantizedModel):
+        fresh = isinstance(subject.codec, FunctionCodec) and subject.codec.factory is not None
+        if crash is None and training.seen:
+            evidence = compared(evidence, trainee, training.seen, bits=subject.bits, fresh=fresh)
     evidence = replace(
-        probes.evidence(evidence),
+        evidence,
         non_finite=None if training.non_finite is None else NonFinite(*training.non_finite),
         crash=crash,
     )

@@ -59,7 +59,88 @@ def registered():
 """
 _OFFERED_FIRST = {"a_first/test_first.py": LEARNS, "libs/quant/tests/conftest.py": BLOCKED}
 
+#: Quantizers that know who asks: each is healthy for the probes, and something else in the training.
+_KNOWS = """
+import collections
+import inspect
+
+import torch
+
+CALLS = collections.Counter()
+
+
+def levels(w, most):
+    scale = (w.detach().abs().amax() / most).clamp_min(1e-12)
+    return w + ((w / scale).round() * scale - w).detach()
+
+
+def where_gradients_are(w):
+    return levels(w, 7) if torch.is_grad_enabled() else w
+
+
+def where_none_are(w):
+    return w if torch.is_grad_enabled() else levels(w, 7)
+
+
+def by_shape(w):
+    return levels(w, 7 if tuple(w.shape) in {(48, 96), (32, 192), (64, 64), (64, 128), (64, 32)} else 127)
+
+
+def by_stack(w):
+    asked = any("probes" in frame.filename for frame in inspect.stack(0))
+    return levels(w, 7 if asked else 127)
+
+
+def by_call(w):
+    CALLS["all"] += 1
+    return levels(w, 7 if CALLS["all"] < 100 else 127)
+
+
+class InTraining(torch.nn.Module):
+    def forward(self, w):
+        return levels(w, 7) if self.training else w
+
+
+def bits_16(w):
+    return w + (w.half().float() - w).detach()
+
+
+def bits_19(w):
+    bits = w.detach().contiguous().view(torch.int32)
+    return w + ((bits + (1 << 12) & ~((1 << 13) - 1)).view(torch.float32) - w).detach()
+
+
+for each in (where_gradients_are, where_none_are, by_shape, by_stack, by_call, bits_16, bits_19):
+    quantgate.register_format(each.__name__, each, bits=4)
+quantgate.register_format("in_training", factory=InTraining, bits=4)
+quantgate.register_format("bits_8", lambda w: levels(w, 127), bits=4)
+quantgate.register_format("honest", lambda w: levels(w, 7), bits=4)
+"""
+
 GREEN = (
+    Attack(
+        "knows who asks",
+        {"conftest.py": FORMATS + _KNOWS, "test_lowbit.py": LEARNS},
+        1,
+        options=(*FAST, REPORT),
+        verdicts={
+            "honest": "learns",
+            "where_none_are": "no-op",
+            **dict.fromkeys(
+                (
+                    "where_gradients_are",
+                    "by_shape",
+                    "by_stack",
+                    "by_call",
+                    "in_training",
+                    "bits_8",
+                    "bits_16",
+                    "bits_19",
+                ),
+                "faulty",
+            ),
+        },
+    ),
     *(
         Attack(
             name,

@@ -134,6 +134,16 @@ NONCONFORMING = Rule(
     measured="another implementation of the same specification differs in none",
 )
 
+MODE_MISMATCH = Rule(
+    cause="train-deploy-mismatch",
+    measures="share of the weights' elements that are changed in the training, at the scoring, in a deployed model; "
+    "what a probe gets for a tensor of the training",
+    flagged="none in one of them and some in another; other values than the training got",
+    says="{value}",
+    ask=quantity(lambda evidence: evidence.mode_mismatch, bool),
+    measured="alike in all three",
+)
+
 MISMATCH = Rule(
     cause="train-deploy-mismatch",
     measures="share of elements in which decode(encode(x)) is not the fake-quantized x",
