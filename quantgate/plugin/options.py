@@ -138,7 +138,13 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _path(text: str) -> Path:
-    return Path(_text(text))
+    try:
+        encoded = os.fsencode(_text(text))
+    except UnicodeEncodeError:
+        encoded = b"\0"
+    if b"\0" in encoded:
+        raise ValueError(f"{text!r} is no path of this system")
+    return Path(text)
 
 
 OPTIONS = (
