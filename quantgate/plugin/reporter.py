@@ -70,7 +70,8 @@ class Reporter:
 
     def _open(self) -> None:
         """Open the report. Called when cells are about to run, so that a run without cells keeps an earlier report."""
-        if self.running and self.planned and self.report is None and self.session.settings.report is not None:
+        wanted = self.running and (self.planned or self._is_empty_shard)
+        if wanted and self.report is None and self.session.settings.report is not None:
             try:
                 self.report = Report(self.session.settings.report)
             except ReportError as error:

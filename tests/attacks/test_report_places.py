@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.project import TEST_LEARNS
+from tests.plugin.project import FAST, TEST_LEARNS, Project
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="named pipes")
 
@@ -79,3 +79,15 @@ def test_a_folder_in_a_file_is_one_too(pytester: pytest.Pytester) -> None:
     (said,) = [line for line in result.errlines if line]
     assert said.startswith("ERROR: quantgate: the report folder 'file/out' cannot be made: '")
     assert said.endswith("/file' is a file; name another folder")
+
+
+def test_a_shard_of_nothing_leaves_a_report_that_says_finished(local: Project) -> None:
+    local.write(test_lowbit=TEST_LEARNS)
+    outcome = local.pytest(
+        "-n0", *FAST, "--quantgate-formats=int4", "--quantgate-shard=1/9", "--quantgate-report=out"
+    )
+
+    assert outcome.exit_status == 0
+    run = (outcome.folder / "out" / "run.json").read_text("utf-8")
+    assert run.startswith('{"state": "finished", "exit_status": 0, ')  # as the workflows look for it
+    assert outcome.records == []
