@@ -60,8 +60,8 @@ def is_users_doing(
 
 def unsaid(
     results: Sequence[CellResult], known: Mapping[str, KnownFailure], said: Collection[Cell]
-) -> str | None:
-    """The cells that the records fail and no test did, in a sentence; None where there are none.
+) -> list[str]:
+    """The cells that the records fail and no test did, in sentences; empty where there are none.
 
     A test may catch the assertion, never make it, or be marked `xfail` or `skip`: the one way to accept a failure is
     the file of known failures.
@@ -71,19 +71,25 @@ def unsaid(
         known: The known failures by cell id.
         said: The cells of tests that failed.
     """
-    silent = [
-        each
-        for each in results
-        if each.verdict.judged and each.cell not in said and not _accepted(each, known)
-    ]
-    if not silent:
-        return None
-    named = ", ".join(f"{each.cell} ({each.verdict})" for each in silent[:3])
-    more = f" and {len(silent) - 3} more" if len(silent) > 3 else ""
-    return (
-        f"a cell does not learn and no test said so: {named}{more}; the records decide, whatever a test catches or is "
-        "marked with: accept a failure in the file of known failures"
-    )
+    silent = [each for each in results if each.cell not in said and not _accepted(each, known)]
+    failing = [each for each in silent if each.verdict.judged and not each.verdict.passes]
+    healed = [each for each in silent if each.verdict.passes]
+    sentences = []
+    if failing:
+        sentences.append(
+            f"a cell does not learn and no test said so: {_named(failing)}; the records decide, whatever a test catches "
+            "or is marked with: accept a failure in the file of known failures"
+        )
+    if healed:
+        sentences.append(
+            f"a known failure learns now and no test said so: {_named(healed)}; take it out of its file"
+        )
+    return sentences
+
+
+def _named(results: Sequence[CellResult]) -> str:
+    named = ", ".join(f"{each.cell} ({each.verdict})" for each in results[:3])
+    return f"{named} and {len(results) - 3} more" if len(results) > 3 else named
 
 
 def _accepted(result: CellResult, known: Mapping[str, KnownFailure]) -> bool:

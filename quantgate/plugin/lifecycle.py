@@ -126,6 +126,6 @@ def close(config: pytest.Config) -> None:
     if _SWEEPER in config.stash:
         config.stash[_SWEEPER].sweep()
         reporter: Any = config.pluginmanager.get_plugin(REPORTER)
-        config.stash[_STRAGGLERS].end_despite_them(reporter.exit_status)
+        config.stash[_STRAGGLERS].end_despite_them(getattr(reporter, "exit_status", 1))
     if _STDERR in config.stash:
         os.close(config.stash[_STDERR])

@@ -58,7 +58,6 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
         """Take the plan of the only process; collection has ended and the cells are about to run."""
-        keeper().signals.end_gently()
         self.planned, self.offered = dict(self.session.plan), dict(self.session.offered)
         self._open()
 
@@ -70,6 +69,7 @@ class Reporter:
 
     def _open(self) -> None:
         """Open the report. Called when cells are about to run, so that a run without cells keeps an earlier report."""
+        keeper().signals.end_gently()
         wanted = self.running and (self.planned or self._is_empty_shard)
         if wanted and self.report is None and self.session.settings.report is not None:
             try:
@@ -218,8 +218,7 @@ class Reporter:
         else:
             if failed:
                 self.problems.append(RATE)
-            if silent := unsaid(list(self.results.values()), self.session.known_failures, self.failed):
-                self.problems.append(silent)
+            self.problems += unsaid(list(self.results.values()), self.session.known_failures, self.failed)
             self._check_least(self.counts.judged, session)
 
     def _users_doing(self, failed: list[CellResult]) -> bool:

@@ -170,6 +170,23 @@ GREEN = (
         1,
         (UNSAID,),
     ),
+    *(
+        Attack(
+            f"is a known failure {name}",
+            {
+                "conftest.py": HEALTHY + "quantgate.register_format('blocked', blocked, bits=8)\n",
+                "test_lowbit.py": _LOOKS,
+                "known.toml": f"[{subject}-adamw-s47-w32]\nreason = 'issue 12'\ncause = 'no-op'\n",
+            },
+            1,
+            (f"quantgate: {said} and no test said so: {subject} x adamw, width 32 ({verdict}); ...",),
+            (*FAST, f"--quantgate-formats={subject}", "--quantgate-known-failures=known.toml"),
+        )
+        for name, subject, verdict, said in (
+            ("by another cause", "blocked", "dead", "a cell does not learn"),
+            ("that learns", "fitting", "learns", "a known failure learns now"),
+        )
+    ),
     Attack(
         "never asks for the result",
         {"conftest.py": HEALTHY, "test_lowbit.py": _NEVER_ASKS},

@@ -64,6 +64,17 @@ RED: tuple[Attack, ...] = (
         (*FAST, "--quantgate-formats=int4", "--quantgate-known-failures=known.toml"),
     ),
     Attack(
+        "a known failure whose test does not assert it",
+        {
+            "conftest.py": FORMATS + "quantgate.register_format('blocked', blocked, bits=8)\n",
+            "test_lowbit.py": "def test_looks(lowbit_cell):\n    assert lowbit_cell.result\n",
+            "known.toml": "[blocked-adamw-s47-w32]\nreason = 'issue 12'\ncause = 'gradient-blocked'\n",
+        },
+        0,
+        ("1 planned / 1 ran / 1 judged / 0 skipped, ...",),
+        (*FAST, "--quantgate-known-failures=known.toml"),
+    ),
+    Attack(
         "a hook that raises",
         {"conftest.py": "def pytest_quantgate_register(registry):\n    raise OSError('no \x1b[31mdisk')\n"},
         4,

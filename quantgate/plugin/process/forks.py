@@ -27,6 +27,8 @@ class ForkGuard:
         self._returned = mmap.mmap(-1, 1)  # shared with every child
         self._forked = False
         self._on = False
+        if not hasattr(os, "fork"):
+            return
         os.register_at_fork(after_in_parent=self._in_parent, after_in_child=self._in_child)
 
     @contextmanager

@@ -9,6 +9,7 @@ import time
 
 #: Seconds that the interpreter has to end by itself: threads of a pool are told to, and do.
 _WAIT = 3.0
+_POLL = 0.2
 
 
 class Stragglers:
@@ -18,7 +19,7 @@ class Stragglers:
         self._before = set(threading.enumerate())
 
     def end_despite_them(self, status: int) -> None:
-        """End this process with that status even if one of them does not end; to be called when all else is done."""
+        """When the main thread has ended, end the process with that status even if one of them does not."""
         left = [
             t.name for t in threading.enumerate() if t not in self._before and not t.daemon and t.is_alive()
         ]
@@ -27,6 +28,8 @@ class Stragglers:
 
 
 def _end(status: int, name: str) -> None:
+    while threading.main_thread().is_alive():  # pytest may be a part of somebody's program, which goes on
+        time.sleep(_POLL)
     time.sleep(_WAIT)
     said = f"quantgate: thread {name!r} was left running and kept pytest from its end; it was ended\n"
     sys.stdout.flush()
