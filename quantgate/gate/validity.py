@@ -77,8 +77,8 @@ def unsaid(
     sentences = []
     if failing:
         sentences.append(
-            f"a cell does not learn and no test said so: {_named(failing)}; the records decide, whatever a test catches "
-            "or is marked with: accept a failure in the file of known failures"
+            f"a cell does not learn and no test said so: {_named(failing)}; the records decide, whatever a test "
+            "catches or is marked with: accept a failure in the file of known failures"
         )
     if healed:
         sentences.append(
