@@ -6,7 +6,6 @@ line outranks the environment, which outranks the ini file. Every error says whi
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -230,9 +229,9 @@ def _refuse_misspelt(config: pytest.Config) -> None:
     ):
         for name in sorted(names):
             if name.lower().startswith(_PREFIX) and name not in known:
-                near = difflib.get_close_matches(
-                    name.upper(), [each.upper() for each in known], n=1, cutoff=0.0
-                )
+                from difflib import get_close_matches  # which no other run pays for
+
+                near = get_close_matches(name.upper(), [each.upper() for each in known], n=1, cutoff=0.0)
                 like = next(each for each in known if each.upper() == near[0])
                 raise OptionError(f"unknown {name} from {source}; did you mean {like!r}?")
 
