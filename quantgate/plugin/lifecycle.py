@@ -75,17 +75,18 @@ def session_of(config: pytest.Config) -> GateSession:
         config.hook.pytest_quantgate_register(registry=REGISTRY)
     inputs = getattr(config, "workerinput", {})
     folder = folder_of(config)
-    folder.make()
-    session = config.stash[_SESSION] = GateSession(
-        settings_of(config), REGISTRY, folder, inputs.get("workerid"), config.stash.get(_STDERR, 2)
-    )
     if not inputs:
         from quantgate.plugin.process.stragglers import Stragglers
         from quantgate.plugin.process.sweeper import Sweeper
         from quantgate.plugin.reporter import Reporter
 
-        config.stash[_SWEEPER] = Sweeper(folder.path)
+        config.stash[_SWEEPER] = Sweeper(folder.path)  # before there is anything to sweep
         config.stash[_STRAGGLERS] = Stragglers()
+    folder.make()
+    session = config.stash[_SESSION] = GateSession(
+        settings_of(config), REGISTRY, folder, inputs.get("workerid"), config.stash.get(_STDERR, 2)
+    )
+    if not inputs:
         config.pluginmanager.register(Reporter(session, config), REPORTER)
     return session
 

@@ -110,8 +110,10 @@ def _hit(run: Running, fault: str) -> None:
     if run.process.poll() is not None:
         return
     try:
-        if fault == "worker" and (workers := run.workers()):
-            os.kill(random.choice(workers), signal.SIGKILL)
+        if fault == "worker":
+            run.wait_until(lambda: bool(run.workers()) or run.process.poll() is not None)
+            for pid in run.workers()[:1]:
+                os.kill(pid, signal.SIGKILL)
         elif fault == "controller":
             run.process.kill()
         elif fault == "terminate":

@@ -87,7 +87,7 @@ class Running:
 
     def workers(self) -> list[int]:
         """The workers of pytest-xdist that are alive."""
-        return [pid for pid in self.pids() if b"execnet" in _command(pid)]
+        return [pid for pid in self.pids() if b"exec(eval(" in _command(pid)]
 
     def wait_until(self, true: Callable[[], bool], seconds: float = 60.0) -> None:
         """Wait until something is so; that it never is, is an error."""
