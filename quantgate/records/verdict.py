@@ -15,8 +15,8 @@ CHANCE_BPB = 7.0
 #: A final score that exceeds the first by more than this (BPB) has diverged.
 DIVERGED_RISE = 0.5
 
-#: A score that lies further below its control's (BPB) was had by other means than its numbers. Healthy cells of the
-#: sweep end at most 0.05 below.
+#: A score that lies further below its control's (BPB) was had by other means than its numbers: the cells of the `pr`
+#: matrix end at most 0.001 below.
 IMPLAUSIBLE_LEAD = 1.0
 
 #: Within this of the pass limit (BPB), or this share of the tolerance, one seed does not decide.
