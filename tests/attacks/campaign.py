@@ -145,6 +145,10 @@ def _broken(run: Running, fault: str, status: int) -> Iterable[str]:
         yield f"seen and not in the report: {sorted(seen - set(verdicts))}"
     if fault == "disk" and seen - set(verdicts) and (status == 0 or "not written to" not in run.output):
         yield "records were lost without a word"
+    if fault == "worker" and status and "gateway_bootstrap" in run.output:
+        # Killed before it was a worker: pytest-xdist ends with status 3 then, with this plugin or without.
+        yield from (f"left behind: {each}" for each in run.left_behind())
+        return
     if fault in {"worker", "clock"} and set(verdicts) != set(SUBJECTS):
         yield f"the report holds {sorted(verdicts)} alone"
     if fault in {"worker", "clock", "disk"} and "4 planned / " not in run.output:
