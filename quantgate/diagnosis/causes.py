@@ -217,6 +217,12 @@ _CAUSES = (
         "return a new tensor of the input's shape and dtype.",
     ),
     Cause(
+        "implausible",
+        "It ends far below its float32 control, by other means than its numbers.",
+        "The best curve of the run: a patched loss, a larger model, held-out text that was trained on.",
+        "look for what it changes beside the weights' numbers: the loss, the model, the data, torch itself.",
+    ),
+    Cause(
         "resolution",
         "The grid is too coarse for this optimizer at this rate.",
         "It learns slowly or not at all, with every other measurement in order.",

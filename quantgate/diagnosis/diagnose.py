@@ -65,7 +65,7 @@ LATENT: tuple[tuple[Rule, ...], ...] = (
     (relations.WRONG_AXIS,),
     (relations.TOO_MANY_LEVELS, precision.TOO_PRECISE),
     (rounding.NONCONFORMING,),
-    (rounding.MISMATCH,),
+    (rounding.MISMATCH, rounding.MODE_MISMATCH),
     (values.LEARNED_RANGE,),
     (relations.NOT_REPRODUCIBLE,),
 )

@@ -183,6 +183,9 @@ class Evidence:
     codes_used: float | None = None
     rounding: RoundingEvidence | None = None
     relations: RelationEvidence = RelationEvidence()
+    #: In which mode, training, scoring or deployed, it changes nothing although it does in another; or that a probe
+    #: gets other values than the training did. In a sentence.
+    mode_mismatch: str | None = None
     #: How the quantizer gives other results under one torch seed, in a sentence; None where it repeats.
     unrepeatable: str | None = None
     #: Probes that have no answer, each with the reason.

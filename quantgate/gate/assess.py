@@ -14,7 +14,7 @@ from quantgate.gate.environment import corpus_record, environment
 from quantgate.gate.experiment import Run
 from quantgate.records.cell import Cell, Config
 from quantgate.records.result import CellResult, canon_name
-from quantgate.records.verdict import Curve, Limits, Verdict, gap_tolerance, judge
+from quantgate.records.verdict import IMPLAUSIBLE_LEAD, Curve, Limits, Verdict, gap_tolerance, judge
 from quantgate.records.version import __version__
 from quantgate.subjects.kinds import Subject
 
@@ -49,7 +49,8 @@ def assess(cell: Cell, subject: Subject, run: Run, control: Curve | None, config
     verdict = _verdict(run.curve, control, evidence, findings, tolerance, config.limits)
     last = run.curve[-1][1] if run.curve else None
     bpb_control = control[-1][1] if control else None
-    cause = None if verdict.passes else _cause(findings, evidence, verdict)
+    gap = None if last is None or bpb_control is None else last - bpb_control
+    cause = None if verdict.passes else _cause(findings, evidence, verdict, gap)
     return CellResult(
         subject=cell.subject,
         kind=cell.kind,
@@ -64,7 +65,7 @@ def assess(cell: Cell, subject: Subject, run: Run, control: Curve | None, config
         bpb_initial=run.curve[0][1] if run.curve else None,
         bpb=last,
         bpb_control=bpb_control,
-        gap=None if last is None or bpb_control is None else last - bpb_control,
+        gap=gap,
         verdict=verdict,
         cause=cause.cause if cause else None,
         hint=CAUSES[cause.cause].hint if cause else None,
@@ -112,12 +113,21 @@ def _verdict(
     return Verdict.FAULTY if faults and verdict.passes else verdict
 
 
-def _cause(findings: Sequence[Finding], evidence: Evidence, verdict: Verdict) -> Finding | None:
+def _cause(
+    findings: Sequence[Finding], evidence: Evidence, verdict: Verdict, gap: float | None
+) -> Finding | None:
     faults = [finding for finding in findings if finding.blames]
     if faults:  # a warning comes before a fault only where it explains it
         return findings[0]
     if verdict is Verdict.CRASHED:
         return None
+    if verdict is Verdict.FAULTY and gap is not None:
+        return Finding(
+            "implausible",
+            f"it ends {-gap:.2f} BPB below its float32 control (at most {IMPLAUSIBLE_LEAD:.2f}): numbers of fewer bits "
+            "learn no better.",
+            {"lead": -gap},
+        )
     harm = [each for each in findings if each.severity == "warning" and each.cause not in WITHOUT_HARM]
     if harm:  # what is mild by itself is the likeliest cause of a curve that is not
         return harm[0]

@@ -7,17 +7,19 @@ the next control, so that the workers share the work.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from filelock import FileLock, Timeout
 
+from quantgate.gate.astray import AstrayError
 from quantgate.gate.folder import RunFolder
 from quantgate.gate.negative import negative_controls
 from quantgate.gate.run import Gate
 from quantgate.gate.validity import invalid_reasons, unlearned
 from quantgate.records.cell import Cell
-from quantgate.records.result import CellResult
-from quantgate.records.verdict import Curve
+from quantgate.records.result import CellResult, unmeasured
+from quantgate.records.verdict import Curve, Verdict
 
 #: How often a worker looks whether another has finished a control.
 _POLL_SECONDS = 0.05
@@ -29,11 +31,18 @@ class ControlStore:
     Args:
         folder: Shared by the processes of the run.
         gate: Trains them.
+        keep: Entered while a control is trained, since a user's optimizer may run in it.
     """
 
-    def __init__(self, folder: RunFolder, gate: Gate) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        gate: Gate,
+        keep: Callable[[Cell], AbstractContextManager[None]] = lambda control: nullcontext(),
+    ) -> None:
         self.folder = folder
         self.gate = gate
+        self.keep = keep
         self._curves: dict[Cell, Curve] = {}
 
     def ensure(self, cells: Sequence[Cell]) -> tuple[str, ...]:
@@ -85,11 +94,22 @@ class ControlStore:
             return False
 
     def _train(self, control: Cell) -> CellResult:
+        if (deaths := self.folder.deaths(control)) and (any(deaths) or len(deaths) > 1):
+            # It did not end, or killed two workers: another one would fare no better.
+            verdict = Verdict.TIMEOUT if any(deaths) else Verdict.CRASHED
+            result = unmeasured(control, verdict, "the workers that trained it were ended", self.gate.config)
+            self.folder.keep_control(result)
+            return result
         try:
             if control.kind == "control":
-                result = self.gate.control(control)
+                with self.keep(control):
+                    result = self.gate.control(control)
             else:
-                result = self.gate.assess(control, self.gate.train(control), self.curve(control))
+                curve = self.curve(control)
+                with self.keep(control):
+                    result = self.gate.assess(control, self.gate.train(control), curve)
+        except AstrayError as error:
+            result = unmeasured(control, Verdict.CRASHED, str(error), self.gate.config)
         except (ValueError, RuntimeError, AssertionError) as error:
             # Outside every subject's code: the corpus, or a device that torch does not have.
             self.folder.fail(f"{control} cannot be trained: {error}")

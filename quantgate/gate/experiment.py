@@ -9,20 +9,23 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from quantgate.corpus.tensors import load_data
+from quantgate.corpus.tensors import Data, load_data
 from quantgate.diagnosis.evidence import Evidence, NonFinite
 from quantgate.formats import BUILTIN, Format
 from quantgate.probes.conformity import builtin_of, conformity, fingerprint
 from quantgate.probes.crash import describe
 from quantgate.probes.quantizer.examine import examine_quantizer
 from quantgate.probes.quantizer.reach import shares_as_declared
+from quantgate.probes.quantizer.trained import compared
 from quantgate.probes.training import Progress, TrainingProbes
 from quantgate.records.cell import Cell, Config
 from quantgate.subjects.codecs import FunctionCodec
 from quantgate.subjects.kinds import Subject
 from quantgate.subjects.quantizers import calibrated, calibration, preparation, quantizer_factory
+from quantgate.training.fakequant import QuantizedModel
 from quantgate.training.model import ModelConfig
 from quantgate.training.optimizers import OptimizerSpec
+from quantgate.training.patches import Patches
 from quantgate.training.reproducible import reproducible
 from quantgate.training.trainer import Training
 
@@ -52,39 +55,62 @@ def train_cell(
     lr = optimizer.rate(cell.width) if config.lr is None else config.lr
     with reproducible(cell.seed, config.device):
         data = load_data(config.corpus, ModelConfig().context, config.device)
-        evidence = _examined(subject, config.device) if isinstance(subject, Format) else Evidence()
-        curve: tuple[tuple[int, float], ...] = ()
-        torch.manual_seed(cell.seed)  # the probes seed the generator for themselves
-        if evidence.contract is None and evidence.crash is None:
-            static = subject.calibrate is not None
-            probes = TrainingProbes(
-                config.steps,
-                optimizer,
-                progress,
-                bits=subject.bits,
-                static=static,
-                export=None if evidence.stochastic else _export(subject),
-            )
-            training = Training(
-                cell,
-                preparation(subject, cell.storage, cell.scope),
-                data,
-                config,
-                probes,
-                calibration(subject),
-            )
-            crash = None
-            try:
-                training.run(optimizer.build, lr)
-            except Exception as error:  # the subject's own code may raise anything: it is this cell's result
-                crash = describe(error)
-            curve = tuple(training.curve)
-            evidence = replace(
-                probes.evidence(evidence),
-                non_finite=None if training.non_finite is None else NonFinite(*training.non_finite),
-                crash=crash,
-            )
+        patches = Patches()
+        try:
+            curve, evidence = _trained(cell, subject, optimizer, lr, data, config, progress)
+        finally:  # also where a timeout ends it: the next cell has torch as it was
+            undone = patches.undo_harmful()
+        if undone:
+            evidence = replace(evidence, contract=_replaces(undone))
     return Run(curve, evidence, lr, time.perf_counter() - started)
+
+
+def _replaces(names: tuple[str, ...]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"replaces {', '.join(names[:3])}{more}: float32 computes otherwise with it; put back for the other cells."
+
+
+def _trained(
+    cell: Cell,
+    subject: Subject,
+    optimizer: OptimizerSpec,
+    lr: float,
+    data: Data,
+    config: Config,
+    progress: Progress | None,
+) -> tuple[tuple[tuple[int, float], ...], Evidence]:
+    """The curve and the evidence; the probes that need no model come first, and may make the training needless."""
+    evidence = _examined(subject, config.device) if isinstance(subject, Format) else Evidence()
+    if evidence.contract is not None or evidence.crash is not None:
+        return (), evidence
+    torch.manual_seed(cell.seed)  # the probes seed the generator for themselves
+    probes = TrainingProbes(
+        config.steps,
+        optimizer,
+        progress,
+        bits=subject.bits,
+        static=subject.calibrate is not None,
+        export=None if evidence.stochastic else _export(subject),
+    )
+    prepare = preparation(subject, cell.storage, cell.scope)
+    training = Training(cell, prepare, data, config, probes, calibration(subject))
+    crash = None
+    try:
+        training.run(optimizer.build, lr)
+    except Exception as error:  # the subject's own code may raise anything: it is this cell's result
+        crash = describe(error)
+    evidence = probes.evidence(evidence)
+    trainee = training.trainee
+    if isinstance(subject, Format) and subject.family == "user" and isinstance(trainee, QuantizedModel):
+        fresh = isinstance(subject.codec, FunctionCodec) and subject.codec.factory is not None
+        if crash is None and training.seen:
+            evidence = compared(evidence, trainee, training.seen, bits=subject.bits, fresh=fresh)
+    evidence = replace(
+        evidence,
+        non_finite=None if training.non_finite is None else NonFinite(*training.non_finite),
+        crash=crash,
+    )
+    return tuple(training.curve), evidence
 
 
 def _export(subject: Subject) -> Callable[[Tensor], Tensor] | None:

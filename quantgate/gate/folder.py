@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from quantgate.records.cell import Cell
@@ -24,23 +25,41 @@ class RunFolder:
     """The shared folder of one run.
 
     Args:
-        path: An existing folder that nothing else uses.
+        path: A folder that nothing else uses; `make` makes it.
     """
 
     path: Path
 
-    def publish_plan(self, cells: Mapping[str, Cell]) -> None:
-        """Publish the collected cells by the node ids of their tests. Only the first call of a run has an effect."""
-        if not self._plan.exists():
-            self._write(self._plan, json.dumps({nodeid: asdict(cell) for nodeid, cell in cells.items()}))
+    def make(self) -> None:
+        """Make the folder, for this user alone, unless another process of the run did."""
+        self.path.mkdir(mode=0o700, exist_ok=True)
 
-    def plan(self) -> dict[str, Cell]:
-        """The published cells by the node ids of their tests; empty where no process collected any."""
+    def publish_plan(self, cells: Mapping[str, Cell], offered: Iterable[Cell]) -> None:
+        """Publish the selected cells by the node ids of their tests, and every cell that could have been selected.
+
+        Only the first call of a run has an effect.
+        """
         if not self._plan.exists():
-            return {}
+            plan = {
+                "selected": {nodeid: asdict(cell) for nodeid, cell in cells.items()},
+                "offered": [asdict(cell) for cell in offered],
+            }
+            self._write(self._plan, json.dumps(plan))
+
+    def plan(self) -> tuple[dict[str, Cell], dict[Cell, None]]:
+        """What `publish_plan` was given; empty where no process collected any cells."""
+        if not self._plan.exists():
+            return {}, {}
         from quantgate.records.cell import Cell
 
-        return {nodeid: Cell(**cell) for nodeid, cell in json.loads(self._plan.read_text("utf-8")).items()}
+        plan = json.loads(self._plan.read_text("utf-8"))
+        selected = {nodeid: Cell(**cell) for nodeid, cell in plan["selected"].items()}
+        return selected, dict.fromkeys(Cell(**cell) for cell in plan["offered"])
+
+    @property
+    def is_planned(self) -> bool:
+        """Whether a process published its plan, be it empty."""
+        return self._plan.exists()
 
     def keep_control(self, result: CellResult) -> None:
         """Publish the result of a control or negative control."""
@@ -74,14 +93,49 @@ class RunFolder:
         """Why no control could be trained; None if nothing failed."""
         return self._error.read_text("utf-8") if self._error.exists() else None
 
-    def mark_misuse(self) -> None:
-        """Publish that this process met an invalid `lowbit` marker."""
-        self._misuse.touch()
+    def mark_misuse(self, reason: str) -> None:
+        """Publish how this process found the gate misused: an invalid `lowbit` marker, a format registered too late."""
+        self._write(self._misuse, reason)
 
     @property
-    def misused(self) -> bool:
-        """Whether any process of this run met an invalid `lowbit` marker."""
-        return self._misuse.exists()
+    def misuse(self) -> str | None:
+        """How a process of this run found the gate misused; None where none did."""
+        return self._misuse.read_text("utf-8") if self._misuse.exists() else None
+
+    @contextmanager
+    def doing(self, worker: str, cell: Cell) -> Iterator[IO[str]]:
+        """Publish what a worker trains, for as long as it does: what is left behind, its death left.
+
+        Yields:
+            The file in which its watchdog may write where it stood.
+        """
+        note, trace = self._doing(worker), self._doing(worker).with_suffix(".trace")
+        self._write(note, json.dumps(asdict(cell)))
+        try:
+            with trace.open("w", encoding="utf-8") as log:
+                yield log
+        finally:  # which a worker that is ended from outside does not come to
+            note.unlink(missing_ok=True)
+            trace.unlink(missing_ok=True)
+
+    def died_in(self, worker: str) -> tuple[Cell, str] | None:
+        """What a dead worker was training, and what its watchdog wrote; None where it trained nothing."""
+        note = self._doing(worker)
+        if not note.exists():
+            return None
+        from quantgate.records.cell import Cell
+
+        trace = note.with_suffix(".trace")
+        log = trace.read_text("utf-8", errors="replace") if trace.exists() else ""
+        return Cell(**json.loads(note.read_text("utf-8"))), log
+
+    def deaths(self, control: Cell) -> list[str]:
+        """What the watchdogs of the workers wrote that died in this control; to be asked by who holds its lock."""
+        found = (self.died_in(note.stem.removeprefix("doing-")) for note in self.path.glob("doing-*.json"))
+        return [death[1] for death in found if death is not None and death[0] == control]
+
+    def _doing(self, worker: str) -> Path:
+        return self.path / f"doing-{worker}.json"
 
     @property
     def _plan(self) -> Path:
@@ -93,7 +147,7 @@ class RunFolder:
 
     @property
     def _misuse(self) -> Path:
-        return self.path / "misuse"
+        return self.path / "misuse.txt"
 
     def _control(self, control: Cell) -> Path:
         return self.path / f"{control.kind}-{control.id}.json"

@@ -1,9 +1,10 @@
-"""Is a run valid? Its controls must learn, and its negative controls must fail."""
+"""Is a run valid, and is what fails in it accepted? Controls must learn, negative controls must fail."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from quantgate.plan.known_failures import KnownFailure
 from quantgate.plan.settings import Settings
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
@@ -55,6 +56,48 @@ def is_users_doing(
     if any(name in settings.given for name in _USERS_OWN):
         return bool(failed)
     return bool(failed) and all(each.optimizer in registered_optimizers for each in failed)
+
+
+def unsaid(
+    results: Sequence[CellResult], known: Mapping[str, KnownFailure], said: Collection[Cell]
+) -> list[str]:
+    """The cells that the records fail and no test did, in sentences; empty where there are none.
+
+    A test may catch the assertion, never make it, or be marked `xfail` or `skip`: the one way to accept a failure is
+    the file of known failures.
+
+    Args:
+        results: Of the cells, without the controls.
+        known: The known failures by cell id.
+        said: The cells of tests that failed.
+    """
+    silent = [each for each in results if each.cell not in said and not _accepted(each, known)]
+    failing = [each for each in silent if each.verdict.judged and not each.verdict.passes]
+    healed = [each for each in silent if each.verdict.passes]
+    sentences = []
+    if failing:
+        sentences.append(
+            f"a cell does not learn and no test said so: {_named(failing)}; the records decide, whatever a test "
+            "catches or is marked with: accept a failure in the file of known failures"
+        )
+    if healed:
+        sentences.append(
+            f"a known failure learns now and no test said so: {_named(healed)}; take it out of its file"
+        )
+    return sentences
+
+
+def _named(results: Sequence[CellResult]) -> str:
+    named = ", ".join(f"{each.cell} ({each.verdict})" for each in results[:3])
+    return f"{named} and {len(results) - 3} more" if len(results) > 3 else named
+
+
+def _accepted(result: CellResult, known: Mapping[str, KnownFailure]) -> bool:
+    """Whether it passes, or fails as it is known to; a known failure that passes is not accepted either."""
+    expected = known.get(result.cell.id)
+    if expected is None:
+        return result.verdict.passes
+    return not result.verdict.passes and result.cause == expected.cause
 
 
 def _score(result: CellResult) -> str:

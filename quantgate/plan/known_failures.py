@@ -54,6 +54,10 @@ def load(path: Path, cells: Sequence[Cell], registry: Registry) -> Mapping[str, 
         raise KnownFailuresError(f"known failures {str(path)!r} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise KnownFailuresError(f"known failures {str(path)!r} is not TOML: {error}") from error
+    except RecursionError:
+        raise KnownFailuresError(
+            f"known failures {str(path)!r} cannot be read: nested too deep; an entry holds a reason and a cause"
+        ) from None
     known = {name: _entry(path, name, table) for name, table in tables.items()}
     for name in known:
         _check_matches(path, name, cells, registry)

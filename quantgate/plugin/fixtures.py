@@ -10,6 +10,7 @@ import pytest
 
 from quantgate.plugin.lifecycle import session_of, settings_of
 from quantgate.plugin.names import PROPERTY
+from quantgate.plugin.process.timeouts import limit_of
 
 if TYPE_CHECKING:
     from quantgate.corpus import Corpus
@@ -31,12 +32,12 @@ class LowbitCell:
     @cached_property
     def result(self) -> CellResult:
         """The trained and judged cell; its record joins the test's user properties."""
-        return self._recorded(self._session.run(self.cell))
+        return self._recorded(self._session.run(self.cell, limit_of(self._node)))
 
     @cached_property
     def examined(self) -> CellResult:
         """What the probes alone say, in 8 training steps; its record joins the test's user properties."""
-        return self._recorded(self._session.examine(self.cell))
+        return self._recorded(self._session.examine(self.cell, limit_of(self._node)))
 
     def _recorded(self, result: CellResult) -> CellResult:
         self._node.user_properties.append((PROPERTY, result.to_record()))

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from quantgate.plugin import hookspecs
 from quantgate.plugin.fixtures import lowbit_cell, lowbit_corpus, lowbit_format, lowbit_model
-from quantgate.plugin.lifecycle import close, folder_of, is_misused, session_of, settings_of
+from quantgate.plugin.lifecycle import (
+    close,
+    existing_session,
+    folder_of,
+    keep_stderr,
+    misuse,
+    session_of,
+    settings_of,
+)
 from quantgate.plugin.names import FOLDER_INPUT, PROPERTY, REPORTER
-from quantgate.plugin.options import add_options
+from quantgate.plugin.options import OptionError, add_options
+from quantgate.plugin.process.timeouts import CELL_TIMEOUT, needs_timeout
+from quantgate.reports.text import printable_lines
 
 if TYPE_CHECKING:
     from quantgate.plugin.session import GateSession
     from quantgate.records.cell import Cell
 
-__all__ = ["lowbit_cell", "lowbit_corpus", "lowbit_format", "lowbit_model"]
+#: The fixtures whose tests are parametrized by the plan.
+_GATES = {"lowbit_cell", "lowbit_format"}
 
-#: Seconds that a cell may take, where neither the user's options nor a marker say otherwise.
-CELL_TIMEOUT = 60
+__all__ = ["lowbit_cell", "lowbit_corpus", "lowbit_format", "lowbit_model"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +44,11 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Check the options. The gate's session is made only if an option is given or something is registered."""
     config.addinivalue_line("markers", "lowbit: trains or checks a low-precision number format (quantgate).")
+    keep_stderr(config)
+    if config.pluginmanager.is_blocked(REPORTER):
+        raise pytest.UsageError(
+            f"quantgate: -p no:{REPORTER} would leave a run without its judge; -p no:quantgate leaves the gate out"
+        )
     try:
         if settings_of(config).given or config.hook.pytest_quantgate_register.get_hookimpls():
             _check_early(session_of(config))
@@ -52,6 +66,18 @@ def _check_early(session: GateSession) -> None:
         from quantgate.corpus import load
 
         load(session.settings.corpus)
+    if "report" in names:
+        from quantgate.reports.results import why_no_report
+
+        if session.settings.report is not None and (reason := why_no_report(session.settings.report)):
+            raise ValueError(reason)
+
+
+def pytest_enter_pdb() -> None:
+    """Somebody is debugging: nothing ends the process."""
+    from quantgate.plugin.process.keeper import keeper
+
+    keeper().rest()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -66,35 +92,57 @@ def pytest_configure_node(node: Any) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_node_collection_finished(node: Any) -> None:
     """Report on the cells that the workers collected."""
-    if folder_of(node.config).plan():
+    folder = folder_of(node.config)
+    if folder.is_planned or folder.misuse:
         session_of(node.config)
         node.config.pluginmanager.get_plugin(REPORTER).adopt_plan()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """End with a usage error if any process met an invalid `lowbit` marker."""
-    if is_misused(session.config):
+    """Publish what a worker found registered too late; end with a usage error if any process found the gate misused."""
+    gate = existing_session(session.config)
+    if gate is not None and gate.worker is not None and (reason := gate.left_out()):
+        gate.folder.mark_misuse(reason)
+    if misuse(session.config):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    wanted = {"lowbit_cell", "lowbit_format"} & set(metafunc.fixturenames)
+    wanted = _GATES & set(metafunc.fixturenames)
     if not wanted:
         return
     session = session_of(metafunc.config)
-    marker = metafunc.definition.get_closest_marker("lowbit")
     try:
-        cells = session.cells_for(marker.kwargs if marker else {})
+        cells = session.offer(_marked(metafunc.definition))
     except ValueError as error:
-        session.folder.mark_misuse()
+        session.folder.mark_misuse(str(error))
         raise pytest.Collector.CollectError(f"quantgate: {error}") from None
+    if not cells:  # pytest would make a parameter of its own, or an error, of an empty list
+        reason = f"quantgate: shard {session.shard} holds no cell"
+        nothing = [pytest.param(None, id="no-cell", marks=pytest.mark.skip(reason=reason))]
+        for name in sorted(wanted):
+            metafunc.parametrize(name, nothing, indirect=True)
+        return
     if "lowbit_cell" in wanted:
         params = [pytest.param(cell, id=cell.id, marks=_marks(cell)) for cell in cells]
         metafunc.parametrize("lowbit_cell", params, indirect=True)
     if "lowbit_format" in wanted:
         names = list(dict.fromkeys(cell.subject for cell in cells if cell.kind == "format"))
         metafunc.parametrize("lowbit_format", names, ids=names, indirect=True)
+
+
+def _marked(node: pytest.Item) -> dict[str, Any]:
+    """The options that the `lowbit` markers of a test, its class and its module set; the inner ones win."""
+    merged: dict[str, Any] = {}
+    for marker in reversed(list(node.iter_markers("lowbit"))):
+        if marker.args:
+            raise OptionError(
+                f"the lowbit marker takes no positional argument, {marker.args[0]!r} here; write "
+                f"formats={marker.args[0]!r}, say"
+            )
+        merged |= marker.kwargs
+    return merged
 
 
 def _marks(cell: Cell) -> list[pytest.MarkDecorator]:
@@ -105,28 +153,19 @@ def _marks(cell: Cell) -> list[pytest.MarkDecorator]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Add the `lowbit` marker to tests that use the gate, before `-m` selects by it."""
-    uses_gate = {"lowbit_cell", "lowbit_format"} & set(getattr(item, "fixturenames", ()))
+    uses_gate = _GATES & set(getattr(item, "fixturenames", ()))
     if uses_gate and item.get_closest_marker("lowbit") is None:
         item.add_marker("lowbit")
 
 
-def _needs_timeout(item: pytest.Item) -> bool:
-    config = item.config
-    if not config.pluginmanager.hasplugin("timeout") or item.get_closest_marker("timeout"):
-        return False
-    given = config.getoption("timeout", None) is not None or config.getini("timeout")
-    return not given and not os.environ.get("PYTEST_TIMEOUT")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give each cell a timeout unless the user set one, and order the cells for pytest-xdist.
-
-    Runs last, so that a timeout which the user's own hooks add is seen.
-    """
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Before anybody selects: plan again if more was registered. After: give each cell a timeout, order the cells."""
+    _plan_again(config, items)
+    yield
     places = [place for place, item in enumerate(items) if _cell_of(item) is not None]
     for place in places:
-        if _needs_timeout(items[place]):
+        if needs_timeout(items[place]):
             items[place].add_marker(pytest.mark.timeout(CELL_TIMEOUT))
     workers = getattr(config, "workerinput", {}).get("workercount", 0)
     if workers < 2 or not places:
@@ -139,14 +178,53 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[place] = chosen[source]
 
 
+def _plan_again(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Parametrize the gate's tests once more if a conftest or a module that came later registered something.
+
+    The plan is that of the end of collection: what the first tests were offered was a matrix without it.
+    """
+    gate = existing_session(config)
+    if gate is None or not gate.outgrown():
+        return
+    by_id = any("[" in argument for argument in config.args)  # then only those with such an id were collected
+    again: list[pytest.Item] = []
+    done: dict[tuple[int, str], set[str]] = {}
+    for item in items:
+        name = getattr(item, "originalname", None)
+        if not isinstance(item, pytest.Function) or name is None or not _GATES & set(item.fixturenames):
+            again.append(item)
+            continue
+        key = (id(item.parent), name)
+        if key not in done:
+            done[key] = {
+                each.name for each in items if (id(each.parent), getattr(each, "originalname", "")) == key
+            }
+            made = _parametrized_again(item.parent, name)
+            again += [each for each in made if not by_id or each.name in done[key]]
+    items[:] = again
+
+
+def _parametrized_again(parent: Any, name: str) -> list[pytest.Item]:
+    made = parent.ihook.pytest_pycollect_makeitem(collector=parent, name=name, obj=getattr(parent.obj, name))
+    for item in made:
+        item.ihook.pytest_itemcollected(item=item)
+    return list(made)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    cells = {item.nodeid: cell for item in session.items if (cell := _cell_of(item))}
-    if cells:
-        gate = session_of(session.config)
-        gate.plan = cells
-        if hasattr(session.config, "workerinput"):  # its controller reports on what it collected
-            gate.folder.publish_plan(cells)
+    gate = existing_session(session.config)
+    if gate is None:
+        return
+    if reason := gate.left_out():
+        gate.folder.mark_misuse(reason)
+        if gate.worker is None:
+            raise pytest.UsageError(f"quantgate: {reason}")
+        session.items.clear()  # its controller says why
+        return
+    gate.plan = {item.nodeid: cell for item in session.items if (cell := _cell_of(item))}
+    if gate.is_used:  # with workers, their controller reports on what they collected
+        gate.folder.publish_plan(gate.plan, gate.offered)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -162,14 +240,30 @@ def _is_skipped(item: pytest.Item) -> bool:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Record a cell that ended without a result: it timed out or crashed."""
     cell = _cell_of(item)
     if cell is not None and call.when == "call" and call.excinfo is not None:
         recorded = any(name == PROPERTY for name, _ in item.user_properties)
         if not recorded and not call.excinfo.errisinstance((pytest.skip.Exception, KeyboardInterrupt)):
             record_loss(item, cell, call.excinfo)
-    return (yield)
+    report = yield
+    if _GATES & set(getattr(item, "fixturenames", ())):
+        _escape(report.longrepr)
+    return report
+
+
+def _escape(longrepr: Any) -> None:
+    """Make pytest's own traceback safe to print: what a subject raises must not drive the terminal."""
+    for traceback, crash, _ in getattr(longrepr, "chain", ()):
+        if crash is not None:
+            crash.message = printable_lines(crash.message)
+        for entry in traceback.reprentries:
+            entry.lines[:] = [printable_lines(line) for line in getattr(entry, "lines", ())]
+    if (crash := getattr(longrepr, "reprcrash", None)) is not None:
+        crash.message = printable_lines(crash.message)
 
 
 def record_loss(item: pytest.Item, cell: Cell, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

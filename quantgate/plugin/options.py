@@ -77,7 +77,7 @@ def _integers(least: int, what: str) -> Callable[[str], tuple[int, ...]]:
 
 def _integer(least: int, what: str) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"-?\d{1,18}", text) or int(text) < least:
+        if not re.fullmatch(r"-?[0-9]{1,18}", text) or int(text) < least:
             raise ValueError(f"{text!r} is not {what} (a whole number of at least {least})")
         return int(text)
 
@@ -100,7 +100,7 @@ def _widths(text: str) -> tuple[int, ...]:
 
 def _positive(text: str) -> float:
     try:
-        value = float(text)
+        value = float(text) if text.isascii() else math.nan
     except ValueError:
         value = math.nan
     if not (math.isfinite(value) and value > 0):
@@ -118,7 +118,7 @@ def _choice(*choices: str) -> Callable[[str], str]:
 
 
 def _device(text: str) -> str:
-    if not re.fullmatch(r"[a-z]+(:\d+)?", text):
+    if not re.fullmatch(r"[a-z]+(:[0-9]+)?", text):
         raise ValueError(f"{text!r} is not a torch device; cpu, cuda and cuda:1 are")
     return text
 
@@ -130,14 +130,20 @@ def _text(text: str) -> str:
 
 
 def _shard(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text)
+    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
         raise ValueError(f"{text!r} is not a shard; write 2/8 for the second of eight")
     return int(match[1]), int(match[2])
 
 
 def _path(text: str) -> Path:
-    return Path(_text(text))
+    try:
+        encoded = os.fsencode(_text(text))
+    except UnicodeEncodeError:
+        encoded = b"\0"
+    if b"\0" in encoded:
+        raise ValueError(f"{text!r} is no path of this system")
+    return Path(text)
 
 
 OPTIONS = (
@@ -174,6 +180,10 @@ OPTIONS = (
     Option("min-cells", _integer(0, "a number of cells"), "N", "fewer judged cells are a failure"),
 )
 
+#: Variables of the gate that are no options: the folder that corpora are kept in.
+OTHER_VARIABLES = frozenset({"QUANTGATE_CACHE"})
+_PREFIX = "quantgate_"
+
 _BY_FIELD = {option.field: option for option in OPTIONS}
 
 
@@ -192,6 +202,7 @@ def read_settings(config: pytest.Config) -> Settings:
     Raises:
         OptionError: An option has an invalid value; the message names where it was given.
     """
+    _refuse_misspelt(config)
     values: dict[str, Any] = {}
     for option in OPTIONS:
         found = _find(config, option)
@@ -206,6 +217,23 @@ def read_settings(config: pytest.Config) -> Settings:
             )
         settings = replace(settings, dead_bpb=settings.fail_bpb)
     return settings
+
+
+def _refuse_misspelt(config: pytest.Config) -> None:
+    """Pytest refuses an unknown flag; an unknown variable or ini key of the gate's is refused here, not passed over."""
+    # Every key of the file, whether declared or not; pytest 9 deprecates the name without an underscore.
+    ini = vars(config).get("_inicfg") or vars(config).get("inicfg") or {}
+    for names, known, source in (
+        (os.environ, {option.environment for option in OPTIONS} | OTHER_VARIABLES, "the environment"),
+        (ini, {option.dest for option in OPTIONS}, "ini"),
+    ):
+        for name in sorted(names):
+            if name.lower().startswith(_PREFIX) and name not in known:
+                from difflib import get_close_matches  # which no other run pays for
+
+                near = get_close_matches(name.upper(), [each.upper() for each in known], n=1, cutoff=0.0)
+                like = next(each for each in known if each.upper() == near[0])
+                raise OptionError(f"unknown {name} from {source}; did you mean {like!r}?")
 
 
 def override(settings: Settings, values: Mapping[str, Any], source: str) -> Settings:

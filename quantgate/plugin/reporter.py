@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
-from quantgate.gate.validity import invalid_reasons, is_users_doing, unlearned
+from quantgate.gate.validity import invalid_reasons, is_users_doing, unlearned, unsaid
 from quantgate.plugin.names import PROPERTY
+from quantgate.plugin.process.keeper import keeper
+from quantgate.plugin.process.watchdog import where_it_stood
+from quantgate.plugin.report import Report, ReportError
 from quantgate.plugin.session import GateSession
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
 from quantgate.reports import terminal
-from quantgate.reports.results import ResultsFile
 from quantgate.reports.text import printable
 
 #: pytest itself uses 0 to 6.
@@ -34,10 +39,17 @@ class Reporter:
         self.config = config
         self.results: dict[Cell, CellResult] = {}
         self.planned: dict[str, Cell] = {}
+        self.offered: dict[Cell, None] = {}
         self.skipped: set[Cell] = set()
+        #: The cells of tests that failed, and of tests that ended without asking for a result.
+        self.failed: set[Cell] = set()
+        self.unasked: set[Cell] = set()
         self.controls: list[CellResult] = []
         self.problems: list[str] = []
-        self.file: ResultsFile | None = None
+        #: Built-in controls in which a worker died: the machine is at fault.
+        self.lost_controls: list[str] = []
+        self.report: Report | None = None
+        self.exit_status = int(pytest.ExitCode.INTERNAL_ERROR)
         #: Whether tests are run, not merely listed.
         self.running = not any(config.getoption(name, False) for name in _LISTING)
         #: When the first result came in, which the controls go before, and when progress was last said.
@@ -46,48 +58,89 @@ class Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
         """Take the plan of the only process; collection has ended and the cells are about to run."""
-        self.planned = dict(self.session.plan)
+        self.planned, self.offered = dict(self.session.plan), dict(self.session.offered)
         self._open()
 
     def adopt_plan(self) -> None:
         """Take the plan that the workers published."""
-        if not self.planned:
-            self.planned = self.session.folder.plan()
+        if not self.offered:
+            self.planned, self.offered = self.session.folder.plan()
             self._open()
 
     def _open(self) -> None:
         """Open the report. Called when cells are about to run, so that a run without cells keeps an earlier report."""
-        if not (self.running and self.planned):
-            return
-        if self.session.settings.report is not None and self.file is None:
+        keeper().signals.end_gently()
+        wanted = self.running and (self.planned or self._is_empty_shard)
+        if wanted and self.report is None and self.session.settings.report is not None:
             try:
-                self.file = ResultsFile(self.session.settings.report)
-            except OSError as error:
-                raise pytest.UsageError(
-                    f"quantgate: the report folder {str(self.session.settings.report)!r} cannot be "
-                    f"written to: {error.strerror}"
-                ) from None
+                self.report = Report(self.session.settings.report)
+            except ReportError as error:
+                raise pytest.UsageError(f"quantgate: {printable(str(error))}") from None
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        cell = self.planned.get(nodeid)
+        if self.report is not None and cell is not None and self._is_only_process:
+            self.report.running(cell.id)
+
+    @property
+    def _is_only_process(self) -> bool:
+        return bool(self.session.offered)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         cell = self.planned.get(report.nodeid)
         if cell is None:
             return
-        record = dict(report.user_properties).get(PROPERTY)
-        if isinstance(record, dict):
+        if report.failed:
+            self.failed.add(cell)
+        records = [
+            value for name, value in report.user_properties if name == PROPERTY and isinstance(value, dict)
+        ]
+        for record in records:
             self._add(CellResult.from_record(record))
+        if records:
+            self.unasked.discard(cell)
         elif report.skipped and report.when in {"setup", "call"}:
             self.skipped.add(cell)
-        elif report.failed:  # its worker died: nothing but the name of the test came back
-            because = printable(str(report.longrepr).strip().splitlines()[0]) if report.longrepr else ""
-            self._add(self.session.unmeasured(cell, Verdict.CRASHED, because or "no message"))
+        elif report.failed:
+            self._add(self._lost(cell, report))
+        elif report.when == "call":
+            self.unasked.add(cell)
         self._say_progress()
 
+    def _lost(self, cell: Cell, report: pytest.TestReport) -> CellResult:
+        """The result of a cell whose worker died: nothing but the name of its test came back."""
+        said = str(report.longrepr).strip().splitlines() if report.longrepr else []
+        because = printable(said[0]) if said else "no message"
+        worker = getattr(getattr(report, "node", None), "workerinput", {}).get("workerid", "")
+        death = self.session.folder.died_in(worker) if worker else None
+        if death is None:
+            return self.session.unmeasured(cell, Verdict.CRASHED, because)
+        doing, log = death
+        if doing.kind in {"control", "negative-control"}:
+            because = f"its worker died while it trained the {doing.kind.replace('-', ' ')} {doing}"
+            if doing.optimizer not in self.session.registry.registered_optimizers():
+                self.lost_controls.append(
+                    f"a worker died while it trained the {doing.kind.replace('-', ' ')} {doing}"
+                )
+            return self.session.unmeasured(cell, Verdict.UNJUDGED, because)
+        if not log:
+            return self.session.unmeasured(cell, Verdict.CRASHED, because)
+        stood = where_it_stood(log, str(Path(__file__).parents[1]))
+        return self.session.unmeasured(
+            cell,
+            Verdict.TIMEOUT,
+            f"{cell}: no end, and no answer to what else would end it; its worker was ended"
+            f"{f' (at {printable(stood)})' if stood else ''}",
+        )
+
     def _add(self, result: CellResult) -> None:
-        if result.cell in self.results:
+        """Keep a result, and of several of one cell the gravest: a test may ask for two, two tests for one each."""
+        before = self.results.get(result.cell)
+        if before is not None and _gravity(before) >= _gravity(result):
             return
         self.results[result.cell] = result
-        if self.file is not None:
-            self.file.append(result)
+        if self.report is not None:
+            self.report.append(result)
 
     def _say_progress(self) -> None:
         now = time.monotonic()
@@ -105,42 +158,67 @@ class Reporter:
                 f"\nquantgate: {done} of {planned} cells judged, {learn} learn, about {left:.0f} s left"
             )
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.running:
-            self._finish(session)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
+        """Set the exit status before pytest's summary, and again when every other hook has had its say."""
+        if not self.running:
+            yield
+            self.exit_status = int(session.exitstatus)
+            return
+        self._finish(session)
+        status = session.exitstatus
+        yield
+        session.exitstatus = status
+        self.exit_status = int(status)
+        keeper().signals.let_go()
 
     def _finish(self, session: pytest.Session) -> None:
-        if not self.planned:
-            self._check_least(0, session)
-            return
+        if reason := self.session.left_out():
+            self.session.folder.mark_misuse(reason)
         self.controls = self.session.folder.controls()
         for cell in dict.fromkeys(self.planned.values()):
             if cell not in self.results and cell not in self.skipped:
-                self._add(self.session.unmeasured(cell, Verdict.UNJUDGED, "the run ended before its turn"))
-        if self.file is not None:
-            for control in self.controls:
-                self.file.append(control)
-            self.file.close()
-        self._set_status(session)
+                asked = "its test never asked for its result: lowbit_cell.assert_learns() does"
+                because = asked if cell in self.unasked else "the run ended before its turn"
+                self._add(self.session.unmeasured(cell, Verdict.UNJUDGED, because))
+        for control in self.controls:
+            if self.report is not None:
+                self.report.append(control)
+        if self.planned or self.session.folder.misuse:
+            self._set_status(session)
+        else:
+            self._check_least(0, session)
+        if self.report is not None:
+            self._close(self.report, session)
+
+    def _close(self, report: Report, session: pytest.Session) -> None:
+        counts = self.counts
+        said = {"exit_status": int(session.exitstatus), **asdict(counts), "problems": self.problems}
+        report.close(said)
+        if report.problem is not None:
+            self.problems.append(report.problem)
+            if session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _set_status(self, session: pytest.Session) -> None:
         invalid = invalid_reasons(self.controls)
         failed = unlearned(self.controls)
         users = self._users_doing([each for each in self.controls if each.cell in failed])
         self.problems = list(dict.fromkeys((*failed.values(), *invalid)))
-        if failure := self.session.folder.failure:
+        if failure := self.session.folder.failure or self.session.folder.misuse:
             self.problems = [failure]
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif users and set(failed.values()) & set(invalid):
             self.problems.append("the options of this run keep even float32 from learning; mend them first")
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        elif invalid or (failed and not users):
+        elif invalid or self.lost_controls or (failed and not users):
+            self.problems += dict.fromkeys(self.lost_controls)
             self.problems.append("the run is invalid: the machine or the gate is at fault, not the formats")
             session.exitstatus = EXIT_INVALID
         else:
             if failed:
                 self.problems.append(RATE)
+            self.problems += unsaid(list(self.results.values()), self.session.known_failures, self.failed)
             self._check_least(self.counts.judged, session)
 
     def _users_doing(self, failed: list[CellResult]) -> bool:
@@ -162,10 +240,11 @@ class Reporter:
         """How many cells are planned, ran, were judged and were skipped so far."""
         ran = [r for r in self.results.values() if r.verdict is not Verdict.UNJUDGED]
         judged = [r for r in ran if r.verdict.judged]
-        return terminal.Counts(len(set(self.planned.values())), len(ran), len(judged), len(self.skipped))
+        planned = len(set(self.planned.values()))
+        return terminal.Counts(planned, len(ran), len(judged), len(self.skipped), len(self.offered))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.running or not (self.planned or self.problems):
+        if not self.running or not (self.planned or self.problems or self._is_empty_shard):
             return
         terminalreporter.write_sep("=", "quantgate")
         order = {cell: place for place, cell in enumerate(self.session.cells)}
@@ -181,10 +260,25 @@ class Reporter:
                 _write(terminalreporter, line)
         terminalreporter.write_line("")
         terminalreporter.write_line(f"{self.counts}, {terminal.control_line(self.controls)}")
+        if self.counts.selection is not None:
+            terminalreporter.write_line(self.counts.selection)
+        if self._is_empty_shard:
+            terminalreporter.write_line(
+                f"shard {self.session.shard} holds no cell: the matrix has fewer than shards"
+            )
         for problem in self.problems:
             terminalreporter.write_line(f"quantgate: {printable(problem)}", red=True)
-        if self.file is not None:
-            terminalreporter.write_line(f"results: {printable(str(self.file.path))}")
+        if self.report is not None:
+            terminalreporter.write_line(f"results: {printable(str(self.report.path))}")
+
+    @property
+    def _is_empty_shard(self) -> bool:
+        return self.session.shard is not None and not self.offered and self.session.folder.is_planned
+
+
+def _gravity(result: CellResult) -> tuple[bool, bool]:
+    """What fails outranks what passes, then a curve what the probes alone said."""
+    return not result.verdict.passes, bool(result.curve)
 
 
 def _write(terminalreporter: pytest.TerminalReporter, line: terminal.Line) -> None:

@@ -6,7 +6,8 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.records.cell import Cell, Config
@@ -85,11 +86,33 @@ class CellResult:
             given["curve"] = tuple((step, score) for step, score in given["curve"])
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a result record: {error}") from None
+        hints = get_type_hints(cls)
+        for name, value in given.items():
+            if not _fits(value, hints[name]):
+                raise ValueError(f"not a result record: {name} is {value!r}")
         return cls(**given)
 
     def message(self, limits: Limits = DEFAULT_LIMITS) -> str:
         """What was seen, the limit, the likely cause and the next step."""
         return explain(self, limits)
+
+
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value from outside is what a field's annotation says, as far down as readers rely on it."""
+    if hint is Any:
+        return True
+    kind, arguments = get_origin(hint) or hint, get_args(hint)
+    if kind is UnionType:
+        return any(_fits(value, each) for each in arguments)
+    if kind is Mapping:
+        return isinstance(value, Mapping) and all(_fits(each, arguments[1]) for each in value.values())
+    if kind is tuple and arguments[-1] is Ellipsis:
+        return isinstance(value, tuple) and all(_fits(each, arguments[0]) for each in value)
+    if kind is tuple:
+        return isinstance(value, tuple) and all(map(_fits, value, arguments))
+    if kind in {int, float}:
+        return isinstance(value, int if kind is int else int | float) and not isinstance(value, bool)
+    return isinstance(value, kind)
 
 
 def canon_name(cell: Cell, lr: float | None) -> str:

@@ -15,6 +15,10 @@ CHANCE_BPB = 7.0
 #: A final score that exceeds the first by more than this (BPB) has diverged.
 DIVERGED_RISE = 0.5
 
+#: A score that lies further below its control's (BPB) was had by other means than its numbers: the cells of the `pr`
+#: matrix end at most 0.001 below.
+IMPLAUSIBLE_LEAD = 1.0
+
 #: Within this of the pass limit (BPB), or this share of the tolerance, one seed does not decide.
 ESCALATION_BPB = 0.1
 ESCALATION_SHARE = 0.2
@@ -99,6 +103,8 @@ def judge(
         return Verdict.LEARNS
     if not lossless and list(curve) == list(control):
         return Verdict.NO_OP
+    if control[-1][1] - last > IMPLAUSIBLE_LEAD:
+        return Verdict.FAULTY
     allowed = gap_tolerance(None, "") if tolerance is None else tolerance
     return Verdict.LAGS if last - control[-1][1] > allowed else Verdict.LEARNS
 

@@ -1,13 +1,52 @@
-"""`results.jsonl`: one record a line, written as the cells come in, so that nothing is lost with the run."""
+"""The report folder: `results.jsonl`, a record a line as the cells come in, and `run.json`: has the run ended?"""
 
 from __future__ import annotations
 
+import errno
+import json
+import os
+import stat
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from quantgate.records.result import CellResult, to_line
 
 FILE_NAME = "results.jsonl"
+RUN_NAME = "run.json"
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISREG, "a file"),
+)
+
+
+def why_no_report(folder: Path) -> str | None:
+    """Why no report can be written into this folder, as far as can be seen without a change; None where it can."""
+    if (found := _kind(folder)) not in {None, "a folder"}:
+        return f"the report folder {str(folder)!r} is {found}; name a folder, or one that can be made"
+    for path in (folder / FILE_NAME, folder / RUN_NAME):
+        if (found := _kind(path)) not in {None, "a file"}:
+            return f"{str(path)!r} is {found}, where the report is to be written; remove it or name another folder"
+    base = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not base.is_dir():
+        return f"the report folder {str(folder)!r} cannot be made: {str(base)!r} is {_kind(base)}; name another folder"
+    if not os.access(base, os.W_OK):
+        return f"the report folder {str(folder)!r} cannot be written to: no permission; name another folder"
+    return None
+
+
+def _kind(path: Path) -> str | None:
+    """What stands at a path, in words; None where nothing does."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return "a dangling link" if path.is_symlink() else None
+    return next((name for fits, name in _KINDS if fits(mode)), "no file")
 
 
 class ResultsFile:
@@ -20,13 +59,36 @@ class ResultsFile:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE_NAME
-        self._file: TextIO = self.path.open("w", encoding="utf-8")
+        # Without a buffer: what could not be written is not tried again with every later line.
+        self._file = self.path.open("wb", buffering=0)
 
     def append(self, result: CellResult) -> None:
-        """Write one line, and hand it to the operating system at once."""
-        self._file.write(to_line(result) + "\n")
-        self._file.flush()
+        """Write one line, and hand it to the operating system at once; all of it, or nothing.
+
+        Raises:
+            OSError: It cannot be written: the disk is full, say.
+        """
+        line = f"{to_line(result)}\n".encode()
+        before = self._file.tell()
+        try:
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError:
+            self._file.seek(before)
+            self._file.truncate()
+            raise
 
     def close(self) -> None:
         """End the file."""
         self._file.close()
+
+
+def write_run(folder: Path, said: Mapping[str, Any]) -> None:
+    """Replace `run.json`, whole: a reader never sees half of it.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    part = folder / f"{RUN_NAME}.part"
+    part.write_text(json.dumps(said) + "\n", encoding="utf-8")
+    part.replace(folder / RUN_NAME)

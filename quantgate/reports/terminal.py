@@ -38,6 +38,15 @@ class Counts:
     ran: int
     judged: int
     skipped: int
+    #: Cells of the tests that were collected, whether they were then selected or not.
+    matrix: int = 0
+
+    @property
+    def selection(self) -> str | None:
+        """That `-k`, `--deselect`, `--lf` or a plugin left cells out; None where none did."""
+        if self.planned >= self.matrix:
+            return None
+        return f"{self.planned} of {self.matrix} cells of the matrix were selected"
 
     def __str__(self) -> str:
         return f"{self.planned} planned / {self.ran} ran / {self.judged} judged / {self.skipped} skipped"

@@ -9,8 +9,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-#: What a name may hold: it becomes part of test ids, file names and canonical names.
-NAME = re.compile(r"[A-Za-z0-9_.:@+]+")
+#: What a name may hold: it becomes part of test ids, file names and canonical names. One that began with a colon could
+#: be a command to a CI service that reads the log (`::error::`), one that began with a dot a hidden file.
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+]*")
+#: Names become part of file names, which have 255 characters.
+LONGEST_NAME = 128
 
 
 class UnknownNameError(ValueError):
@@ -22,11 +25,20 @@ class RegistrationError(ValueError):
 
 
 def check_name(what: str, name: str) -> None:
-    """Raise RegistrationError unless `name` matches `NAME`; `what` says what it is the name of."""
-    if not isinstance(name, str) or not NAME.fullmatch(name):
+    """Raise RegistrationError unless `name` matches `NAME` and is short; `what` says what it is the name of."""
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9_.:@+]+", name):
         raise RegistrationError(
             f"{what} {name!r}: a name holds letters, digits and _ . : @ + only, since it becomes part of test "
             "ids and file names"
+        )
+    if not NAME.fullmatch(name):
+        raise RegistrationError(
+            f"{what} {name!r}: a name begins with a letter, a digit or _, not with {name[0]!r}"
+        )
+    if len(name) > LONGEST_NAME:
+        raise RegistrationError(
+            f"{what} {name[:40]!r}...: a name has at most {LONGEST_NAME} characters and this one {len(name)}, since it "
+            "becomes part of file names; register it under a shorter one"
         )
 
 
@@ -58,7 +70,8 @@ def why_not_of_one_argument(function: Any) -> str | None:
 
 def require_positive(what: str, value: float | None) -> None:
     """Raise RegistrationError unless `value` is None or a positive finite number."""
-    if value is not None and not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value is not None and not (is_number and math.isfinite(value) and value > 0):
         raise RegistrationError(f"{what} is {value!r}, not a positive number")
 
 

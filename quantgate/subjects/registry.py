@@ -6,14 +6,13 @@ is no fallback. In the incident an unknown format name silently trained in float
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from quantgate.diagnosis.causes import CAUSES
 from quantgate.formats import ALIASES, BUILTIN, Format
 from quantgate.subjects.codecs import FunctionCodec, PairCodec
+from quantgate.subjects.declarations import conforming, place_of_caller, promises_what_it_can, sharing, waived
 from quantgate.subjects.kinds import Recipe, Subject
 from quantgate.subjects.names import (
     RegistrationError,
@@ -31,10 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-#: Which values share a scale.
-_GRANULARITY = re.compile(r"tensor|row|group:([2-9]|[1-9]\d{1,3})")
-
-
 @dataclass
 class Registry:
     """The user's own formats, recipes and optimizers, beside the built-in ones."""
@@ -42,6 +37,8 @@ class Registry:
     _formats: dict[str, Format] = field(default_factory=dict)
     _recipes: dict[str, Recipe] = field(default_factory=dict)
     _optimizers: dict[str, OptimizerSpec] = field(default_factory=dict)
+    #: Where each was registered, `conftest.py:5`.
+    _places: dict[str, str] = field(default_factory=dict)
 
     def register_format(
         self,
@@ -107,6 +104,7 @@ class Registry:
             raise RegistrationError(f"format {name!r}: fake_quantize {why}{makes}")
         require_positive(f"format {name!r}: bits", bits)
         require_positive(f"format {name!r}: gap_tolerance", gap_tolerance)
+        promises_what_it_can(f"format {name!r}", lossless, bits)
         pair = PairCodec(encode, decode) if encode is not None and decode is not None else None
         trains = fake_quantize is not None or factory is not None
         codec: Any = FunctionCodec(fake_quantize, factory, pair) if trains else pair
@@ -119,11 +117,12 @@ class Registry:
             spec=spec,
             activation=activation if factory is not None or activation is None else lambda: activation,
             calibrate=calibrate,
-            conforms=_conforms(f"format {name!r}", conforms),
-            granularity=_granularity(f"format {name!r}", granularity),
-            waive=_waived(f"format {name!r}", waive),
+            conforms=conforming(f"format {name!r}", conforms),
+            granularity=sharing(f"format {name!r}", granularity),
+            waive=waived(f"format {name!r}", waive),
         )
         self._formats[name] = made
+        self._places[name] = place_of_caller()
         return made
 
     def register_recipe(
@@ -150,10 +149,11 @@ class Registry:
         require_callable(f"recipe {name!r}: prepare", prepare, required=True)
         require_callable(f"recipe {name!r}: calibrate", calibrate)
         require_positive(f"recipe {name!r}: bits", bits)
-        waived = _waived(f"recipe {name!r}", waive)
+        excused = waived(f"recipe {name!r}", waive)
         self._recipes[self._free(name)] = made = Recipe(
-            name, prepare, bits, calibrate=calibrate, waive=waived
+            name, prepare, bits, calibrate=calibrate, waive=excused
         )
+        self._places[name] = place_of_caller()
         return made
 
     def register_optimizer(
@@ -181,6 +181,7 @@ class Registry:
         like = OPTIMIZERS[reference or "adamw"]
         made = replace(like, name=name, build=build, lr=lr or like.lr, reference=reference)
         self._optimizers[name] = made
+        self._places[name] = place_of_caller()
         return made
 
     def with_subject(self, subject: Subject) -> Registry:
@@ -211,6 +212,10 @@ class Registry:
     def registered_optimizers(self) -> tuple[str, ...]:
         """The names of the user's own optimizers."""
         return tuple(self._optimizers)
+
+    def place(self, name: str) -> str:
+        """Where a subject or an optimizer of the user's was registered, `conftest.py:5`."""
+        return self._places.get(name, "an unknown place")
 
     def optimizers(self) -> dict[str, OptimizerSpec]:
         """Every optimizer by name, the built-in ones first."""
@@ -260,33 +265,6 @@ class Registry:
         if name in self.subjects() or name in ALIASES:
             raise RegistrationError(f"subject {name!r} is already registered; choose another name")
         return name
-
-
-def _conforms(what: str, conforms: str | None) -> str | None:
-    if conforms is None:
-        return None
-    name = ALIASES.get(conforms, conforms)
-    if name not in BUILTIN:
-        raise RegistrationError(f"{what}: conforms: {unknown('built-in format', conforms, BUILTIN)}")
-    return name
-
-
-def _granularity(what: str, granularity: str | None) -> str | None:
-    if granularity is None or (isinstance(granularity, str) and _GRANULARITY.fullmatch(granularity)):
-        return granularity
-    raise RegistrationError(
-        f"{what}: granularity is {granularity!r}; it must be 'tensor', 'row' or 'group:N' with N from 2 to 9999, "
-        "such as 'group:32'"
-    )
-
-
-def _waived(what: str, waive: Mapping[str, str] | None) -> Mapping[str, str]:
-    for cause, reason in (waive or {}).items():
-        if cause not in CAUSES:
-            raise RegistrationError(f"{what}: waive: {unknown('cause', cause, CAUSES)}")
-        if not (isinstance(reason, str) and reason.strip()):
-            raise RegistrationError(f"{what}: waive: {cause!r} needs a reason, which the report shows")
-    return dict(waive or {})
 
 
 #: The registry that `quantgate.register_format` and its like write to.

@@ -7,6 +7,7 @@ float32 control differ in nothing but the quantizer.
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TypeGuard
@@ -69,6 +70,11 @@ class Training:
         self.curve: list[tuple[int, float]] = []
         #: The first non-finite tensor and its step.
         self.non_finite: tuple[str, int] | None = None
+        #: The model as it was prepared, and trained once `run` has ended.
+        self.trainee: nn.Module | None = None
+        #: What the quantizers were given and gave in one step, by the parameter's name; not of in-place storage.
+        self.seen: dict[str, tuple[Tensor, Tensor]] = {}
+        self._noted_step = random.SystemRandom().randrange(config.steps)
         self._generator = torch.Generator().manual_seed(cell.seed)
         self._context = ModelConfig().context
 
@@ -79,7 +85,7 @@ class Training:
             build: Makes the optimizers.
             lr: Their learning rate.
         """
-        trainee = self._prepared()
+        trainee = self.trainee = self._prepared()
         starts = torch.randint(
             len(self.data.train) - self._context - 1, (self.config.steps, BATCH), generator=self._generator
         ).to(self.config.device)
@@ -127,6 +133,9 @@ class Training:
         keep = not _stores_in_place(trainee) and self.watcher.wants_gradients(step)
         with self.watcher.watching(step, trainee) if keep else nullcontext():
             logits, weights = _forward(trainee, windows[:, :-1], keep=keep)
+        if step == self._noted_step and isinstance(trainee, QuantizedModel) and trainee.read_quantized:
+            parameters = dict(trainee.model.named_parameters())
+            self.seen = {n: (parameters[n].detach().clone(), q.detach().clone()) for n, q in weights.items()}
         loss = _cross_entropy(logits, windows[:, 1:])
         trainee.zero_grad()  # not the optimizers': a parameter that none of them holds has a gradient too
         if loss.requires_grad:

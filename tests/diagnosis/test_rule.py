@@ -31,7 +31,7 @@ TENSOR = TensorEvidence(
 #: Flags tensors that are more than a tenth zeros.
 EMPTY = tensors(lambda tensor, case: tensor.zeros > 0.1, worst=lambda tensor: tensor.zeros)
 #: Causes that no rule names: a contract is broken before, the other two are what is left.
-WITHOUT_RULE = {"contract", "resolution", "unexplained"}
+WITHOUT_RULE = {"implausible", "contract", "resolution", "unexplained"}
 
 
 def zeros(share: float, name: str = "head", step: int = 0) -> TensorEvidence:

@@ -15,7 +15,7 @@ from quantgate.subjects.names import NAME
 from quantgate.training.optimizers import OPTIMIZERS
 
 #: What no fault is a case of: breaches of the contract, what they lead to, and the lack of any other cause.
-WITHOUT_A_FAULT = {"contract", "non-finite", "resolution", "unexplained", "not-reproducible"}
+WITHOUT_A_FAULT = {"contract", "non-finite", "resolution", "unexplained", "not-reproducible", "implausible"}
 
 
 def test_it_holds_every_class_and_enough_of_them() -> None:

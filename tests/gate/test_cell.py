@@ -77,7 +77,8 @@ def test_a_no_op_is_found_however_well_it_learns() -> None:
 
 def test_a_declared_lossless_identity_learns() -> None:
     assert (
-        run_cell(subject(lambda x: x * 1.0, lossless=True), "adamw", config=CONFIG).verdict is Verdict.LEARNS
+        run_cell(subject(lambda x: x * 1.0, bits=32, lossless=True), "adamw", config=CONFIG).verdict
+        is Verdict.LEARNS
     )
 
 

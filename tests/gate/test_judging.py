@@ -133,3 +133,12 @@ def test_a_format_may_state_its_tolerance() -> None:
     result = run(scripted({FIRST: 5.0, SECOND: 5.0, THIRD: 5.0}), 3.0)
 
     assert (result.verdict, result.gap, result.evidence["tolerance"]) == (Verdict.LAGS, 2.0, 1.0)
+
+
+def test_a_lead_that_numbers_do_not_give_is_implausible() -> None:
+    result = run(scripted({FIRST: 2.5}), control=5.2)
+
+    assert (result.verdict, result.cause) == (Verdict.FAULTY, "implausible")
+    assert result.evidence["because"] == (
+        "it ends 2.70 BPB below its float32 control (at most 1.00): numbers of fewer bits learn no better."
+    )

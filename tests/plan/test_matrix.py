@@ -18,7 +18,7 @@ from quantgate.subjects.names import UnknownNameError
 from quantgate.subjects.registry import Registry
 from quantgate.training.optimizers import OPTIMIZERS
 
-NAMES = st.from_regex(r"[A-Za-z0-9_.:@+]{1,12}", fullmatch=True)
+NAMES = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.:@+]{0,11}", fullmatch=True)
 CELLS = st.builds(
     Cell,
     subject=st.one_of(st.sampled_from(sorted(BUILTIN)), NAMES),

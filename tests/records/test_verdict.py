@@ -58,6 +58,14 @@ def test_a_low_score_that_climbed_has_diverged_too() -> None:
     assert judge(curve(4.6, first=4.0)) is Verdict.DIVERGED
 
 
+def test_what_learns_far_better_than_its_control_is_faulty() -> None:
+    control = curve(5.2)
+
+    assert judge(curve(4.2), control) is Verdict.LEARNS
+    assert judge(curve(just_below(4.2)), control) is Verdict.FAULTY
+    assert judge(curve(2.5)) is Verdict.LEARNS
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, BELOW])
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_non_finite_score_anywhere_has_diverged(bad: float, place: int) -> None:

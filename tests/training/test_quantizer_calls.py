@@ -40,13 +40,17 @@ class Counting:
         return [next(iter(seen.items())) for seen in self.calls if len(seen) == 1 and set(seen) <= SHAPES]
 
 
+#: When the training is over, each is asked once as in training, at the scoring and deployed.
+AFTERWARDS = 3
+
+
 def test_each_parameters_quantizer_is_called_once_a_step_and_once_a_score() -> None:
     counting = Counting()
     run = train(subject(factory=counting))
 
     assert run.evidence.crash is None
     assert sorted(counting.of_parameters()) == sorted(
-        (shape, STEPS + SCORES)
+        (shape, STEPS + SCORES + AFTERWARDS)
         for shape in [(128, 32), (64, 32), (96, 32), (32, 32), (64, 32), (32, 64), (128, 32)]
     )
 

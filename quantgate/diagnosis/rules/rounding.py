@@ -173,6 +173,17 @@ NONCONFORMING = Rule(
 )
 
 
+MODE_MISMATCH = Rule(
+    cause="train-deploy-mismatch",
+    measures="share of the weights' elements that are changed in the training, at the scoring, in a deployed model; "
+    "what a probe gets for a tensor of the training",
+    flagged="none in one of them and some in another; other values than the training got",
+    says="{value}",
+    ask=quantity(lambda evidence: evidence.mode_mismatch, bool),
+    measured="alike in all three",
+)
+
+
 def _export(case: Case) -> Seen | None:
     differs = case.evidence.export_differs
     return Seen({"value": differs, "tensor": case.evidence.export_tensor}) if differs else None

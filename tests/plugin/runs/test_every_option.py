@@ -145,7 +145,11 @@ def test_corpus(outcome: Outcome) -> None:
 
 def test_report(outcome: Outcome) -> None:
     assert outcome.lines.count("results: out/results.jsonl") == 1
-    assert [path.name for path in (outcome.folder / "out").iterdir()] == ["results.jsonl"]
+    assert {path.name for path in (outcome.folder / "out").iterdir()} == {
+        "results.jsonl",
+        "run.json",
+        ".lock",
+    }
 
 
 def test_every_line_of_the_report_is_a_whole_record(outcome: Outcome) -> None:

@@ -143,4 +143,7 @@ def test_a_report_folder_that_is_a_file(pytester: pytest.Pytester) -> None:
     pytester.path.joinpath("out").write_text("")
     result = pytester.runpytest_inprocess("--quantgate-report=out", "--quantgate-formats=int4")
     assert result.ret == 4
-    assert "ERROR: quantgate: the report folder 'out' cannot be written to: File exists" in result.errlines
+    assert (
+        "ERROR: quantgate: the report folder 'out' is a file; name a folder, or one that can be made"
+        in result.errlines
+    )

@@ -1,0 +1,28 @@
+"""The short form of the fault campaign: one moment of each kind of fault."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.attacks.campaign import FAULTS, Struck, campaign, table
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc"),
+]
+
+
+def test_what_must_hold_holds_at_a_moment_of_each_fault(tmp_path: Path) -> None:
+    found = campaign(tmp_path, moments=len(FAULTS), seed=47, jobs=2)
+
+    assert [each.broken for each in found] == [()] * len(FAULTS), table(found)
+
+
+def test_what_does_not_hold_is_said() -> None:
+    assert table([Struck("disk", 1.0, 0, ("no table",))]).splitlines()[-2:] == [
+        "1 moments, 1 with something that did not hold",
+        "  disk after 1.00 s, 0: no table",
+    ]

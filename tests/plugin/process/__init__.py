@@ -1,0 +1,1 @@
+"""Tests of what keeps a subject's code in hand."""
