@@ -135,7 +135,10 @@ class _Trainee(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.model = build_model(ModelConfig(width=WIDTH), torch.Generator().manual_seed(_SEED))
+        with torch.random.fork_rng(
+            devices=[]
+        ):  # layers draw weights of their own before they are given these
+            self.model = build_model(ModelConfig(width=WIDTH), torch.Generator().manual_seed(_SEED))
 
 
 def _magnitudes(count: int) -> Tensor:

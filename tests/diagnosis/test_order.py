@@ -43,3 +43,10 @@ def test_a_waived_cause_blames_nobody() -> None:
 
     assert (waived.cause, waived.waived, waived.blames) == ("orphaned-parameter", "a frozen head", False)
     assert (other.cause, other.waived, other.blames) == ("non-finite", None, True)
+
+
+def test_what_is_there_at_the_start_does_not_follow_from_what_comes_later() -> None:
+    clipped = Finding("scale-stale", "a.", step=0)
+
+    assert order(clipped, Finding("qparams-invalid", "b.", step=1)) == ["scale-stale", "qparams-invalid"]
+    assert order(clipped, Finding("qparams-invalid", "b.", step=0)) == ["qparams-invalid", "scale-stale"]

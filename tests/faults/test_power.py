@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from quantgate.faults import FAULTS, power
+from quantgate.faults import FAULTS, Setup, power, tally
 from quantgate.formats import BUILTIN
 
 
@@ -18,6 +18,22 @@ def test_trials_are_every_combination() -> None:
     assert [trial.cause for trial in power.trials(only=("int8_in_place", "int8"), optimizers=("sgd",))] == [
         "update-swallowed", None, None,
     ]  # fmt: skip
+
+
+def test_a_subject_is_tried_with_the_optimizers_that_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = Setup(BUILTIN["int8"], takes=frozenset({"sgd"}))
+    monkeypatch.setattr(power, "load_library", lambda path: {"added": added})
+    chosen = power.trials(libraries=("any:thing",), optimizers=("adamw", "sgd", "lion"))
+
+    assert [trial.optimizer for trial in chosen] == ["sgd"]
+
+
+def test_what_is_too_coarse_to_learn_is_no_false_alarm() -> None:
+    trial = power.Trial("int4", "healthy", "sgd", 47, 64, "builtin", power.LIBRARIES[1])
+    coarse = power.Outcome(trial, "dead", "resolution", None, (), (), 6.95, 1.8, 1.0)
+    (row,) = tally.tabulate([coarse, replace(coarse, cause="sign-lost")]).healthy
+
+    assert (row.cells, row.flagged, row.coarse, row.wrong) == (2, 1, 1, 1)
 
 
 @pytest.mark.slow

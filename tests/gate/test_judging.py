@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+import torch
 
 from quantgate import CellResult, Config
 from quantgate.diagnosis.evidence import Evidence, NonFinite
 from quantgate.gate.experiment import Run
 from quantgate.gate.run import Gate
+from quantgate.probes.tensors import tensor_evidence
 from quantgate.records.cell import SEEDS, Cell
 from quantgate.records.verdict import Verdict
 from quantgate.subjects.registry import Registry
@@ -127,6 +129,27 @@ def test_a_curve_that_no_probe_explains_is_unexplained() -> None:
     assert (result.verdict, result.cause, result.evidence["because"]) == (
         Verdict.DEAD, "unexplained", "every probe is in order.",
     )  # fmt: skip
+
+
+def test_a_warning_is_the_cause_of_a_curve_that_it_explains() -> None:
+    rounded = Evidence(gradient_additive=0.04, zero_input="an all-zero row")
+
+    assert run(scripted({FIRST: 5.0}, evidence=rounded), 5.0 - 1e-9).cause is None
+    assert run(scripted({FIRST: 6.95}, evidence=rounded)).cause == "grad-format"
+    assert (
+        run(scripted({FIRST: 6.95}, evidence=replace(rounded, gradient_additive=None))).cause == "unexplained"
+    )
+
+
+def test_a_curve_beside_much_that_is_clipped_has_a_stale_scale() -> None:
+    x = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    narrow = tensor_evidence("head.weight", 0, x, (x.clamp(-1.5, 1.5) * 10).round() / 10, x, x)
+    result = run(scripted({FIRST: 6.95}, evidence=Evidence(weights=(narrow,))))
+
+    assert result.cause == "scale-stale"
+    assert result.evidence["because"] == (
+        "most of the noise of head.weight is that of the 13% that are clipped."
+    )
 
 
 def test_a_format_may_state_its_tolerance() -> None:

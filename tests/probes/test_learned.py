@@ -69,3 +69,24 @@ def test_a_quantizer_that_raises_has_no_roles() -> None:
             raise ValueError("no")
 
     assert roles(Raises(), X) == {}
+
+
+class Threshold(nn.Module):
+    """A range of a power of two, whose exponent is rounded up with or without a gradient."""
+
+    def __init__(self, through: bool) -> None:
+        super().__init__()
+        self.through = through
+        self.log = nn.Parameter(torch.tensor(1.3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        up = self.log.ceil()
+        exponent = self.log + (up - self.log).detach() if self.through else up
+        scale = 2.0**exponent / 127
+        codes = (x / scale).clamp(-127, 127)
+        return (codes + (codes.round() - codes).detach()) * scale
+
+
+def test_what_gets_no_gradient_where_values_are_clipped_gets_none() -> None:
+    assert roles(Threshold(through=True), X)["log"].learns_clipped
+    assert not roles(Threshold(through=False), X)["log"].learns_clipped

@@ -95,3 +95,39 @@ def test_an_optimizer_that_cannot_be_built_is_not_asked() -> None:
         raise ValueError("no such model")
 
     assert independence(raises) is None
+
+
+class StochasticWrites(torch.optim.SGD):
+    """SGD whose steps are rounded stochastically to bfloat16."""
+
+    @torch.no_grad()
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                bits = (p - group["lr"] * p.grad).view(torch.int32)
+                p.copy_(((bits + torch.randint_like(bits, 0, 1 << 16)) & -(1 << 16)).view(torch.float32))
+
+
+def test_an_optimizer_that_draws_is_compared_under_one_seed_and_leaves_the_generator() -> None:
+    before = torch.get_rng_state()
+    found = alone(lambda model, lr: StochasticWrites(model.parameters(), 10 * lr))
+
+    assert found.alone == pytest.approx(1.0, abs=1e-6)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_scales_of_a_state_that_lie_elsewhere_show_where_regions_differ() -> None:
+    def in_blocks(turns: bool) -> Build:
+        def store(state: torch.Tensor) -> torch.Tensor:
+            if state.numel() % 1024:
+                return state
+            blocks = state.reshape(-1, 256)
+            scales = blocks.abs().amax(1) / 127 + 1e-30
+            count = len(scales)
+            each = scales.repeat(256).view(count, 256) if turns else scales[:, None]
+            return ((blocks / each).round().clamp(-127, 127) * each).view_as(state)
+
+        return adam_with(keep, store_first=store)
+
+    assert measured(in_blocks(turns=False), "adamw").regions > 0.9
+    assert measured(in_blocks(turns=True), "adamw").regions < 0.35

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from quantgate.diagnosis.evidence import TensorEvidence
-from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Seen, quantity, tensors
+from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Seen, at_first_step, quantity, tensors
 
 THRESHOLD_LOW = Limit(0.15, "round to nearest 0.5, in the log domain 0.41; ceiling 0")
 THRESHOLD_HIGH = Limit(0.85, "floor 1; truncation 1 for positive and 0 for negative values")
@@ -109,11 +109,11 @@ def _is_quantized_weight(tensor: TensorEvidence) -> bool:
 
 DRIFTS = Rule(
     cause="rounding-biased",
-    measures="mean of q(x) - x over its mean size, in a recipe's weights, from 3 bits on",
+    measures="mean of q(x) - x over its mean size, in a recipe's first weights, from 3 bits on",
     flagged="beyond {0} either way",
     says="rounding moves {tensor} one way: by {drift:.2f} of the mean size of its errors ({bad} of {of} {kind}).",
     ask=tensors(
-        lambda tensor, case: abs(tensor.drift) > DRIFT.at,
+        lambda tensor, case: abs(tensor.drift) > DRIFT.at and tensor in at_first_step(case.evidence),
         worst=lambda tensor: abs(tensor.drift),
         least_share=0.5,
         among=_is_quantized_weight,
@@ -127,12 +127,12 @@ DRIFTS = Rule(
 
 TRUNCATES = Rule(
     cause="rounding-biased",
-    measures="mean of |q(x)| - |x| over the mean size of q(x) - x, of a recipe's weights neither 0 nor clipped, "
+    measures="mean of |q(x)| - |x| over the mean size of q(x) - x, of a recipe's first weights neither 0 nor clipped, "
     "from 3 bits on",
     flagged="below -{0}",
     says="rounding makes {tensor} smaller: by {shrinks:.2f} of the mean size of its errors ({bad} of {of} {kind}).",
     ask=tensors(
-        lambda tensor, case: tensor.shrinks < -TRUNCATED.at,
+        lambda tensor, case: tensor.shrinks < -TRUNCATED.at and tensor in at_first_step(case.evidence),
         worst=lambda tensor: -tensor.shrinks,
         least_share=0.5,
         among=_is_quantized_weight,

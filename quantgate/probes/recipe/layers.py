@@ -149,9 +149,9 @@ def left(y: Tensor, x: Tensor, weight: Tensor | None) -> float:
     """The share of y that is not x times a weight; all of it without a weight."""
     if weight is None:
         return 1.0
-    output = rows(y).double()
+    output = rows(y)
     norm = float(output.norm())
-    return float((output - x.double() @ weight.double().T).norm()) / norm if norm else 0.0
+    return float((output - x @ weight.T).norm()) / norm if norm else 0.0
 
 
 def rows(x: Tensor) -> Tensor:

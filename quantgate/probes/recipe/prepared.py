@@ -74,6 +74,8 @@ class PreparedProbes:
                 self._unreached = watch.unreached()
         except Exception as error:  # tensors of a library's own kind, which need not take part in any of this
             self._not_measured["layers"] = describe(error)
+        for path in watch.open:
+            self._not_measured[f"values of {path}.weight"] = "its inputs are quantized out of sight"
         measured = {tensor.tensor for tensor in self._weights}
         for layer in self._layers:
             if f"{layer.path}.weight" not in measured:

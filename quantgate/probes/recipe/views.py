@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,10 @@ from quantgate.probes.recipe.layers import EXPLAINS, Call, Layer, fit, left, row
 NEARER = 6.0
 #: What is so near is the float32 one, quantized.
 ENOUGH = 30.0
+#: Of the distance between a fitted weight and the float32 one, what the fit may leave open.
+OPEN = 0.3
+#: A size that such noise does not make.
+SIZE = 0.2
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class View:
     factor: Tensor | None = None
     #: Whether the weight is one that the layer read as it is.
     is_read: bool = False
+    #: Whether only the size of the weight is known: the noise of inputs that are quantized out of sight hides the rest.
+    is_open: bool = False
     #: What its map gave, where the layer's output is that and quantized.
     raw: Tensor | None = None
 
@@ -64,7 +70,9 @@ def view_of(call: Call, layer: Layer, master: Tensor) -> View:
     for other in _others(call, layer, master):
         if left(call.y, other.x, other.weight) <= EXPLAINS and _nearness(other, master) > reached:
             best, reached = other, _nearness(other, master)
-    return best
+    if best.is_read or best.weight is None or best.weight.shape != master.shape:
+        return best
+    return best if _is_certain(best, call.y, master) else _of_its_size(best, master)
 
 
 def _plain(call: Call, layer: Layer) -> View:
@@ -79,6 +87,26 @@ def _plain(call: Call, layer: Layer) -> View:
     if read is not None and read.shape == layer.weight.shape and left(call.y, x, read) <= EXPLAINS:
         return View(read, base, None if given is None else x, is_read=True)
     return View(fit(x, call.y), base, None if given is None else x)
+
+
+def _of_its_size(view: View, master: Tensor) -> View:
+    """The view with a weight of which the size alone is known: the float32 one, unless it is another size."""
+    assert view.weight is not None
+    size = float((view.weight * master).sum()) / max(float(master.square().sum()), 1e-30)
+    return replace(view, weight=master if abs(size - 1) < SIZE else master * size, is_open=True)
+
+
+def _is_certain(view: View, y: Tensor, master: Tensor) -> bool:
+    """Whether a fitted weight differs from the float32 one by more than what it was fitted to leaves open.
+
+    The noise of inputs that are quantized out of sight, over inputs that hardly vary, would be taken for the weight's.
+    """
+    assert view.weight is not None
+    x, output = view.x.double(), rows(y).double()
+    free = max(1, len(x) - x.shape[1])
+    noise = float((output - x @ view.weight.double().T).square().sum()) / free
+    spread = torch.linalg.eigvalsh(x.T @ x).clamp(min=1e-30)
+    return noise * float((1 / spread).sum()) <= OPEN * float((view.weight - master).square().sum())
 
 
 def _others(call: Call, layer: Layer, master: Tensor) -> Iterator[View]:

@@ -21,6 +21,9 @@ from quantgate.probes.recipe.masters import Master
 from quantgate.probes.recipe.views import View, view_of
 from quantgate.probes.tensors import SAME, tensor_evidence
 
+#: So many tokens of an activation are measured.
+TOKENS = 256
+
 
 class LayerWatch:
     """Watches the layers of a prepared model during one forward pass.
@@ -42,6 +45,8 @@ class LayerWatch:
         self.lost = tuple(layer.path for layer in layers if layer.path not in self.found)
         self.calls: dict[str, Call] = {}
         self._views: dict[str, View] = {}
+        #: Layers of whose weight only the size is known.
+        self.open: set[str] = set()
 
     @contextmanager
     def forward(self) -> Iterator[None]:
@@ -110,6 +115,8 @@ class LayerWatch:
     def _view(self, layer: Layer, call: Call, master: Master) -> View:
         if layer.path not in self._views:
             self._views[layer.path] = view_of(call, layer, master.values)
+            if self._views[layer.path].is_open:
+                self.open.add(layer.path)
         return self._views[layer.path]
 
     def coverage(self, masters: Mapping[str, Master]) -> tuple[tuple[int, int] | None, bool]:
@@ -149,18 +156,27 @@ def _input(name: str, step: int, call: Call, view: View) -> TensorEvidence:
 
     The reference is the gradient of the output times the effective weight.
     """
-    x, q = view.base.view_as(call.x), view.x.view_as(call.x)
     output = call.y if view.raw is None else view.raw
-    same = torch.equal(x, call.x.detach().float())
+    same = torch.equal(view.base, rows(call.x))
     if not same or output is None or output.grad is None or view.weight is None:
-        return tensor_evidence(name, step, x, q, None, None)
-    reference = rows(output.grad) @ view.weight
-    return tensor_evidence(name, step, x, q, call.x.grad, reference.view_as(call.x))
+        return _activation(name, step, view.base, view.x, None, None)
+    gradient = None if call.x.grad is None else rows(call.x.grad)
+    return _activation(name, step, view.base, view.x, gradient, rows(output.grad) @ view.weight)
 
 
 def _between(name: str, step: int, x: Tensor, q: Tensor) -> TensorEvidence:
     """An activation before and after it was quantized, with both gradients."""
-    return tensor_evidence(name, step, x.float(), q.detach().float(), x.grad, q.grad)
+    gradients = (None if each.grad is None else rows(each.grad) for each in (x, q))
+    return _activation(name, step, rows(x), rows(q), *gradients)
+
+
+def _activation(
+    name: str, step: int, x: Tensor, q: Tensor, gradient: Tensor | None, reference: Tensor | None
+) -> TensorEvidence:
+    """The evidence of `TOKENS` rows, which show as much as all of them."""
+    every = max(1, len(x) // TOKENS)
+    few = [None if each is None else each[::every][None] for each in (gradient, reference)]
+    return tensor_evidence(name, step, x[::every][None], q[::every][None], *few)
 
 
 def _has_gradient(module: nn.Module) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -80,3 +82,33 @@ def test_other_terms_are_no_fault(layer: type[Swapped]) -> None:
 
 def test_a_scale_that_an_epilogue_forgets_is_named() -> None:
     assert examined(swapping(WithoutScale)).cause == "not-dequantized"
+
+
+class OutOfSight(torch.autograd.Function):
+    """A product of E4M3 inputs and weights, as of a kernel that nobody looks into."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        coarse = x.abs().amax(-1, keepdim=True) / 7
+        return ((x / coarse).round() * coarse) @ int8(weight).T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        return gradients[0] @ weight, gradients[0].flatten(0, -2).T @ x.flatten(0, -2)
+
+
+class Kernel(Swapped):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = OutOfSight.apply(x, self.weight)  # type: ignore[no-untyped-call]
+        return y
+
+
+def test_the_noise_of_inputs_out_of_sight_is_not_the_weights() -> None:
+    found = examined(swapping(Kernel))
+
+    assert found.findings == ()
+    assert dict(found.evidence.not_measured)["values of blocks.0.up.weight"] == (
+        "its inputs are quantized out of sight"
+    )
