@@ -143,7 +143,9 @@ def test_a_warning_is_the_cause_of_a_curve_that_it_explains() -> None:
 
 def test_a_curve_beside_much_that_is_clipped_has_a_stale_scale() -> None:
     x = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
-    narrow = tensor_evidence("head.weight", 0, x, (x.clamp(-1.5, 1.5) * 10).round() / 10, x, x)
+    narrow = replace(
+        tensor_evidence("head.weight", 0, x, (x * 32).round() / 32, x, x), clip_noise=0.6, saturated=0.13
+    )
     result = run(scripted({FIRST: 6.95}, evidence=Evidence(weights=(narrow,))))
 
     assert result.cause == "scale-stale"
