@@ -26,7 +26,7 @@ BEFORE_TRAINING: tuple[tuple[Rule, ...], ...] = (
         updates.REGION_LOST,
     ),
     (coverage.UNCHANGED, coverage.EQUALS_CONTROL),
-    (coverage.PARTLY_APPLIED, coverage.LINES_KEPT, precision.LINE_TOO_PRECISE, precision.OUTLIERS_KEPT),
+    (coverage.PARTLY_APPLIED, coverage.LINES_KEPT, precision.LINE_TOO_PRECISE),
     (coverage.ALL_UNCOVERED, coverage.UNCOVERED),
 )
 
@@ -64,6 +64,7 @@ LATENT: tuple[tuple[Rule, ...], ...] = (
     (relations.SCALE_MISPLACED, relations.SCALE_ELSEWHERE),
     (relations.WRONG_AXIS,),
     (relations.TOO_MANY_LEVELS, precision.TOO_PRECISE),
+    (precision.OUTLIERS_KEPT,),
     (rounding.NONCONFORMING,),
     (rounding.MISMATCH, rounding.MODE_MISMATCH),
     (values.LEARNED_RANGE,),

@@ -81,6 +81,9 @@ class RoundingEvidence:
     bias_negative: float | None = None
     #: Share of the levels that come back as they are: all of a grid that only rounds, fewer of one behind a transform.
     levels_kept: float | None = None
+    #: Mean |error| over the largest one: 1/2 of an even grid that rounds to nearest, wherever its levels lie; 1/3 where
+    #: noise is added before.
+    error_shape: float = 0.0
     #: Whether the steps between levels are all equal.
     uniform: bool = False
 

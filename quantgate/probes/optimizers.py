@@ -37,8 +37,10 @@ _SEED = 2_584
 
 @dataclass(frozen=True)
 class Agreement:
-    """How an optimizer's update agrees with the float32 algorithm's, in -1..1: the cosine times the ratio of the norms
-    (the smaller over the larger), so that an update which explodes where state was lost counts as disagreement.
+    """How an optimizer's update agrees with the float32 algorithm's, in -1..1: the cosine, times the ratio of the norms
+    where the update is the larger one, so that an update which explodes where state was lost counts as disagreement.
+    Where gradients are large or of one size, a smaller update counts as well; elsewhere it is what a second moment that several
+    elements share makes of it, or one that is rounded up.
     """
 
     #: The built-in optimizer that it was held against.
@@ -86,8 +88,9 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
     fits = []
     for name in OPTIMIZERS if reference is None else (reference,):
         expected, _ = _update(OPTIMIZERS[name].build)
-        shares = [_agreement(update[part], expected[part]) if finite else 0.0 for part in (large, small)]
-        fits.append(Agreement(name, large=shares[0], small=shares[1], regions=1.0))
+        alike = _agreement(update[large], expected[large], both_ways=True) if finite else 0.0
+        lost = _agreement(update[small], expected[small]) if finite else 0.0
+        fits.append(Agreement(name, large=alike, small=lost, regions=1.0))
     best = max(fits, key=lambda fit: fit.large)
     best = replace(best, regions=_least_region(build, best.algorithm))
     if reference is None and best.large < SAME_ALGORITHM and finite:
@@ -104,7 +107,7 @@ def _least_region(build: Build, algorithm: str) -> float:
         for first in range(start, start + p.numel() // REGION * REGION, REGION):
             part = slice(first, first + REGION)
             if bool(held[part].all()):
-                found.append(_agreement(update[part], expected[part]))
+                found.append(_agreement(update[part], expected[part], both_ways=True))
         start += p.numel()
     return min(found, default=1.0)
 
@@ -187,9 +190,9 @@ def _update(build: Build, negated: int | None = None, *, by_region: bool = False
     return after - before, held
 
 
-def _agreement(update: Tensor, expected: Tensor) -> float:
+def _agreement(update: Tensor, expected: Tensor, *, both_ways: bool = False) -> float:
     norms = float(update.norm()), float(expected.norm())
     if not all(norms) or not all(map(math.isfinite, norms)):
         return 0.0
     cosine = float(update.dot(expected)) / (norms[0] * norms[1])
-    return cosine * min(norms) / max(norms)
+    return cosine * (min(norms) / max(norms) if both_ways or norms[0] > norms[1] else 1.0)

@@ -51,7 +51,7 @@ def tensor_evidence(
     if gradient is not None and reference is not None and 0 < cosine < ALIKE:
         inner = _compare(*(_without_extremes(x, each.detach().float()) for each in (gradient, reference)))
         if inner[2] > cosine:
-            norm, reference_norm, cosine, zeros = inner
+            norm, reference_norm, cosine, _ = inner
     clipped = _clipped(x, q, shape)
     return TensorEvidence(
         tensor=name,

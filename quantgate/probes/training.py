@@ -191,7 +191,7 @@ class TrainingProbes(Watcher):
             name, role = named[id(p)], self._roles[id(p)]
             smallest, moved = float(p.detach().min()), p.grad is not None and bool(p.grad.any())
             before = self._learned.get(name)
-            self._range_moved |= role.is_scale and before is not None and smallest != before.smallest_after
+            self._range_moved |= role.used and before is not None and smallest != before.smallest_after
             self._learned[name] = LearnedScale(
                 name,
                 smallest if before is None else before.smallest_before,

@@ -139,6 +139,7 @@ OUTLIERS_KEPT = Rule(
     ask=_outliers,
     record=(("outliers_kept", "kept"),),
     limits=(OUTLIERS,),
+    severity="warning",  # where it is meant (LLM.int8, SpQR, a codebook that is fitted), the bits are not those
 )
 
 COARSER_THAN_PLAIN = Rule(

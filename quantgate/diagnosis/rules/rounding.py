@@ -11,6 +11,7 @@ THRESHOLD_LOW = Limit(0.15, "round to nearest 0.5, in the log domain 0.41; ceili
 THRESHOLD_HIGH = Limit(0.85, "floor 1; truncation 1 for positive and 0 for negative values")
 BY_PLACE = Limit(0.01, "0: without noise no value depends on its row", "{:.0%}")
 VARIES = Limit(0.01, "0, and all but 0 under stochastic rounding", "{:.0%}")
+TO_NEAREST = Limit(0.43, "0.33 of noise that is drawn once; 0.50 of a dither that is taken off again")
 TABLE = Limit(0.005, "a table rounded to bfloat16 differs by 0.002")
 
 
@@ -50,6 +51,8 @@ def _same_noise(case: Case) -> Seen | None:
     rounding = case.evidence.rounding
     if rounding is None or rounding.by_place < BY_PLACE.at or rounding.varies >= VARIES.at:
         return None
+    if rounding.error_shape > TO_NEAREST.at:
+        return None  # a grid that each place shifts for itself, as a dither that is taken off again
     return Seen({"by_place": rounding.by_place, "varies": rounding.varies})
 
 
@@ -72,11 +75,11 @@ def _biased(case: Case) -> Seen | None:
 ROUNDING_NOT_RANDOM = Rule(
     cause="rounding-not-random",
     measures="share of values that depend on their row, where they do not vary with the seed (below {1})",
-    flagged="from {0}",
+    flagged="from {0}, where mean over largest error is up to {2}",
     says="{by_place:.0%} of the values depend on the row they stand in, the same under every seed.",
     ask=_same_noise,
     record=("by_place", "varies"),
-    limits=(BY_PLACE, VARIES),
+    limits=(BY_PLACE, VARIES, TO_NEAREST),
 )
 
 ROUNDING_BIASED = Rule(

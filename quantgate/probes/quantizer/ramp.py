@@ -62,6 +62,7 @@ def rounding_evidence(
     bias_positive, bias_negative = _bias(x, q, again)
     return RoundingEvidence(
         levels_kept=levels_kept,
+        error_shape=_error_shape(x, q),
         bias_positive=bias_positive,
         bias_negative=bias_negative,
         uniform=_is_uniform(levels),
@@ -85,6 +86,13 @@ def levels_kept(quantizer: Callable[[Tensor], Tensor], x: Tensor, q: Tensor) -> 
     ):  # a level that lies a rounding of float32 below itself is not floored
         kept |= (quantizer(q * nudge) - q).abs() <= size
     return float(kept.float().mean())
+
+
+def _error_shape(x: Tensor, q: Tensor) -> float:
+    """Mean |error| over the largest one of values inside the range: 1/2 to nearest, 1/3 where noise is added before."""
+    error = (q - x)[x.abs() < 1].abs()
+    largest = float(error.quantile(0.995)) if len(error) else 0.0
+    return float(error.mean()) / largest if largest else 0.0
 
 
 def _is_uniform(levels: Tensor) -> bool:
