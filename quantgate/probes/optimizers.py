@@ -32,6 +32,8 @@ SAME_ALGORITHM = 0.9
 CHANGED = 4
 #: So many elements in a row have gradients of one size where regions are asked: more than a block of a state.
 REGION = 2_048
+#: The step of one algorithm is not that of another at so much smaller a rate.
+LEAST_RATE = 20.0
 _SEED = 2_584
 
 
@@ -39,8 +41,8 @@ _SEED = 2_584
 class Agreement:
     """How an optimizer's update agrees with the float32 algorithm's, in -1..1: the cosine, times the ratio of the norms
     where the update is the larger one, so that an update which explodes where state was lost counts as disagreement.
-    Where gradients are large or of one size, a smaller update counts as well; elsewhere it is what a second moment that several
-    elements share makes of it, or one that is rounded up.
+    Where gradients are large or of one size, a smaller update counts as well; elsewhere it is what a second moment that
+    several elements share makes of it, or one that is rounded up.
     """
 
     #: The built-in optimizer that it was held against.
@@ -48,7 +50,7 @@ class Agreement:
     #: Where gradients are large and small; 0 if the update is not finite.
     large: float
     small: float
-    #: The least of the regions of `REGION` elements, whose gradients have one size each.
+    #: The least of the regions of `REGION` elements, whose gradients have one size each, between 10^-3 and 10^-2.
     regions: float
 
 
@@ -77,7 +79,7 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
         The agreement, or why there is none.
     """
     try:
-        update, held = _update(build)
+        update, held = _update(build, at_zero=True)
     except Exception as error:  # a build that fits another model only; its own cell says what it raises
         return describe(error)
     if not bool(held.any()):
@@ -87,21 +89,39 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
     finite = bool(torch.isfinite(update[held]).all())
     fits = []
     for name in OPTIMIZERS if reference is None else (reference,):
-        expected, _ = _update(OPTIMIZERS[name].build)
-        alike = _agreement(update[large], expected[large], both_ways=True) if finite else 0.0
-        lost = _agreement(update[small], expected[small]) if finite else 0.0
+        expected, _ = _update(OPTIMIZERS[name].build, at_zero=True)
+        sized = update * _rates(update, expected, large)
+        alike = _agreement(sized[large], expected[large], both_ways=True) if finite else 0.0
+        lost = _agreement(sized[small], expected[small]) if finite else 0.0
         fits.append(Agreement(name, large=alike, small=lost, regions=1.0))
     best = max(fits, key=lambda fit: fit.large)
-    best = replace(best, regions=_least_region(build, best.algorithm))
+    expected, _ = _update(OPTIMIZERS[best.algorithm].build, at_zero=True)
+    best = replace(best, regions=_least_region(build, best.algorithm, _rates(update, expected, large)))
     if reference is None and best.large < SAME_ALGORITHM and finite:
         return "no built-in optimizer has its algorithm; name one with register_optimizer(..., reference=...)"
     return best
 
 
-def _least_region(build: Build, algorithm: str) -> float:
-    """The least agreement of a region of the model whose gradients have one size, between 10^-5 and 10^-2."""
-    update, held = _update(build, by_region=True)
-    expected, _ = _update(OPTIMIZERS[algorithm].build, by_region=True)
+def _rates(update: Tensor, expected: Tensor, large: Tensor) -> Tensor:
+    """What each parameter's update is multiplied by, for the rates that an author gives them: groups, warm-up, clips.
+
+    A smaller step than the reference's is a rate; a larger one at the same rate is not.
+    """
+    factors, start = torch.ones_like(update), 0
+    for p in _Trainee().parameters():
+        part, start = slice(start, start + p.numel()), start + p.numel()
+        one, other = update[part][large[part]], expected[part][large[part]]
+        power = float(one.square().sum())
+        if power and math.isfinite(power):
+            factors[part] = min(max(1.0, float(one.dot(other)) / power), LEAST_RATE)
+    return factors
+
+
+def _least_region(build: Build, algorithm: str, rates: Tensor) -> float:
+    """The least agreement of a region of the model whose gradients have one size, between 10^-3 and 10^-2."""
+    update, held = _update(build, by_region=True, at_zero=True)
+    expected, _ = _update(OPTIMIZERS[algorithm].build, by_region=True, at_zero=True)
+    update = update * rates
     found, start = [], 0
     for p in _Trainee().parameters():
         for first in range(start, start + p.numel() // REGION * REGION, REGION):
@@ -138,9 +158,8 @@ class _Trainee(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        with torch.random.fork_rng(
-            devices=[]
-        ):  # layers draw weights of their own before they are given these
+        # Layers draw weights of their own before they are given these.
+        with torch.random.fork_rng(devices=[]):
             self.model = build_model(ModelConfig(width=WIDTH), torch.Generator().manual_seed(_SEED))
 
 
@@ -155,19 +174,26 @@ def _of_regions(sizes: Sequence[int]) -> Tensor:
     parts = [
         torch.rand(-(-size // REGION), generator=generator).repeat_interleave(REGION)[:size] for size in sizes
     ]
-    return LARGEST * 10 ** (-DECADES * torch.cat(parts))
+    return LARGEST * 10 ** -torch.cat(parts)
 
 
 @lru_cache(maxsize=64)
-def _update(build: Build, negated: int | None = None, *, by_region: bool = False) -> tuple[Tensor, Tensor]:
+def _update(
+    build: Build, negated: int | None = None, *, by_region: bool = False, at_zero: bool = False
+) -> tuple[Tensor, Tensor]:
     """(the sum of `STEPS` updates on gradients that depend on nothing but the seed, elements that are held).
 
     Args:
         build: Makes the optimizer.
         negated: The parameter whose gradients are turned around.
         by_region: Whether the gradients' sizes differ by region, and not by element.
+        at_zero: Whether the weights start at 0, where a decay of weights does nothing.
     """
     trainee = _Trainee()
+    if at_zero:
+        with torch.no_grad():
+            for p in trainee.parameters():
+                p.zero_()
     parameters = list(trainee.parameters())
     sizes = [p.numel() for p in parameters]
     generator = torch.Generator().manual_seed(_SEED + 1)
@@ -175,7 +201,7 @@ def _update(build: Build, negated: int | None = None, *, by_region: bool = False
     direction = torch.randn(sum(sizes), generator=generator).sign()
     before = torch.cat([p.detach().flatten().clone() for p in parameters])
     built = build(trainee, RATE)
-    optimizers = built if isinstance(built, list) else [built]
+    optimizers = list(built) if isinstance(built, list | tuple) else [built]
     owned = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)  # of what rounds stochastically

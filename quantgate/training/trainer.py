@@ -90,7 +90,7 @@ class Training:
             len(self.data.train) - self._context - 1, (self.config.steps, BATCH), generator=self._generator
         ).to(self.config.device)
         built = build(trainee, lr)
-        optimizers = built if isinstance(built, list) else [built]
+        optimizers = list(built) if isinstance(built, list | tuple) else [built]
         self.watcher.optimizers_built(trainee, optimizers)
         every = max(1, self.config.steps // CURVE_POINTS)
         self._score(trainee, 0)

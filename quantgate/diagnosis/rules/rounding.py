@@ -128,6 +128,27 @@ DRIFTS = Rule(
     limits=(DRIFT,),
 )
 
+
+def _is_quantized_input(tensor: TensorEvidence) -> bool:
+    return tensor.changed > 0 and tensor.tensor.startswith("input of ")
+
+
+INPUT_DRIFTS = Rule(
+    cause="rounding-biased",
+    measures="mean of q(x) - x over its mean size, in the quantized inputs of layers, from 3 bits on",
+    flagged="beyond {0} either way",
+    says="rounding moves {tensor} one way: by {drift:.2f} of the mean size of its errors ({bad} of {of} {kind}).",
+    ask=tensors(
+        lambda tensor, case: abs(tensor.drift) > DRIFT.at and tensor in at_first_step(case.evidence),
+        worst=lambda tensor: abs(tensor.drift),
+        least_share=0.5,
+        among=_is_quantized_input,
+        applies=lambda case: case.bits is not None and case.bits >= LEAST_BITS,
+    ),
+    record=("drift", "tensor"),
+    limits=(DRIFT,),
+)
+
 TRUNCATES = Rule(
     cause="rounding-biased",
     measures="mean of |q(x)| - |x| over the mean size of q(x) - x, of a recipe's first weights neither 0 nor clipped, "

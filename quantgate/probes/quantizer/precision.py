@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from quantgate.probes.quantizer.calls import OCTAVE, SEED, Shape, normal, seeded
-from quantgate.probes.quantizer.ramp import RUN, ramp
+from quantgate.probes.quantizer.ramp import RAMP_SHAPE, RUN, ramp
 from quantgate.probes.tensors import SAME, share
 from quantgate.training.fakequant import Quantizer
 
@@ -49,13 +49,15 @@ def _is_middle(patch: Tensor) -> Tensor:
     return ~torch.stack([patch == end for end in ends]).any(0)
 
 
-def codes_used(make_quantizer: Callable[[], Quantizer], device: str) -> float | None:
+def codes_used(
+    make_quantizer: Callable[[], Quantizer], device: str, shape: Shape = RAMP_SHAPE
+) -> float | None:
     """How many steps of an even grid fit between the values that the ends of a range come back as.
 
     The most over an octave of sizes; None where the ends come back differently from place to place, or nothing is left
     of them.
     """
-    x = ramp(device) * INNER
+    x = ramp(device, shape) * INNER
     columns, rows = torch.arange(x.shape[1]), torch.arange(x.shape[0])[:, None]
     ends = [(columns - rows - shift) % ENDS_EVERY == 0 for shift in (0, RUN)]
     x[ends[0]], x[ends[1]] = 1.0, -1.0

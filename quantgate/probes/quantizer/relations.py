@@ -27,6 +27,9 @@ MOST_BITS = 8
 MIXED = 0.3
 #: Elements whose values vary with the seed, beyond which a quantizer is stochastic.
 STOCHASTIC = 0.01
+#: Elements on the ends of the ramp's range come back as they are; a quantizer that leaves more, now and then, as a
+#: regularizer, has more values than codes.
+LEFT = 0.3
 #: Shapes whose halves trade places: a square one, in which a scale of rows fits columns too, and another.
 SHAPES = ((64, 64), (64, 128))
 #: Rows and columns whose noise is compared.
@@ -57,7 +60,7 @@ def relations(
     kept = outliers_kept(make_quantizer, str(q.device), only or INPUT_SHAPE)
     if varies >= STOCHASTIC:
         return RelationEvidence(
-            levels=_levels(make_quantizer, x, q, bits),
+            levels=None if share(q == x, q.numel()) > LEFT else _levels(make_quantizer, x, q, bits),
             shared_noise=_shared_noise(make_quantizer, q.device, only or NOISE_SHAPE),
             outliers_kept=kept,
         )

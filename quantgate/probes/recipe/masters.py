@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from quantgate.probes.recipe.layers import Layer
+
+#: Cosine to a layer's first weight: above it a parameter is that weight, after some training too.
+ALIKE = 0.3
 
 
 @dataclass(frozen=True)
@@ -21,26 +25,42 @@ class Master:
     values: Tensor
     #: The gradient of the parameter; None where there is none.
     gradient: Tensor | None
+    #: Whether the parameter asks for one.
+    trains: bool
+    #: Whether no other layer reads it.
+    alone: bool = True
 
 
 def masters_of(found: Mapping[str, nn.Module], layers: tuple[Layer, ...]) -> dict[str, Master]:
-    """The one float32 parameter of a layer's shape in its module, for the layers that have one.
+    """The float32 parameter in a layer's module that holds its weight: of its shape, and most like its first values.
+
+    One that is nothing like them (a transposed weight, a mask) is none.
 
     Args:
         found: The modules by the paths of the layers.
         layers: The layers that the model had in float32.
     """
     masters: dict[str, Master] = {}
+    holders = Counter(id(p) for module in found.values() for p in module.parameters())
     for layer in layers:
         module = found.get(layer.path)
         candidates = [
-            Master(name, values, None if p.grad is None else plain(p.grad))
+            Master(
+                name, values, None if p.grad is None else plain(p.grad), p.requires_grad, holders[id(p)] == 1
+            )
             for name, p in (module.named_parameters() if module is not None else ())
             if (values := plain(p)) is not None and values.shape == layer.weight.shape
         ]
-        if len(candidates) == 1:
-            masters[layer.path] = candidates[0]
+        alike = [each for each in candidates if _likeness(each.values, layer.weight) > ALIKE]
+        if alike:
+            masters[layer.path] = max(
+                alike, key=lambda each: (each.trains, _likeness(each.values, layer.weight))
+            )
     return masters
+
+
+def _likeness(values: Tensor, first: Tensor) -> float:
+    return float(torch.cosine_similarity(values.flatten(), first.flatten(), dim=0))
 
 
 def plain(tensor: Tensor) -> Tensor | None:

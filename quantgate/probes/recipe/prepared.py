@@ -17,11 +17,12 @@ from quantgate.diagnosis.evidence import (
 )
 from quantgate.probes.crash import describe
 from quantgate.probes.learned import is_scale_of_layer, is_used_by_layer
+from quantgate.probes.quantizer.precision import codes_used
 from quantgate.probes.quantizer.scale import Scaling, scaling
 from quantgate.probes.recipe.layers import Layer
 from quantgate.probes.recipe.masters import Master, masters_of
 from quantgate.probes.recipe.watch import LayerWatch
-from quantgate.probes.recipe.weight_quantizer import weight_evidence, weight_quantizer
+from quantgate.probes.recipe.weight_quantizer import mode_mismatch, weight_evidence, weight_quantizer
 
 #: A grid of one or two bits may have a constant scale by design: its signs are what is learned.
 LEAST_BITS_FOLLOWING = 3
@@ -43,7 +44,9 @@ class PreparedProbes:
         self._layers, self._models_own, self._bits, self._static = layers, models_own, bits, static
         self._watch: LayerWatch | None = None
         self._weights: list[TensorEvidence] = []
-        self._uncovered: tuple[int, int] | None = None
+        #: Of no layers, until they are measured: what is asked of formats is not asked of recipes.
+        self._uncovered: tuple[int, int] = (0, 0)
+        self._asked = False
         self._covers_others = False
         self._unreached: tuple[int, int] | None = None
         self._learned: dict[str, LearnedScale] = {}
@@ -53,6 +56,8 @@ class PreparedProbes:
         self._rounding: RoundingEvidence | None = None
         self._relations = RelationEvidence()
         self._scaling = Scaling()
+        self._codes_used: float | None = None
+        self._modes: str | None = None
         self._not_measured: dict[str, str] = {}
 
     def watching(self, trainee: nn.Module) -> AbstractContextManager[None]:
@@ -68,8 +73,9 @@ class PreparedProbes:
             masters = masters_of(watch.found, self._layers)
             with torch.no_grad():
                 self._weights += watch.evidence(step, masters)
-                if self._uncovered is None:
-                    self._uncovered, self._covers_others = watch.coverage(masters)
+                self._uncovered, self._covers_others = watch.coverage(masters)
+                if not self._asked:
+                    self._asked = True
                     self._ask_quantizer(watch, masters)
                 self._unreached = watch.unreached()
         except Exception as error:  # tensors of a library's own kind, which need not take part in any of this
@@ -99,6 +105,8 @@ class PreparedProbes:
             relations=self._relations,
             scale_follows=self._scaling.follows,
             late_gain=self._scaling.late_gain,
+            codes_used=self._codes_used,
+            mode_mismatch=self._modes,
             not_measured=(*evidence.not_measured, *self._not_measured.items()),
         )
 
@@ -116,6 +124,7 @@ class PreparedProbes:
             if isinstance(make, str):
                 reason = make
                 continue
+            self._modes = mode_mismatch(module, master.parameter, master.values)
             peak = float(master.values.abs().max())
             rows, columns = master.values.shape
             rounding, self._relations = weight_evidence(make, (rows, columns), peak, self._bits)
@@ -127,6 +136,8 @@ class PreparedProbes:
             if not (learns or few or self._static):
                 with torch.random.fork_rng(devices=[]):
                     self._scaling = scaling(make(), master.values.clone(), keeps_state=True)
+                    if rounding.uniform:
+                        self._codes_used = codes_used(make, "cpu", (rows, columns))
             return
         self._not_measured["rounding and relations of weights"] = reason
 

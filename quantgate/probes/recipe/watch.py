@@ -7,6 +7,7 @@ gives the reference straight-through estimator's for the weight: dL/dY^T X.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -38,12 +39,15 @@ class LayerWatch:
         self.found: dict[str, nn.Module] = {}
         for layer in layers:
             names = [name for name in modules if name == layer.path or name.endswith(f".{layer.path}")]
-            if names:
-                self.found[layer.path] = modules[min(names, key=len)]
+            if names:  # a frozen copy, such as an average of the weights, is not what is trained
+                trains = [name for name in names if any(p.requires_grad for p in modules[name].parameters())]
+                self.found[layer.path] = modules[min(trains or names, key=len)]
         self.layers = tuple(layer for layer in layers if layer.path in self.found)
         #: Layers that have no module of their name any more.
         self.lost = tuple(layer.path for layer in layers if layer.path not in self.found)
+        #: The last call of each layer, and how many there were.
         self.calls: dict[str, Call] = {}
+        self.counts: Counter[str] = Counter()
         self._views: dict[str, View] = {}
         #: Layers of whose weight only the size is known.
         self.open: set[str] = set()
@@ -76,6 +80,7 @@ class LayerWatch:
                 if isinstance(output, Tensor):
                     call.y = keeping(output)
                     self.calls[path] = call
+                    self.counts[path] += 1
 
         return before, after
 
@@ -94,12 +99,12 @@ class LayerWatch:
             view = self._view(layer, call, master)
             if view.weight is None or view.weight.shape != master.values.shape:
                 continue
-            reference = call.reference(layer, view.x, view.raw)
-            found.append(
-                tensor_evidence(
-                    f"{layer.path}.weight", step, master.values, view.weight, master.gradient, reference
-                )
-            )
+            # The gradient of a weight that is read more than once is the sum of several; one that is frozen has none.
+            once = self.counts[layer.path] == 1 and master.alone and master.trains
+            reference = call.reference(layer, view.x, view.raw) if once else None
+            gradient = master.gradient if once else None
+            x = master.values if master.trains else layer.weight
+            found.append(tensor_evidence(f"{layer.path}.weight", step, x, view.weight, gradient, reference))
             if layer.kind == "Linear":
                 found.append(_input(f"input of {layer.path}", step, call, view))
             if view.raw is not None:
@@ -119,21 +124,24 @@ class LayerWatch:
                 self.open.add(layer.path)
         return self._views[layer.path]
 
-    def coverage(self, masters: Mapping[str, Master]) -> tuple[tuple[int, int] | None, bool]:
+    def coverage(self, masters: Mapping[str, Master]) -> tuple[tuple[int, int], bool]:
         """Linear layers of the body that compute in float32, of how many; and whether any other layer does not."""
         called = [layer for layer in self.layers if layer.path in self.calls]
         body = [layer for layer in called if layer.body]
         left = sum(self._is_plain(layer, masters) for layer in body)
         others = any(not self._is_plain(layer, masters) for layer in called if not layer.body)
-        return (left, len(body)) if body else None, others
+        return (left, len(body)), others
 
     def _is_plain(self, layer: Layer, masters: Mapping[str, Master]) -> bool:
         """Whether a layer's output is its input times its float32 weight."""
         call, master = self.calls[layer.path], masters.get(layer.path)
         if master is None or call.y is None:
             return False
-        apply = F.embedding if layer.kind == "Embedding" else F.linear
-        applied = apply(call.x, master.values)
+        # A frozen weight may have been put on the grid once and for all.
+        weight = master.values if master.trains else layer.weight
+        applied = (
+            F.embedding(call.x, weight) if layer.kind == "Embedding" else F.linear(call.x.float(), weight)
+        )
         largest = float(call.y.abs().max())  # 0 behind a layer that is dead
         return largest > 0 and float((applied - call.y).abs().max()) <= SAME * largest
 
@@ -147,6 +155,11 @@ class LayerWatch:
             and call.y.grad is not None
             and bool(call.y.grad.any())
         ]
+        trained = [each for each in asked if _trains(self.found[each.path])]
+        if any(
+            each.body for each in trained
+        ):  # the others are frozen; where nothing of the body trains, all are
+            asked = trained
         lost = [layer for layer in asked if not _has_gradient(self.found[layer.path])]
         return len(lost), len(asked)
 
@@ -177,6 +190,11 @@ def _activation(
     every = max(1, len(x) // TOKENS)
     few = [None if each is None else each[::every][None] for each in (gradient, reference)]
     return tensor_evidence(name, step, x[::every][None], q[::every][None], *few)
+
+
+def _trains(module: nn.Module) -> bool:
+    parameters = list(module.parameters())
+    return not parameters or any(p.requires_grad for p in parameters)
 
 
 def _has_gradient(module: nn.Module) -> bool:

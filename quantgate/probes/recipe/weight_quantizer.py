@@ -23,6 +23,10 @@ from quantgate.training.fakequant import Quantizer
 
 #: In decibels: the copy must compute with the weight that the layer was seen to compute with.
 SAME_WEIGHT = 60.0
+#: The weight of twice the size is quantized alike.
+NORMED = 0.05
+#: A grid changes so many of its values.
+CHANGED = 0.5
 
 
 def weight_quantizer(
@@ -39,35 +43,65 @@ def weight_quantizer(
     """
     if layer.kind != "Linear" or master.shape[1] % RUN:
         return "no linear layer whose inputs are a multiple of 16"
-    units = torch.eye(master.shape[1], device=master.device)[None]
 
     def make() -> Quantizer:
         twin = copy.deepcopy(module)
-        written = plain(twin.get_parameter(parameter))
-        assert written is not None
-
-        def quantize(weight: Tensor) -> Tensor:
-            written.copy_(weight)
-            call = Call(units)
-            with Recorder() as inside:
-                inside.open.append(call)
-                call.y = twin(units)
-            read = call.maps[-1].weight.detach().float() if call.maps else None
-            if read is not None and read.shape == weight.shape and not torch.equal(read, weight):
-                return read.clone()
-            return call.y[0].T.detach().float().contiguous()
-
-        return quantize
+        return lambda weight: _computed(twin, parameter, weight)
 
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             found = seeded(make(), master.detach().clone())
+            doubled = seeded(make(), 2 * master.detach())
     except Exception as error:  # a library's own code, called as it need not be
         return f"a copy of the layer cannot be asked ({type(error).__name__})"
     noise = float((found - seen).norm()) if found.shape == seen.shape else math.inf
     if not noise <= 10 ** (-SAME_WEIGHT / 20) * float(seen.norm()):
         return "a copy of the layer computes with another weight"
+    if float((doubled - found).norm()) <= NORMED * float(found.norm()):
+        return "its weight is normed before it is quantized"
     return make
+
+
+def _computed(twin: nn.Module, parameter: str, weight: Tensor) -> Tensor:
+    """What a copy of a layer computes with where its float32 weight is this one."""
+    written = plain(twin.get_parameter(parameter))
+    assert written is not None
+    with torch.no_grad():
+        written.copy_(weight)
+    call = Call(torch.eye(weight.shape[1], device=weight.device)[None])
+    with Recorder() as inside:
+        inside.open.append(call)
+        call.y = twin(call.x)
+    read = call.maps[-1].weight.detach().float() if call.maps else None
+    if read is not None and read.shape == weight.shape and not torch.equal(read, weight):
+        return read.clone()
+    return call.y[0].T.detach().float().contiguous()
+
+
+def mode_mismatch(module: nn.Module, parameter: str, weight: Tensor) -> str | None:
+    """Whether a layer quantizes its weight where it is trained, scored and deployed alike, in a sentence where not.
+
+    Args:
+        module: The layer as the recipe left it.
+        parameter: The name in the module of the parameter that holds the float32 weight.
+        weight: Its values.
+    """
+    changed: dict[str, float] = {}
+    try:
+        for name, training, gradients in (
+            ("the training", True, True),
+            ("the scoring", True, False),
+            ("a deployed model", False, False),
+        ):
+            twin = copy.deepcopy(module).train(training)
+            with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(gradients):
+                changed[name] = float((_computed(twin, parameter, weight.clone()) != weight).float().mean())
+    except Exception:  # a library's own code, called as it need not be
+        return None
+    if max(changed.values()) < CHANGED or min(changed.values()) > 0:
+        return None
+    shares = ", ".join(f"{share:.0%} in {name}" for name, share in changed.items())
+    return f"a layer changes other shares of its weight: {shares}."
 
 
 def weight_evidence(
