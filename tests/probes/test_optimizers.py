@@ -130,4 +130,4 @@ def test_scales_of_a_state_that_lie_elsewhere_show_where_regions_differ() -> Non
         return adam_with(keep, store_first=store)
 
     assert measured(in_blocks(turns=False), "adamw").regions > 0.9
-    assert measured(in_blocks(turns=True), "adamw").regions < 0.35
+    assert measured(in_blocks(turns=True), "adamw").regions < 0.5
