@@ -27,13 +27,13 @@ RATE = 1e-3
 #: Sizes of the gradient's elements: from 10^-2 down to 10^-5.
 LARGEST, DECADES = 1e-2, 3.0
 #: The update of the same algorithm agrees so well where gradients are large.
-SAME_ALGORITHM = 0.9
+SAME_ALGORITHM = 0.98
 #: The parameter whose gradients are changed, to see whether others follow: two others have its shape.
 CHANGED = 4
 #: So many elements in a row have gradients of one size where regions are asked: more than a block of a state.
 REGION = 2_048
 #: The step of one algorithm is not that of another at so much smaller a rate.
-LEAST_RATE = 20.0
+LEAST_RATE, MOST_RATE = 20.0, 1.5
 _SEED = 2_584
 
 
@@ -105,7 +105,7 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
 def _rates(update: Tensor, expected: Tensor, large: Tensor) -> Tensor:
     """What each parameter's update is multiplied by, for the rates that an author gives them: groups, warm-up, clips.
 
-    A smaller step than the reference's is a rate; a larger one at the same rate is not.
+    A smaller step than the reference's is a rate; one that is larger by more than a half is not.
     """
     factors, start = torch.ones_like(update), 0
     for p in _Trainee().parameters():
@@ -113,7 +113,8 @@ def _rates(update: Tensor, expected: Tensor, large: Tensor) -> Tensor:
         one, other = update[part][large[part]], expected[part][large[part]]
         power = float(one.square().sum())
         if power and math.isfinite(power):
-            factors[part] = min(max(1.0, float(one.dot(other)) / power), LEAST_RATE)
+            factor = float(one.dot(other)) / power
+            factors[part] = min(factor, LEAST_RATE) if factor > 1 / MOST_RATE else 1.0
     return factors
 
 
@@ -140,8 +141,8 @@ def independence(build: Build) -> Independence | None:
         changed, _ = _update(build, CHANGED)
     except Exception:  # a build that fits another model only; its own cell says what it raises
         return None
-    if not bool(held.any()) or not bool(torch.isfinite(update[held]).all()):
-        return None
+    if not bool(update[held].any()) or not bool(torch.isfinite(update[held]).all()):
+        return None  # a step that is taken while gradients are computed takes none for those that are given
     named = [(name, p.numel()) for name, p in _Trainee().named_parameters()]
     least, tensor, start = 1.0, "", 0
     for place, (name, count) in enumerate(named):

@@ -115,7 +115,9 @@ def _bias(x: Tensor, q: Tensor, again: Tensor) -> tuple[float | None, float | No
             top = torch.where(size == 1, value, 0.0).amax(-1, keepdim=True).clamp(max=1.0)
             inside = (size > 0) & (size < top)
             least = float(value[inside].min().clamp(min=0)) if bool(inside.any()) else 0.0
-            inside &= size >= least
+            above = value[inside & (value > 0)]
+            first = float(above.min()) if len(above) else 0.0
+            inside &= (size >= least) & ((value != 0) | (size < first))  # what was pruned was not rounded
             errors.append((sign * (value - size))[inside])
         error = torch.cat(errors)
         size_of = float(error.abs().mean()) if len(error) >= RUN else 0.0

@@ -27,6 +27,8 @@ MOST_BITS = 8
 MIXED = 0.3
 #: Elements whose values vary with the seed, beyond which a quantizer is stochastic.
 STOCHASTIC = 0.01
+#: Of an even grid of 3 bits a seventh of the ramp is 0; where more is, values are pruned by what stands beside them.
+PRUNED_BITS, PRUNED = 3, 0.35
 #: Elements on the ends of the ramp's range come back as they are; a quantizer that leaves more, now and then, as a
 #: regularizer, has more values than codes.
 LEFT = 0.3
@@ -66,7 +68,8 @@ def relations(
         )
     if _mixes(make_quantizer, x, q):
         return RelationEvidence(mixes=True, outliers_kept=kept)
-    falls, largest = min(_falls(x, q), _falls(x.T, q.T))
+    pruned = bits is not None and bits >= PRUNED_BITS and share(q == 0, q.numel()) > PRUNED
+    falls, largest = (None, 0.0) if pruned else min(_falls(x, q), _falls(x.T, q.T))
     # A layer may have scales of its own for its rows and columns, which do not move with the values.
     asked = only is None and by_place < STOCHASTIC
     misplaced, shape = _misplaced(make_quantizer, q.device) if asked else (None, "")

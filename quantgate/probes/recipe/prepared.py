@@ -131,7 +131,10 @@ class PreparedProbes:
             learns = any(
                 name != master.parameter and p.requires_grad for name, p in module.named_parameters()
             )
-            self._rounding = None if learns else rounding  # a learned scale need not fit the ramp
+            if learns:  # a scale that is learned need not fit the ramp, nor learned rounding keep its order
+                self._relations = replace(self._relations, falls=None)
+            else:
+                self._rounding = rounding
             few = self._bits is not None and self._bits < LEAST_BITS_FOLLOWING
             if not (learns or few or self._static):
                 with torch.random.fork_rng(devices=[]):

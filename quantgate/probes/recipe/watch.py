@@ -24,6 +24,8 @@ from quantgate.probes.tensors import SAME, tensor_evidence
 
 #: So many tokens of an activation are measured.
 TOKENS = 256
+#: The least share of large values that a dropout sets to 0.
+DROPPED = 0.01
 
 
 class LayerWatch:
@@ -92,7 +94,9 @@ class LayerWatch:
             masters: The float32 weights by layer; a layer without one is left out.
         """
         found = []
+        trained = False  # whether a layer before this one is, so that a gradient is owed to this one's input
         for layer in self.layers:
+            before, trained = trained, trained or _trains(self.found[layer.path])
             call, master = self.calls.get(layer.path), masters.get(layer.path)
             if call is None or call.y is None or master is None:
                 continue
@@ -106,7 +110,7 @@ class LayerWatch:
             x = master.values if master.trains else layer.weight
             found.append(tensor_evidence(f"{layer.path}.weight", step, x, view.weight, gradient, reference))
             if layer.kind == "Linear":
-                found.append(_input(f"input of {layer.path}", step, call, view))
+                found.append(_input(f"input of {layer.path}", step, call, view, owed=before))
             if view.raw is not None:
                 found.append(_between(f"output of {layer.path}", step, view.raw, call.y))
         return found
@@ -154,6 +158,9 @@ class LayerWatch:
             and call.y is not None
             and call.y.grad is not None
             and bool(call.y.grad.any())
+            and (
+                layer.body or any(True for _ in self.found[layer.path].parameters())
+            )  # or it is tied to another
         ]
         trained = [each for each in asked if _trains(self.found[each.path])]
         if any(
@@ -164,17 +171,32 @@ class LayerWatch:
         return len(lost), len(asked)
 
 
-def _input(name: str, step: int, call: Call, view: View) -> TensorEvidence:
+def _input(name: str, step: int, call: Call, view: View, *, owed: bool) -> TensorEvidence:
     """What the layer's map read beside the input that came, or its norm, whose gradient is not that of the input.
 
     The reference is the gradient of the output times the effective weight.
     """
     output = call.y if view.raw is None else view.raw
     same = torch.equal(view.base, rows(call.x))
-    if not same or output is None or output.grad is None or view.weight is None:
+    dropped = _dropped(view.base, view.x)
+    if dropped is not None:
+        return _activation(name, step, dropped, view.x, None, None)
+    if not same or not owed or output is None or output.grad is None or view.weight is None:
         return _activation(name, step, view.base, view.x, None, None)
     gradient = None if call.x.grad is None else rows(call.x.grad)
     return _activation(name, step, view.base, view.x, gradient, rows(output.grad) @ view.weight)
+
+
+def _dropped(x: Tensor, q: Tensor) -> Tensor | None:
+    """The input behind a dropout, where there is one: large values of both signs are 0, the others have grown alike."""
+    gone = (q == 0) & (x.abs() > x.square().mean().sqrt())
+    of_each = [float((gone & side).sum()) / max(1.0, float(side.sum())) for side in (x > 0, x < 0)]
+    if not min(of_each) > DROPPED or max(of_each) > 2 * min(of_each):
+        return None
+    kept = q != 0
+    factor = float((q * x)[kept].sum()) / max(1e-30, float(x[kept].square().sum()))
+    behind = torch.where(kept, x * factor, 0.0)
+    return behind if float((behind - q).norm()) < float((x - q).norm()) / 2 else None
 
 
 def _between(name: str, step: int, x: Tensor, q: Tensor) -> TensorEvidence:
