@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quantgate.cli import calibrate, doctor, explain, incident, power, run
-from quantgate.cli.status import EXIT_INTERRUPTED, EXIT_USAGE
+from quantgate.cli.status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from quantgate.records.version import __version__
 from quantgate.reports.text import printable
 
@@ -27,6 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         print(f"quantgate: {printable(str(error))}", file=sys.stderr)
         return EXIT_USAGE
+    except SystemExit as error:  # a subject's own: silence would pass for health
+        print(f"quantgate: the subject's code ended the process: SystemExit({error.code!r})", file=sys.stderr)
+        return EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     return status

@@ -117,7 +117,8 @@ _CAUSES = (
         "optimizer-state",
         "The optimizer's state loses small values: a wrong 8-bit map, or an eps that half precision rounds to 0.",
         "Adaptive optimizers take steps of the wrong size; SGD is immune.",
-        "map the second moment with a dynamic or square-root code per block, and keep eps in float32.",
+        "compare the step with the algorithm's formula (momentum, bias corrections); keep eps in float32, and map an "
+        "8-bit second moment with a dynamic code per block.",
         ("bitsandbytes issue 227", "keras-hub PR 2629", "optax PR 1754"),
     ),
     Cause(

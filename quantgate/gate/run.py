@@ -51,8 +51,12 @@ class Gate:
         return self.registry.optimizer(cell.optimizer)
 
     def control(self, cell: Cell) -> CellResult:
-        """Train the float32 control of a cell, and judge it by the absolute limits."""
-        return self.assess(cell.control, self.train(cell.control), None)
+        """Train the float32 control of a cell, and judge its curve by the absolute limits.
+
+        What is wrong with its optimizer and does not keep it from learning is said of the optimizer's cells.
+        """
+        result = self.assess(cell.control, self.train(cell.control), None)
+        return replace(result, verdict=Verdict.LEARNS) if result.verdict is Verdict.FAULTY else result
 
     def run(self, cell: Cell, control_of: ControlOf) -> CellResult:
         """Train and judge a cell; near a limit, train two more seeds and let the median decide."""

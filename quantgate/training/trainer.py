@@ -91,6 +91,9 @@ class Training:
         ).to(self.config.device)
         built = build(trainee, lr)
         optimizers = list(built) if isinstance(built, list | tuple) else [built]
+        if any(not hasattr(each, "param_groups") for each in optimizers):
+            kinds = ", ".join(type(each).__name__ for each in optimizers) or "an empty list"
+            raise TypeError(f"build returned {kinds}: return a torch.optim.Optimizer, or a list of them")
         self.watcher.optimizers_built(trainee, optimizers)
         every = max(1, self.config.steps // CURVE_POINTS)
         self._score(trainee, 0)
@@ -107,6 +110,11 @@ class Training:
         model = build_model(ModelConfig(width=self.cell.width), self._generator).to(self.config.device)
         self.watcher.model_built(model)
         trainee = self.prepare(model)
+        if not isinstance(trainee, nn.Module):
+            raise TypeError(
+                f"prepare returned {type(trainee).__name__}, not a module: return the model, also where it was "
+                "prepared in place"
+            )
         if self.calibrate is not None:
             self.calibrate(trainee, self._calibration_batches())
         if _stores_in_place(trainee):

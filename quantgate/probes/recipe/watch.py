@@ -189,8 +189,9 @@ def _input(name: str, step: int, call: Call, view: View, *, owed: bool) -> Tenso
 
 def _dropped(x: Tensor, q: Tensor) -> Tensor | None:
     """The input behind a dropout, where there is one: large values of both signs are 0, the others have grown alike."""
-    gone = (q == 0) & (x.abs() > x.square().mean().sqrt())
-    of_each = [float((gone & side).sum()) / max(1.0, float(side.sum())) for side in (x > 0, x < 0)]
+    large = x.abs() > x.square().mean().sqrt()
+    sides = [side for side in (large & (x > 0), large & (x < 0)) if bool(side.any())]
+    of_each = [float(((q == 0) & side).sum()) / float(side.sum()) for side in sides] or [0.0]
     if not min(of_each) > DROPPED or max(of_each) > 2 * min(of_each):
         return None
     kept = q != 0

@@ -122,7 +122,7 @@ def test_what_has_no_gradient_is_blocked_and_said_to_be_unmeasured() -> None:
     assert found.cause == "gradient-blocked"
     assert (
         found.findings[0].because
-        == "5 of 7 layers of the prepared model have no parameter that gets a gradient."
+        == "4 of 6 layers of the prepared model have no parameter that gets a gradient."
     )
     assert dict(found.evidence.not_measured)["head.weight"] == "no float32 weight behind it"
 
