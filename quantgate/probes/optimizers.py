@@ -32,6 +32,8 @@ SAME_ALGORITHM = 0.98
 CHANGED = 4
 #: So many elements in a row have gradients of one size where regions are asked: more than a block of a state.
 REGION = 2_048
+#: An eps that the square root of a second moment of 10^-5 feels.
+FELT = 1e-6
 #: The step of one algorithm is not that of another at so much smaller a rate.
 LEAST_RATE, MOST_RATE = 20.0, 1.5
 _SEED = 2_584
@@ -50,8 +52,8 @@ class Agreement:
     #: Where gradients are large and small; 0 if the update is not finite.
     large: float
     small: float
-    #: The least of the regions of `REGION` elements, whose gradients have one size each, between 10^-3 and 10^-2.
-    regions: float
+    #: The least of the regions of `REGION` elements, whose gradients have one size each; None where not asked.
+    regions: float | None
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,7 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
         lost = _agreement(sized[small], expected[small]) if finite else 0.0
         fits.append(Agreement(name, large=alike, small=lost, regions=1.0))
     best = max(fits, key=lambda fit: fit.large)
-    expected, _ = _update(OPTIMIZERS[best.algorithm].build, at_zero=True)
-    best = replace(best, regions=_least_region(build, best.algorithm, _rates(update, expected, large)))
+    best = replace(best, regions=_least_region(build, best.algorithm))
     if reference is None and best.large < SAME_ALGORITHM and finite:
         return "no built-in optimizer has its algorithm; name one with register_optimizer(..., reference=...)"
     return best
@@ -118,11 +119,16 @@ def _rates(update: Tensor, expected: Tensor, large: Tensor) -> Tensor:
     return factors
 
 
-def _least_region(build: Build, algorithm: str, rates: Tensor) -> float:
-    """The least agreement of a region of the model whose gradients have one size, between 10^-3 and 10^-2."""
+def _least_region(build: Build, algorithm: str) -> float | None:
+    """The least agreement of a region of the model whose gradients have one size, between 10^-5 and 10^-2.
+
+    None where the optimizer adds an eps that gradients of that size feel.
+    """
+    if _eps(build) > FELT:
+        return None
     update, held = _update(build, by_region=True, at_zero=True)
     expected, _ = _update(OPTIMIZERS[algorithm].build, by_region=True, at_zero=True)
-    update = update * rates
+    update = update * _rates(update, expected, torch.ones_like(held))
     found, start = [], 0
     for p in _Trainee().parameters():
         for first in range(start, start + p.numel() // REGION * REGION, REGION):
@@ -154,6 +160,17 @@ def independence(build: Build) -> Independence | None:
     return Independence(float((update[held] == 0).float().mean()), least, tensor)
 
 
+def _eps(build: Build) -> float:
+    """The largest eps of an optimizer's groups."""
+    built = build(_Trainee(), RATE)
+    groups = [
+        group
+        for each in (built if isinstance(built, list | tuple) else [built])
+        for group in each.param_groups
+    ]
+    return max((eps for group in groups if isinstance(eps := group.get("eps"), float)), default=0.0)
+
+
 class _Trainee(nn.Module):
     """The tiny model under the names that a cell's trainee gives it."""
 
@@ -175,7 +192,7 @@ def _of_regions(sizes: Sequence[int]) -> Tensor:
     parts = [
         torch.rand(-(-size // REGION), generator=generator).repeat_interleave(REGION)[:size] for size in sizes
     ]
-    return LARGEST * 10 ** -torch.cat(parts)
+    return LARGEST * 10 ** (-DECADES * torch.cat(parts))
 
 
 @lru_cache(maxsize=64)

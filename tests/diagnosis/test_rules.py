@@ -101,7 +101,7 @@ def causes(evidence: Evidence, bits: float | None = 8) -> list[str]:
         (edge(0.19), edge(0.2), 8, "clip-gradient-lost"),
         (Evidence(gradient_underflow=0.5), Evidence(gradient_underflow=0.51), 8, "grad-format"),
         (Evidence(update_survival=updates.SURVIVAL.at), Evidence(update_survival=0.88), 8, "update-swallowed"),
-        (Evidence(optimizer_regions=0.5), Evidence(optimizer_regions=0.49), 8, "optimizer-state"),
+        (Evidence(optimizer_regions=0.35), Evidence(optimizer_regions=0.34), 8, "optimizer-state"),
         (drawn(tensor=0.99), drawn(tensor=1.01), 8, "too-many-levels"),
         (drawn(line=2.9), drawn(line=3.1), 8, "partly-applied"),
         (outliers(0.09), outliers(0.1), 8, "partly-applied"),
