@@ -81,7 +81,7 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
         The agreement, or why there is none.
     """
     try:
-        update, held = _update(build, at_zero=True)
+        update, held = _update(build, undecayed=True)
     except Exception as error:  # a build that fits another model only; its own cell says what it raises
         return describe(error)
     if not bool(held.any()):
@@ -91,7 +91,7 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
     finite = bool(torch.isfinite(update[held]).all())
     fits = []
     for name in OPTIMIZERS if reference is None else (reference,):
-        expected, _ = _update(OPTIMIZERS[name].build, at_zero=True)
+        expected, _ = _update(OPTIMIZERS[name].build, undecayed=True)
         sized = update * _rates(update, expected, large)
         alike = _agreement(sized[large], expected[large], both_ways=True) if finite else 0.0
         lost = _agreement(sized[small], expected[small]) if finite else 0.0
@@ -126,8 +126,8 @@ def _least_region(build: Build, algorithm: str) -> float | None:
     """
     if _eps(build) > FELT:
         return None
-    update, held = _update(build, by_region=True, at_zero=True)
-    expected, _ = _update(OPTIMIZERS[algorithm].build, by_region=True, at_zero=True)
+    update, held = _update(build, by_region=True, undecayed=True)
+    expected, _ = _update(OPTIMIZERS[algorithm].build, by_region=True, undecayed=True)
     update = update * _rates(update, expected, torch.ones_like(held))
     found, start = [], 0
     for p in _Trainee().parameters():
@@ -197,7 +197,7 @@ def _of_regions(sizes: Sequence[int]) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _update(
-    build: Build, negated: int | None = None, *, by_region: bool = False, at_zero: bool = False
+    build: Build, negated: int | None = None, *, by_region: bool = False, undecayed: bool = False
 ) -> tuple[Tensor, Tensor]:
     """(the sum of `STEPS` updates on gradients that depend on nothing but the seed, elements that are held).
 
@@ -205,10 +205,10 @@ def _update(
         build: Makes the optimizer.
         negated: The parameter whose gradients are turned around.
         by_region: Whether the gradients' sizes differ by region, and not by element.
-        at_zero: Whether the weights start at 0, where a decay of weights does nothing.
+        undecayed: Whether no weight decays: they start at 0, and the groups' decay is 0.
     """
     trainee = _Trainee()
-    if at_zero:
+    if undecayed:
         with torch.no_grad():
             for p in trainee.parameters():
                 p.zero_()
@@ -220,6 +220,8 @@ def _update(
     before = torch.cat([p.detach().flatten().clone() for p in parameters])
     built = build(trainee, RATE)
     optimizers = list(built) if isinstance(built, list | tuple) else [built]
+    for group in (group for each in optimizers for group in each.param_groups if undecayed):
+        group["weight_decay"] = 0.0
     owned = {id(p) for each in optimizers for group in each.param_groups for p in group["params"]}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_SEED)  # of what rounds stochastically

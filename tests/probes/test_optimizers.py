@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -139,7 +141,7 @@ def test_scales_of_a_state_that_lie_elsewhere_show_where_regions_differ() -> Non
 def test_decay_groups_of_rates_and_a_larger_eps_are_no_lost_state() -> None:
     def with_groups(model: nn.Module, lr: float) -> Optimizer:
         first, *others = model.parameters()
-        groups = [{"params": [first], "lr": 0.1 * lr}, {"params": others}]
+        groups: list[dict[str, Any]] = [{"params": [first], "lr": 0.1 * lr}, {"params": others}]
         return torch.optim.AdamW(groups, lr, weight_decay=0.1, eps=1e-4)
 
     found = measured(with_groups, "adamw")

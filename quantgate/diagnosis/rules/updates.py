@@ -18,7 +18,7 @@ STATE_COSINE = Limit(
 )
 REGIONS = Limit(
     0.35,
-    "0.9 for state in blocks, 0.36 for a second moment of each row; 0.1 where the scales of blocks are misplaced",
+    "0.9 for state in blocks, 0.36 for a second moment of each row; 0.1 where scales of blocks are misplaced",
 )
 HARM = Limit(
     3.0,
