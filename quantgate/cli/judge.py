@@ -43,7 +43,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     judge.add_argument(
         "--pattern",
         metavar="TEXT",
-        help=f"a line of a text log, such as 'seed={{seed}} step={{step}} val_bpb={{bpb}}', or one of {', '.join(LOGGERS)}",
+        help="a line of a text log, such as 'seed={seed} step={step} val_bpb={bpb}', with {loss} for nats, or one of "
+        + ", ".join(LOGGERS),
     )
     judge.add_argument("--unit", choices=("bits", "nats"), help="of the scores (by the column's name)")
     judge.add_argument(
@@ -99,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
             print(to_line(result))
     else:
         print(fleet_text(results, controls, (*reading.said, *judged.said), judged.runs, judged.samples))
-    if controls and not any(control.verdict.passes for control in controls):
+    if controls and all(control.verdict.judged and not control.verdict.passes for control in controls):
         return EXIT_INVALID
     return EXIT_OK if results and all(result.verdict.passes for result in results) else EXIT_FAILED
 

@@ -171,8 +171,8 @@ def _beside_a_dead_control(found: Judgement, choice: Choice, control: Judgement)
     score = "no score" if control.final is None else f"{control.final:.2f}"
     return replace(
         found, verdict=Verdict.UNJUDGED, cause=None, hint="mend the trainer, its data or its rate first.",
-        because=f"its float32 control, {choice.run.key.label}, does not learn ({control.verdict}, {score}): the format is "
-        "not what fails here.",
+        because=f"its float32 control, {choice.run.key.label}, does not learn ({control.verdict}, {score}): the format "
+        "is not what fails here.",
     )  # fmt: skip
 
 

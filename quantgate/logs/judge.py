@@ -12,8 +12,8 @@ from quantgate.records.verdict import DIVERGED_RISE, Verdict, gap_tolerance
 
 #: The causes that a curve at chance cannot tell apart.
 FLAT_HINT = (
-    "a curve cannot tell gradient-blocked, update-swallowed and range-collapsed apart: `quantgate doctor` its quantizer, "
-    "or compare its stored weights before and after a step."
+    "a curve cannot tell gradient-blocked, update-swallowed and range-collapsed apart: `quantgate doctor` its "
+    "quantizer, or compare its stored weights before and after a step."
 )
 ROSE_HINT = (
     "look at what changed at that step: a scale that no longer follows (scale-stale), a gradient or a moment that "
@@ -81,24 +81,22 @@ def judge_run(
         step = min(stretch.first_bad for stretch in run.stretches if stretch.first_bad is not None)
         seen = [score for at, score in finite if at < step]
         before = f"; it was {seen[-1]:.2f} before" if seen else ", the first that was logged"
+        because = f"not finite from step {step:,} on ({bad:,} of {run.samples:,} scores){before}."
         return Judgement(
-            Verdict.DIVERGED, "diverged", f"not finite from step {step:,} on ({bad:,} of {run.samples:,} scores){before}.",
-            "non-finite", None, seen[0] if seen else None, None, min(seen, default=None), None, curve,
+            Verdict.DIVERGED, "diverged", because, "non-finite", None, seen[0] if seen else None, None, min(seen, default=None), None, curve,
         )  # fmt: skip
     if run.samples < 2:
         raise CurveError("too little to judge: one score; at least a first and a last one are needed.")
     initial, final = finite[0][1], finite[-1][1]
     _check_first(run, initial, rules)
-    best_step, best = min(finite, key=lambda point: point[1])
+    best = min(score for _, score in finite)
     found = _shape(run, rules, control, finite, bits)
     gap = None if control is None else _gap(final, control, factor)
     same = None if control is None or lossless or not same_seed else compared(run, control, factor)
     warnings: dict[str, str] = {}
     if same is not None and same.equal and found.verdict not in {Verdict.DIVERGED, Verdict.UNJUDGED}:
-        found = Judgement(
-            Verdict.NO_OP, "identical",
-            f"equal to its float32 control in every digit that is logged, at {same.steps:,} steps.", "no-op", NO_OP_HINT,
-        )  # fmt: skip
+        because = f"equal to its float32 control in every digit that is logged, at {same.steps:,} steps."
+        found = Judgement(Verdict.NO_OP, "identical", because, "no-op", NO_OP_HINT)
     elif same is not None and same.near and bits is not None and bits <= 8:
         warnings["no-op"] = (
             f"within {same.most:.1g} of its float32 control at each of {same.steps:,} steps, which {bits:g} bits are "
@@ -161,8 +159,8 @@ def _check_order(run: Run) -> None:
     for before, after in zip(run.stretches, run.stretches[1:], strict=False):
         if before.ends is not None and after.begins is not None and after.begins < before.ends:
             raise CurveError(
-                f"steps do not rise: step {after.first:,} is logged before step {before.last:,}. Two runs in one log, or "
-                "a restart? Tell them apart by a column (run=...), or cut the log."
+                f"steps do not rise: step {after.first:,} is logged before step {before.last:,}. Two runs in one log, "
+                "or a restart? Tell them apart by a column (run=...), or cut the log."
             )
 
 
@@ -174,8 +172,8 @@ def _check_first(run: Run, initial: float, rules: Rules) -> None:
         and initial > 1.2 * chance
     ):
         raise CurveError(
-            f"the unit cannot be right: the first score is {initial * math.log(2):.2f} as it is logged, which is chance "
-            f"({chance:.2f}) in bits, and not in nats. Say --unit bits."
+            f"the unit cannot be right: the first score is {initial * math.log(2):.2f} as it is logged, which is "
+            f"chance ({chance:.2f}) in bits, and not in nats. Say --unit bits."
         )
     if initial >= NEAR_CHANCE * chance or rules.late_start:
         return
@@ -234,10 +232,8 @@ def _shape(
             exactly = " exactly" if max(score for _, score in finite) - best < 5e-5 else ""
             because = f"flat from the start:{exactly} {final:.2f} after {last:,} steps, {initial:.2f} at first{beside}."
             return Judgement(Verdict.DEAD, "flat", because, None, FLAT_HINT)
-        return Judgement(
-            Verdict.PARTIAL, "plateau",
-            f"{_plateau(finite)} {final:.2f} after {last:,} steps (limit {lines.fail_bpb:.2f}{beside}).", None, LAGS_HINT,
-        )  # fmt: skip
+        because = f"{_plateau(finite)} {final:.2f} after {last:,} steps (limit {lines.fail_bpb:.2f}{beside})."
+        return Judgement(Verdict.PARTIAL, "plateau", because, None, LAGS_HINT)
     if at_control is not None:
         allowed = rules.tolerance
         allowed = _tolerance(run, bits) * rules.scale if allowed is None else allowed

@@ -118,3 +118,17 @@ def _looks_like_csv(text: str) -> bool:
         and len(set(commas)) == 1
         and all(n.strip(' "') and "=" not in n and ":" not in n for n in names)
     )
+
+
+def salvage(path: str, part: Path) -> bool:
+    """Unpack what can be of a gzipped file that is cut off or broken; False where it is whole, and nothing is left."""
+    whole = True
+    with gzip.open(path, "rb") as packed, part.open("wb") as out:
+        try:
+            while chunk := packed.read(1 << 14):
+                out.write(chunk)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            whole = False
+    if whole:
+        part.unlink()
+    return not whole

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from quantgate.logs.names import ROLES
 
 _NUMBER = r"[-+]?(?:\d[\d_,]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|NaN|NAN|inf|Inf|Infinity)"
-_FIELDS = {"step": r"\d[\d_,]*", "bpb": _NUMBER, "seed": r"\d+", "width": r"\d+"}
+_FIELDS = {"step": r"\d[\d_,]*", "bpb": _NUMBER, "loss": _NUMBER, "seed": r"\d+", "width": r"\d+"}
 
 #: Patterns of common loggers by name, in the order in which they are tried; a held-out score comes first.
 LOGGERS: Mapping[str, str] = MappingProxyType(
@@ -17,20 +17,20 @@ LOGGERS: Mapping[str, str] = MappingProxyType(
         "fleet": "seed={seed} step={step} val_bpb={bpb}",
         "fleet-short": "step={step} val_bpb={bpb}",
         "fleet-bpb": "step={step} bpb={bpb}",
-        "nanogpt": "step {step}: train loss {*}, val loss {bpb}",
+        "nanogpt": "step {step}: train loss {*}, val loss {loss}",
         "nanochat": "Step {step} | Validation bpb: {bpb}",
-        "llm.c": "step {step}/{*} | val loss {bpb}",
-        "llm.c-train": "step {step}/{*} | {*}loss {bpb}",
-        "nanogpt-iter": "iter {step}: loss {bpb}",
-        "key-value": "step={step} loss={bpb}",
-        "key-value-colon": "step: {step}, loss: {bpb}",
+        "llm.c": "step {step}/{*} | val loss {loss}",
+        "llm.c-train": "step {step}/{*} | {*}loss {loss}",
+        "nanogpt-iter": "iter {step}: loss {loss}",
+        "key-value": "step={step} loss={loss}",
+        "key-value-colon": "step: {step}, loss: {loss}",
     }
 )
 _FIELD = re.compile(r"\{([a-z_*]*)\}")
 
 
 def roles(pattern: str) -> tuple[str, ...]:
-    """The roles that a pattern fills, in their order."""
+    """The fields of a pattern, in their order; `{loss}` is a score too, in nats by convention."""
     return tuple(field for field in _FIELD.findall(pattern) if field != "*")
 
 
@@ -44,12 +44,14 @@ def to_regex(pattern: str) -> str:
     """
     found = roles(pattern)
     for field in found:
-        if field not in ROLES:
-            raise ValueError(f"--pattern: unknown field {{{field}}}; known are {', '.join(ROLES)}, and {{*}}")
+        if field not in (*ROLES, "loss"):
+            raise ValueError(
+                f"--pattern: unknown field {{{field}}}; known are {', '.join(ROLES)}, loss and {{*}}"
+            )
         if found.count(field) > 1:
             raise ValueError(f"--pattern: {{{field}}} stands twice; write {{*}} for what is not needed")
-    for field in ("step", "bpb"):
-        if field not in found:
+    for field, there in (("step", "step" in found), ("bpb", "bpb" in found or "loss" in found)):
+        if not there:
             raise ValueError(
                 f"--pattern {pattern!r} has no {{{field}}}; such as 'seed={{seed}} step={{step}} val_bpb={{bpb}}', "
                 f"or a logger by name: {', '.join(LOGGERS)}"

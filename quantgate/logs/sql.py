@@ -139,7 +139,8 @@ def _reason(error: BaseException) -> str:
     for word, meaning in _REFUSALS:
         if word in words:
             return meaning
-    return f"{type(getattr(error, 'orig', None) or error).__name__}; what its driver says is not shown, as it may hold the address"
+    kind = type(getattr(error, "orig", None) or error).__name__
+    return f"{kind}; what its driver says is not shown, as it may hold the address"
 
 
 def _reading(connection: Connection, url: URL, wanted: Wanted, table: str) -> Reading:

@@ -155,6 +155,4 @@ def _rules(layout: Layout, has_nan: bool) -> str:
             "lower": "the midpoint to the lower entry"}[layout.ties]  # fmt: skip
     beyond = "infinities stay" if layout.overflow == "keep" else "what is beyond the range saturates"
     nan = "any NaN code is right for NaN" if has_nan else "NaN is not asked"
-        layout.nan
-    ]
     return f"float32 in, at a scale of 1 and a zero point of 0; {ties}; {beyond}; {nan}"

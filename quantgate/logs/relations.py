@@ -1,0 +1,200 @@
+"""How each kind of file is read: a relation of DuckDB, and its samples in the columns that `statement` reads.
+
+Values are read as text and cast one by one, so that a line that is cut off, a NaN or a word in a column of numbers
+costs that line and no other.
+"""
+
+from __future__ import annotations
+
+import glob
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from quantgate.logs import patterns
+from quantgate.logs.names import KEY, find_columns
+from quantgate.logs.paths import LogFile
+from quantgate.logs.sources import Wanted
+
+if TYPE_CHECKING:
+    import duckdb
+
+#: A whole `trainer_state.json` is one object, for which DuckDB sets memory aside.
+_LARGEST_OBJECT = 1 << 26
+#: The column of a relation that holds the path of the file.
+FILE = "quantgate_file"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Files that are read alike: a relation of theirs, and its columns by role."""
+
+    relation: str
+    #: SQL of a column by its name.
+    column: Callable[[str], str]
+    columns: Mapping[str, str]
+    files: tuple[str, ...]
+    #: Every column that is there.
+    names: tuple[str, ...]
+
+    def text(self, role: str) -> str:
+        """SQL of a role as text; empty where there is none."""
+        if role not in self.columns:
+            return "''"
+        return f"coalesce(CAST({self.column(self.columns[role])} AS VARCHAR), '')"
+
+    def number(self, role: str) -> str:
+        """SQL of a role as a number; NULL where it is none."""
+        return f"TRY_CAST({self.text(role)} AS DOUBLE)"
+
+
+def parts_of(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[LogFile], wanted: Wanted
+) -> Iterator[Part]:
+    """The files, by how they are read: text by its pattern, tables by their columns.
+
+    Raises:
+        ValueError: A text is of no known logger, or a column that was given is not there.
+    """
+
+    def alike(file: LogFile) -> tuple[str, str, str, str]:
+        # A pattern that is given makes a text of anything but Parquet.
+        kind = "text" if wanted.pattern is not None and file.kind != "parquet" else file.kind
+        packed = "gzip" if file.gzipped else "none"
+        return (
+            kind,
+            packed,
+            _pattern(file, wanted) if kind == "text" else "",
+            file.head[0] if kind == "csv" else "",
+        )
+
+    for (kind, packed, pattern, _), group in groupby(sorted(files, key=alike), key=alike):
+        paths = tuple(file.path for file in group)
+        if kind == "text":
+            yield _text(paths, packed, pattern)
+        elif kind == "trainer_state":
+            yield _trainer_state(connection, paths, packed, wanted)
+        else:
+            yield _table(connection, kind, paths, packed, wanted)
+
+
+def samples(part: Part, wanted: Wanted, *, many: bool) -> str:
+    """A query of a part's samples.
+
+    Args:
+        part: The part.
+        wanted: Which rows are wanted.
+        many: Whether there are other files, so that a run without a name is told from theirs by its file.
+
+    Raises:
+        ValueError: Rows are wanted by a column that is not there.
+    """
+    keys = {role: part.text(role) for role in KEY}
+    if "name" not in part.columns and (many or "format" not in part.columns):
+        keys["name"] = FILE
+    shown = ", ".join(f"{sql} AS {role}" for role, sql in keys.items())
+    stamp = "NULL::DOUBLE"
+    if "ts" in part.columns:
+        stamp = f"coalesce({part.number('ts')}, epoch(TRY_CAST({part.text('ts')} AS TIMESTAMP)))"
+    where = ["number IS NOT NULL"]
+    if wanted.like is not None:
+        where.append(f"name LIKE {literal(wanted.like)}")
+    if wanted.since is not None:
+        if "ts" not in part.columns:
+            raise ValueError(
+                f"{part.files[0]!r} has no column of times for --since; say --columns ts=COLUMN."
+            )
+        where.append(f"ts >= {time.time() - wanted.since:.3f}")
+    return (
+        f"SELECT {', '.join(KEY)}, step, CASE WHEN isfinite(number) THEN number END AS score, ord, ts, source FROM "
+        f"(SELECT {shown}, TRY_CAST({part.number('step')} AS BIGINT) AS step, {part.number('bpb')} AS number, ord, "
+        f"{stamp} AS ts, {FILE} AS source FROM {part.relation}) WHERE {' AND '.join(where)}"
+    )
+
+
+def _pattern(file: LogFile, wanted: Wanted) -> str:
+    if wanted.pattern is not None:
+        return patterns.LOGGERS.get(wanted.pattern, wanted.pattern)
+    if (found := patterns.recognize(file.head)) is not None:
+        return found
+    raise ValueError(
+        f"{file.path!r} is text, and no line of it is of a known logger ({', '.join(patterns.LOGGERS)}); its first "
+        f"line is {file.head[0][:80]!r}. Say --pattern 'step={{step}} val_bpb={{bpb}}'."
+    )
+
+
+def _text(paths: tuple[str, ...], packed: str, pattern: str) -> Part:
+    roles = patterns.roles(pattern)
+    relation = (
+        f"(SELECT {FILE}, row_number() OVER () AS ord, regexp_extract(line, {literal(patterns.to_regex(pattern))}, "
+        f"[{', '.join(map(literal, roles))}]) AS found FROM read_csv({_list(paths)}, columns={{'line': 'VARCHAR'}}, "
+        # No such byte is in a text, so that a line is one column; latin-1 reads any bytes.
+        "auto_detect=false, delim='\x01', quote='', escape='', header=false, encoding='latin-1', ignore_errors=true, "
+        f"strict_mode=false, compression={literal(packed)}, filename={literal(FILE)}))"
+    )
+
+    def column(name: str) -> str:
+        # 1,000 and 1_000 are how people are shown numbers.
+        found = f"found.{_name(name)}"
+        return f"replace(replace({found}, ',', ''), '_', '')" if name in ("step", "bpb", "loss") else found
+
+    return Part(relation, column, {"bpb" if role == "loss" else role: role for role in roles}, paths, roles)
+
+
+def _table(
+    connection: duckdb.DuckDBPyConnection, kind: str, paths: tuple[str, ...], packed: str, wanted: Wanted
+) -> Part:
+    options = f"filename={literal(FILE)}"
+    if kind == "parquet":
+        reader = f"read_parquet({_list(paths)}, union_by_name=true, {options})"
+    else:
+        options += f", ignore_errors=true, compression={literal(packed)}"
+        if kind == "csv":
+            read = "read_csv({}, header=true, all_varchar=true, null_padding=true, strict_mode=false, {})"
+        else:
+            read = "read_json({}, union_by_name=true, maximum_depth=1, {})"
+        reader = read.format(_list(paths), options)
+    described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
+    there = tuple(row[0] for row in described if row[0] != FILE)
+    columns = find_columns(there, wanted.columns)
+    if kind == "json" and columns:
+        # What is read as text by name needs no guess of its type, which a NaN or a later line may break.
+        chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dict.fromkeys(columns.values()))
+        reader = f"read_json({_list(paths)}, columns={{{chosen}}}, {options})"
+    # Rows of Parquet have no order that says anything.
+    order = "NULL::BIGINT" if kind == "parquet" else "row_number() OVER ()"
+    return Part(f"(SELECT *, {order} AS ord FROM {reader})", _name, columns, paths, there)
+
+
+def _trainer_state(
+    connection: duckdb.DuckDBPyConnection, paths: tuple[str, ...], packed: str, wanted: Wanted
+) -> Part:
+    entries = (
+        f"(SELECT {FILE}, unnest(log_history) AS entry FROM read_json({_list(paths)}, "
+        f"columns={{'log_history': 'JSON[]'}}, maximum_object_size={_LARGEST_OBJECT}, compression={literal(packed)}, "
+        f"filename={literal(FILE)}))"
+    )
+    keys = connection.execute(f"SELECT DISTINCT unnest(json_keys(entry)) FROM {entries}").fetchall()
+    there = tuple(sorted(str(row[0]) for row in keys))
+
+    def column(name: str) -> str:
+        path = '$."' + name.replace('"', '\\"') + '"'
+        return f"(entry ->> {literal(path)})"
+
+    relation = f"(SELECT *, row_number() OVER () AS ord FROM {entries})"
+    return Part(relation, column, find_columns(there, wanted.columns), paths, there)
+
+
+def _list(paths: Sequence[str]) -> str:
+    return f"[{', '.join(literal(glob.escape(path)) for path in paths)}]"
+
+
+def literal(text: str) -> str:
+    """SQL of a text."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _name(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
