@@ -42,10 +42,17 @@ def judge_best(best: Mapping[Key, float], asked: Asked, *, bits_named: bool) -> 
 
 def _judged(score: float, rules: Rules) -> Judgement:
     lines = rules.lines(None)
+    verdict, because, hint = Verdict.LEARNS, "", ""
     if score >= lines.dead_bpb:
-        found = Verdict.DEAD, f"at its best {score:.2f}, and chance is {rules.chance:.2f}.", FLAT_HINT
+        verdict, because, hint = (
+            Verdict.DEAD,
+            f"at its best {score:.2f}, and chance is {rules.chance:.2f}.",
+            FLAT_HINT,
+        )
     elif score >= lines.fail_bpb:
-        found = Verdict.PARTIAL, f"at its best {score:.2f} (limit {lines.fail_bpb:.2f}).", LAGS_HINT
-    else:
-        found = Verdict.LEARNS, "", None
-    return Judgement(found[0], "best-of", found[1], None, found[2], None, score, score)
+        verdict, because, hint = (
+            Verdict.PARTIAL,
+            f"at its best {score:.2f} (limit {lines.fail_bpb:.2f}).",
+            LAGS_HINT,
+        )
+    return Judgement(verdict, "best-of", because, hint=hint or None, final=score, best=score)

@@ -102,7 +102,8 @@ def _read(
     used = tuple(dict.fromkeys(part.columns["bpb"] for part in parts))
     if len({says_bits(column) for column in used}) > 1:
         raise ValueError(
-            f"scores of {', '.join(used)}: some are bits and some are nats; judge them apart, or say --columns bpb=COLUMN"
+            f"scores of {', '.join(used)}: some are bits and some are nats; judge them apart, or say --columns "
+            "bpb=COLUMN"
         )
     if used != ("bpb",):
         said.append(f"scores of {', '.join(used)}")

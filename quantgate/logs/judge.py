@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from quantgate.logs.aggregate import Run, Stretch
 from quantgate.logs.rules import EARLY_SHARE, LEAST_STEPS, NEAR_CHANCE, UNIT_SLACK, Rules
@@ -83,8 +83,14 @@ def judge_run(
         before = f"; it was {seen[-1]:.2f} before" if seen else ", the first that was logged"
         because = f"not finite from step {step:,} on ({bad:,} of {run.samples:,} scores){before}."
         return Judgement(
-            Verdict.DIVERGED, "diverged", because, "non-finite", None, seen[0] if seen else None, None, min(seen, default=None), None, curve,
-        )  # fmt: skip
+            Verdict.DIVERGED,
+            "diverged",
+            because,
+            cause="non-finite",
+            initial=seen[0] if seen else None,
+            best=min(seen, default=None),
+            curve=curve,
+        )
     if run.samples < 2:
         raise CurveError("too little to judge: one score; at least a first and a last one are needed.")
     initial, final = finite[0][1], finite[-1][1]
@@ -102,9 +108,7 @@ def judge_run(
             f"within {same.most:.1g} of its float32 control at each of {same.steps:,} steps, which {bits:g} bits are "
             "rarely; is it quantized?"
         )
-    return Judgement(
-        found.verdict, found.shape, found.because, found.cause, found.hint, initial, final, best, gap, curve, warnings
-    )  # fmt: skip
+    return replace(found, initial=initial, final=final, best=best, gap=gap, curve=curve, warnings=warnings)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 Kind = Literal["json", "trainer_state", "csv", "parquet", "text"]
 
@@ -78,12 +78,12 @@ def look_at(path: str) -> LogFile | None:
     return LogFile(path, _kind(path, text), gzipped, tuple(text.splitlines()[:20000]))
 
 
-def _read_some(file: object) -> bytes:
+def _read_some(file: IO[bytes]) -> bytes:
     """The start of a file; of one that is cut off, what can be unpacked."""
-    parts = []
+    parts: list[bytes] = []
     try:
         while sum(map(len, parts)) < _HEAD:
-            if not (part := file.read(1 << 14)):  # type: ignore[attr-defined]
+            if not (part := file.read(1 << 14)):
                 break
             parts.append(part)
     except (EOFError, zlib.error, gzip.BadGzipFile):

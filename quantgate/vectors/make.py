@@ -128,7 +128,7 @@ def _some(values: Tensor) -> Tensor:
     places = torch.linspace(0, len(values) - 1, _GRID).round().long()
     middle = len(values) // 2
     ends = torch.cat([torch.arange(start, start + 16) for start in (0, middle - 8, len(values) - 16)])
-    return values[torch.cat((places, ends)).unique()]
+    return values[sorted({*places.tolist(), *ends.tolist()})]
 
 
 def _smallest(layout: Layout) -> Tensor:
