@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from quantgate.logs.aggregate import Run, Stretch
 from quantgate.logs.judge import CurveError, judge_run
@@ -58,6 +59,12 @@ def judge(
 def _run(curve: Sequence[tuple[int, float]]) -> Run:
     if not curve:
         raise CurveError("an empty curve: at least a first and a last score are needed; was it trained?")
+    for (before, _), (after, _) in pairwise(curve):
+        if after <= before:
+            raise CurveError(
+                f"steps do not rise: step {after:,} comes after step {before:,}. Two runs in one log, or a restart? Tell "
+                "them apart by a column (run=...), or cut the log."
+            )
     return Run(Key(), tuple(_stretch(place, step, score) for place, (step, score) in enumerate(curve)))
 
 
