@@ -7,6 +7,7 @@ costs that line and no other.
 from __future__ import annotations
 
 import glob
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,8 +72,11 @@ def parts_of(
         )
 
     for (kind, packed, pattern, _), group in groupby(sorted(files, key=alike), key=alike):
-        paths = tuple(file.path for file in group)
-        if kind == "text":
+        members = tuple(group)
+        paths = tuple(file.path for file in members)
+        if kind == "json" and all(file.head[0].lstrip("\ufeff \t").startswith("{") for file in members):
+            yield _json_lines(members, packed, wanted)
+        elif kind == "text":
             yield _text(paths, packed, pattern)
         elif kind == "trainer_state":
             yield _trainer_state(connection, paths, packed, wanted)
@@ -151,21 +155,38 @@ def _table(
         reader = f"read_parquet({_list(paths)}, union_by_name=true, {options})"
     else:
         options += f", ignore_errors=true, compression={literal(packed)}"
+        read = "read_json({}, format='array', union_by_name=true, maximum_depth=1, {})"
         if kind == "csv":
             read = "read_csv({}, header=true, all_varchar=true, null_padding=true, strict_mode=false, {})"
-        else:
-            read = "read_json({}, union_by_name=true, maximum_depth=1, {})"
         reader = read.format(_list(paths), options)
     described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
     there = tuple(row[0] for row in described if row[0] != FILE)
     columns = find_columns(there, wanted.columns)
-    if kind == "json" and columns:
-        # What is read as text by name needs no guess of its type, which a NaN or a later line may break.
-        chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dict.fromkeys(columns.values()))
-        reader = f"read_json({_list(paths)}, columns={{{chosen}}}, {options})"
     # Rows of Parquet have no order that says anything.
     order = "NULL::BIGINT" if kind == "parquet" else "row_number() OVER ()"
     return Part(f"(SELECT *, {order} AS ord FROM {reader})", _name, columns, paths, there)
+
+
+def _json_lines(files: Sequence[LogFile], packed: str, wanted: Wanted) -> Part:
+    """Lines of objects. Names are taken from the first of them: a line that is no object must not spoil them."""
+    found: dict[str, None] = {}
+    for file in files:
+        for line in file.head:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                found.update(dict.fromkeys(entry))
+    columns = find_columns(tuple(found), wanted.columns)
+    paths = tuple(file.path for file in files)
+    # What is read as text by name needs no guess of its type, which a NaN or a later line may break.
+    chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dict.fromkeys(columns.values()))
+    reader = (
+        f"read_json({_list(paths)}, format='newline_delimited', columns={{{chosen}}}, ignore_errors=true, "
+        f"compression={literal(packed)}, filename={literal(FILE)})"
+    )
+    return Part(f"(SELECT *, row_number() OVER () AS ord FROM {reader})", _name, columns, paths, tuple(found))
 
 
 def _trainer_state(

@@ -15,7 +15,7 @@ def falling(end: float, *, steps: int = 2000, every: int = 20, start: float = 7.
     """A curve that falls from chance to `end`, with some noise, to four digits as logs have them."""
     noise = random.Random(f"{seed} {end}")
     return [
-        (step, round(start - (start - end) * (1 - math.exp(-step / 300)) + noise.uniform(-0.005, 0.005), 4))
+        (step, round(start - (start - end) * (1 - math.exp(-step / 200)) + noise.uniform(-0.005, 0.005), 4))
         for step in range(0, steps + 1, every)
     ]
 

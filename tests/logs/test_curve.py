@@ -130,7 +130,7 @@ def test_a_run_that_ended_early_is_refused() -> None:
     with pytest.raises(CurveError) as caught:
         judge(falling(2.6, steps=400), falling(2.6))
 
-    assert str(caught.value) == "ended early: at step 400 of 2,000, at 3.76; its control was at 3.76 by then."
+    assert str(caught.value) == "ended early: at step 400 of 2,000, at 3.20; its control was at 3.20 by then."
 
 
 def test_one_that_was_flat_where_its_control_had_learned_is_dead_for_all_that() -> None:

@@ -6,7 +6,6 @@ import math
 
 import pytest
 
-
 from quantgate.records.verdict import (
     CHANCE_BPB,
     DEFAULT_LIMITS,

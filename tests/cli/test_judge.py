@@ -1,0 +1,397 @@
+"""`quantgate judge` of files: every kind of log, by one command."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from quantgate.records.result import CellResult
+from tests.cli.conftest import Command
+from tests.logs.samples import FLEET, Samples, falling, lines, name
+
+pytest.importorskip("duckdb", reason="logs are read by DuckDB: pip install 'quantgate[logs]'")
+
+HEAD = """\
+bits a symbol at the end of 9 runs, 829 samples
+  1 file
+  unit bits (the column says so)
+  chance 7.00 bits (128 symbols; --vocabulary or --chance say otherwise)
+  1 float32 control (IGLA-TIER1-fp32-h64-LR0.001-rng47-adamw)
+
+                   adamw
+(float32 control)  2.60 learns
+bf16               3.20 unjudged
+gf32               2.60 no-op
+int4               5.00 partial
+int8               2.63 learns
+mxfp8              diverged
+nf4                6.98 dead
+posit8             6.99 dead
+uint8              3.40 lags
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def fleet(folder: Path) -> Path:
+    path = folder / "fleet.jsonl"
+    path.write_text("".join(lines(FLEET)))
+    return path
+
+
+def nats(curve: Samples) -> Samples:
+    return [(step, round(score * 0.6931471805599453, 4)) for step, score in curve]
+
+
+def verdicts(said: str) -> dict[str, str]:
+    """The cells of `--json`, by name."""
+    records = [CellResult.from_record(json.loads(line)) for line in said.splitlines()]
+    return {record.canon_name: str(record.verdict) for record in records}
+
+
+def test_a_fleets_log_gives_the_table_of_a_run_and_who_failed_in_which_way(
+    quantgate: Command, fleet: Path
+) -> None:
+    said = quantgate("judge", str(fleet))
+
+    assert (said.status, said.err) == (1, "")
+    table, _, rest = said.out.partition("\nunjudged, ended-early: 1 cell\n")
+    assert table == HEAD
+    assert rest.splitlines()[:2] == [
+        f"  {name('bf16')}: ended early: at step 400 of 2,000, at 3.20; its control was at 3.20 by then.",
+        "  Hint: look for why it stopped; judge what there is with --horizon.",
+    ]
+    shapes = [line for line in said.out.splitlines() if line.endswith(" cell")]
+    assert shapes == [
+        "unjudged, ended-early: 1 cell",
+        "no-op, identical: 1 cell",
+        "partial, plateau: 1 cell",
+        "diverged: 1 cell",
+        "dead, fell-then-rose: 1 cell",
+        "dead, flat: 1 cell",
+        "lags, plateau: 1 cell",
+    ]
+    assert said.out.splitlines()[-1] == (
+        "8 cells / 1 learn / 6 do not / 1 unjudged, 1 of 1 float32 controls learn"
+    )
+
+
+@pytest.mark.parametrize(
+    ("format", "because"),
+    [
+        ("gf32", "equal to its float32 control in every digit that is logged, at 101 steps."),
+        ("int4", "a plateau since step 720: 5.00 after 2,000 steps (limit 4.78; its control was at 2.60 by then)."),
+        ("mxfp8", "not finite from step 920 on (55 of 101 scores); it was 2.65 before."),
+        ("posit8", "flat from the start: 6.99 after 2,000 steps, 7.02 at first; its control was at 2.60 by then."),
+    ],
+)  # fmt: skip
+def test_each_shape_is_said_with_its_numbers(
+    quantgate: Command, fleet: Path, format: str, because: str
+) -> None:
+    records = map(json.loads, quantgate("judge", str(fleet), "--json").out.splitlines())
+
+    assert next(r["evidence"]["because"] for r in records if r["format"] == format) == because
+
+
+def test_the_records_are_a_runs(quantgate: Command, fleet: Path, folder: Path) -> None:
+    said = quantgate("judge", str(fleet), "--report", "out")
+
+    written = [
+        CellResult.from_record(json.loads(line))
+        for line in (folder / "out" / "results.jsonl").open(encoding="utf-8")
+    ]
+    assert said.status == 1
+    assert [(r.kind, r.format) for r in written if r.format in ("fp32", "int8")] == [
+        ("trainer", "int8"),
+        ("control", "fp32"),
+    ]
+    int8 = next(result for result in written if result.format == "int8")
+    assert (int8.optimizer, int8.seed, int8.width, int8.lr, int8.steps) == ("adamw", 47, 64, 0.001, 2000)
+    assert int8.canon_name == name("int8")
+    assert int8.evidence == {
+        "shape": "learns",
+        "best": min(s for _, s in int8.curve if s),
+        "samples": 101,
+        "sha": "abc123",
+    }
+
+
+def write(path: Path, curve: Samples, step: str, score: str) -> Path:
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow([step, score])
+        table.writerows(curve)
+    return path
+
+
+def test_lightnings_csv(quantgate: Command, folder: Path) -> None:
+    for format, end in (("fp32", 2.0), ("int8", 6.99)):
+        path = folder / f"{format}-adamw-s47" / "version_0"
+        path.mkdir(parents=True)
+        with (path / "metrics.csv").open("w") as file:
+            file.write("epoch,step,train_loss,val_loss\n")
+            for step, score in nats(falling(end)):
+                file.write(f"0,{step},{score - 0.3},\n0,{step},,{score}\n")
+
+    said = quantgate("judge", "*/version_0/metrics.csv")
+
+    assert "  2 files\n  scores of val_loss\n  unit nats (a loss is, by convention)\n" in said.out
+    assert "(float32 control)  2.00 learns\nint8               6.99 dead\n" in said.out
+
+
+def test_hugging_faces_trainer_state(quantgate: Command, folder: Path) -> None:
+    history = [
+        entry
+        for step, score in nats(falling(2.0))
+        for entry in (
+            {"loss": score - 0.1, "step": step},
+            {"eval_loss": score, "step": step, "eval_runtime": 1.0},
+        )
+    ]
+    state = {"best_metric": None, "global_step": 2000, "log_history": history}
+    (folder / "trainer_state.json").write_text(json.dumps(state, indent=2))
+
+    said = quantgate("judge", "trainer_state.json")
+
+    assert said.status == 0
+    assert "  scores of eval_loss\n" in said.out
+    assert "trainer_state  2.00 learns\n" in said.out
+
+
+def test_tensorboards_csv(quantgate: Command, folder: Path) -> None:
+    with (folder / "run-int4-tag-val_loss.csv").open("w") as file:
+        file.write("Wall time,Step,Value\n")
+        file.writelines(f"{1.7e9 + step},{step},{score}\n" for step, score in nats(falling(6.99)))
+
+    assert "run-int4-tag-val_loss  6.99 dead\n" in quantgate("judge", "*.csv").out
+
+
+def test_nanogpts_text_with_another_vocabulary(quantgate: Command, folder: Path) -> None:
+    for format, end in (("fp32", 2.2), ("int4", 6.0)):
+        with (folder / f"gpt-{format}-adamw-s1.log").open("w") as file:
+            file.write("number of parameters: 10.65M\ncompiling the model... (takes a ~minute)\n")
+            for step, score in nats(falling(end, start=6.05)):
+                file.write(f"step {step}: train loss {score - 0.05:.4f}, val loss {score:.4f}\n")
+                file.write(f"iter {step}: loss {score:.4f}, time 30.10ms, mfu 10.10%\n")
+
+    said = quantgate("judge", "*.log", "--vocabulary", "65")
+
+    assert (
+        "  scores of loss\n  unit nats (a loss is, by convention)\n  chance 6.02 bits (65 symbols)\n"
+        in said.out
+    )
+    assert "(float32 control) s1  2.20 learns\nint4 s1               6.00 dead\n" in said.out
+
+
+def test_the_fleets_text_by_a_pattern_gzipped(quantgate: Command, folder: Path) -> None:
+    with gzip.open(folder / "worker.txt.gz", "wt") as file:
+        for step, score in falling(3.0):
+            for seed in (47, 89):
+                file.write(f"[INFO] seed={seed} at={step}; val_bpb -> {score}\n")
+
+    said = quantgate("judge", "worker.txt.gz", "--pattern", "seed={seed} at={step}; val_bpb -> {bpb}")
+
+    assert said.status == 0
+    assert "worker      3.00 learns\nworker s89  3.00 learns\n" in said.out
+
+
+def test_parquet(quantgate: Command, folder: Path) -> None:
+    import duckdb
+
+    (folder / "fleet.jsonl").write_text("".join(lines({"fp32": FLEET["fp32"], "posit8": FLEET["posit8"]})))
+    duckdb.sql("COPY (SELECT * FROM 'fleet.jsonl' ORDER BY random()) TO 'fleet.parquet'")
+
+    assert verdicts(quantgate("judge", "fleet.parquet", "--json").out) == {
+        name("posit8"): "dead",
+        name("fp32"): "learns",
+    }
+
+
+def test_a_folder_stands_for_the_logs_in_it(quantgate: Command, folder: Path) -> None:
+    (folder / "logs" / "deep").mkdir(parents=True)
+    (folder / "logs" / "a.jsonl").write_text("".join(lines({"fp32": FLEET["fp32"]})))
+    (folder / "logs" / "deep" / "b.jsonl.gz").write_bytes(
+        gzip.compress("".join(lines({"int8": FLEET["int8"]})).encode())
+    )
+    (folder / "logs" / "weights.bin").write_bytes(b"\0" * 100)
+
+    assert verdicts(quantgate("judge", "logs", "--json").out) == {
+        name("int8"): "learns",
+        name("fp32"): "learns",
+    }
+
+
+def test_what_is_broken_costs_its_line_alone(quantgate: Command, folder: Path) -> None:
+    good = "".join(lines({"int8": FLEET["int8"]})).splitlines()
+    bad = [
+        '{"canon_name": "',
+        "",
+        "plain text",
+        "[1, 2]",
+        '{"step": "x", "bpb": 1}',
+        '{"step": 1e9}',
+        "\x00\x01",
+        "null",
+    ]
+    mixed = [line for pair in zip(good, bad * 20, strict=False) for line in pair]
+    (folder / "log.jsonl").write_bytes(
+        "\n".join(mixed).encode() + b'\n\xff\xfe\n{"canon_name":"IGLA-TIER1-int8-h64-LR0.0'
+    )
+
+    assert verdicts(quantgate("judge", "log.jsonl", "--json").out) == {name("int8"): "learns"}
+
+
+def test_a_gzipped_log_that_is_cut_off_is_read_as_far_as_it_goes(quantgate: Command, folder: Path) -> None:
+    packed = gzip.compress("".join(lines({"posit8": falling(6.99, steps=40_000)})).encode())
+    (folder / "a.jsonl.gz").write_bytes(packed[: len(packed) * 3 // 4])
+
+    said = quantgate("judge", "a.jsonl.gz")
+
+    assert "  'a.jsonl.gz' is cut off; what could be unpacked was read\n" in said.out
+    assert "posit8  6.99 dead\n" in said.out
+
+
+def test_hostile_names_are_names(quantgate: Command, folder: Path) -> None:
+    for file in ("a'; DROP TABLE x; --.jsonl", "b[1]*?.jsonl", "c \x1b[31m.jsonl"):
+        (folder / file).write_text(
+            "".join(json.dumps({"step": step, "bpb": score}) + "\n" for step, score in falling(6.99))
+        )
+
+    said = quantgate("judge", str(folder))
+
+    assert said.status == 1
+    assert "\x1b" not in said.out
+    for shown in ("a'; DROP TABLE x; --", "b[1]*?", "c \\x1b[31m"):
+        assert f"  {shown}: flat from the start: 6.99 after 2,000 steps, 7.02 at first.\n" in said.out
+
+
+def test_two_runs_in_one_log_are_told_and_not_judged(quantgate: Command, folder: Path) -> None:
+    for file, curve in (
+        ("twice.csv", falling(2.6) + falling(3.0)),
+        ("back.csv", falling(2.6)[50:] + falling(2.6)[:50]),
+    ):
+        write(folder / file, curve, "step", "bpb")
+
+    because = [
+        json.loads(line)["evidence"]["because"]
+        for line in quantgate("judge", "*.csv", "--json").out.splitlines()
+    ]
+
+    assert because == [
+        "steps do not rise: step 1,000 is logged before step 980. Two runs in one log, or a restart? Tell them "
+        "apart by a column (run=...), or cut the log.",
+        "steps do not rise: 2 scores for 1 steps from 0 to 0. Two runs under one name, or a restart? Tell them "
+        "apart by a column (run=...), or judge each file alone.",
+    ]
+
+
+def test_a_control_that_does_not_learn_exits_70(quantgate: Command, folder: Path) -> None:
+    (folder / "a.jsonl").write_text("".join(lines({"fp32": falling(6.98), "int8": falling(6.99)})))
+
+    said = quantgate("judge", "a.jsonl")
+
+    assert said.status == 70
+    assert (
+        f"  {name('int8')}: its float32 control, {name('fp32')}, does not learn (dead, 6.98): the format is not what "
+        "fails here.\n"
+    ) in said.out
+
+
+def test_the_control_may_be_named(quantgate: Command, folder: Path) -> None:
+    (folder / "a.jsonl").write_text("".join(lines({"ref": falling(2.6), "int8": falling(3.4)})))
+
+    assert verdicts(quantgate("judge", "a.jsonl", "--json").out)[name("int8")] == "learns"
+    for control in ("*-ref-*", "format=ref"):
+        assert (
+            verdicts(quantgate("judge", "a.jsonl", "--json", "--control", control).out)[name("int8")]
+            == "lags"
+        )
+
+
+def test_the_incidents_table_of_best_scores_tells_the_dead_and_what_it_cannot_tell(
+    quantgate: Command, folder: Path
+) -> None:
+    from quantgate.faults.fleet import REPORT
+
+    rows = "".join(f"{r.format},{r.optimizer},{r.bpb:.4f},{r.verdict}\n" for r in REPORT)
+    (folder / "issue827.csv").write_text("format,optimizer,best_bpb,reported\n" + rows)
+
+    said = quantgate("judge", "issue827.csv", "--json")
+    found = {(r["format"], r["optimizer"]): r["verdict"] for r in map(json.loads, said.out.splitlines())}
+
+    assert found == {(r.format, r.optimizer): r.verdict for r in REPORT}
+    assert (
+        "  a table of best scores has no curves: it cannot tell a run that never moved from one that fell and rose, or "
+        "that ended early, nor whether a format is silently float32, nor which commit broke it\n"
+    ) in quantgate("judge", "issue827.csv").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name files, or a table by --sql; such as quantgate judge 'logs/*.jsonl'"),
+        (("none*.jsonl",), "no file 'none*.jsonl'; is the path right, and a glob in quotes?"),
+        (("empty.log",), "the files are empty; is the trainer's output buffered, or the path another's?"),
+        (("x.csv",), "'x.csv' has no column of scores; there are step, y. Say --columns bpb=COLUMN."),
+        (("x.csv", "--columns", "bpb=z"), "no column 'z' for 'bpb'; there are step, y"),
+        (("x.csv", "--chance", "7", "--vocabulary", "65"), "--chance and --vocabulary say the same; give one"),
+        (("x.csv", "--chance", "-1"), "--chance -1: a positive number is needed"),
+        (("x.csv", "--fail-bpb", "5"), "--fail-bpb and --dead-bpb go together"),
+        (
+            ("y.csv", "--since", "24h"),
+            "'y.csv' has no column of times for --since; say --columns ts=COLUMN.",
+        ),
+        (
+            ("y.csv", "--control", "fp64"),
+            "--control 'fp64': no cell is it; there are y",
+        ),
+        (
+            ("y.csv", "--like", "IGLA-%"),
+            "no samples: nothing was read that has a step and a score; is it the right column or pattern?",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_exits_4_and_says_why(
+    quantgate: Command, folder: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    (folder / "empty.log").touch()
+    write(folder / "x.csv", falling(3.0), "step", "y")
+    write(folder / "y.csv", falling(3.0), "step", "bpb")
+
+    assert quantgate("judge", *arguments) == (4, "", f"quantgate: {message}\n")
+
+
+def test_a_million_samples_are_judged_in_seconds_and_little_memory(folder: Path) -> None:
+    curves = {
+        format: falling(end, steps=124_999, every=1) for format, end in (("fp32", 2.6), ("posit8", 6.99))
+    }
+    with (folder / "big.jsonl").open("w") as file:
+        for seed in (47, 89, 123, 144):
+            for format, curve in curves.items():
+                prefix = f'{{"canon_name": "{name(format, seed)}", "step": '
+                file.writelines(f'{prefix}{step}, "bpb": {score}}}\n' for step, score in curve)
+
+    begun = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "quantgate.cli", "judge", "big.jsonl"],
+        capture_output=True, text=True, check=False, cwd=folder,
+    )  # fmt: skip
+    seconds = time.monotonic() - begun
+
+    assert done.stdout.startswith("bits a symbol at the end of 8 runs, 1,000,000 samples\n")
+    assert done.stdout.endswith("4 cells / 0 learn / 4 do not / 0 unjudged, 4 of 4 float32 controls learn\n")
+    assert seconds < 60  # a second or two alone; other tests share the machine
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1_500_000
