@@ -62,8 +62,8 @@ def _run(curve: Sequence[tuple[int, float]]) -> Run:
     for (before, _), (after, _) in pairwise(curve):
         if after <= before:
             raise CurveError(
-                f"steps do not rise: step {after:,} comes after step {before:,}. Two runs in one log, or a restart? Tell "
-                "them apart by a column (run=...), or cut the log."
+                f"steps do not rise: step {after:,} comes after step {before:,}. Two runs in one log, or a restart? "
+                "Tell them apart by a column (run=...), or cut the log."
             )
     return Run(Key(), tuple(_stretch(place, step, score) for place, (step, score) in enumerate(curve)))
 

@@ -29,6 +29,10 @@ class LogFile:
     #: Its first lines.
     head: tuple[str, ...]
 
+    def begins_with(self, text: str) -> bool:
+        """Whether its first line that is not blank begins so."""
+        return next((line.lstrip("\ufeff \t").startswith(text) for line in self.head if line.strip()), False)
+
 
 def expand(names: Sequence[str]) -> list[str]:
     """The files that names, globs and folders stand for, each once.

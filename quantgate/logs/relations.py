@@ -74,7 +74,7 @@ def parts_of(
     for (kind, packed, pattern, _), group in groupby(sorted(files, key=alike), key=alike):
         members = tuple(group)
         paths = tuple(file.path for file in members)
-        if kind == "json" and all(file.head[0].lstrip("\ufeff \t").startswith("{") for file in members):
+        if kind == "json" and all(file.begins_with("{") for file in members):
             yield _json_lines(members, packed, wanted)
         elif kind == "text":
             yield _text(paths, packed, pattern)
@@ -181,7 +181,7 @@ def _json_lines(files: Sequence[LogFile], packed: str, wanted: Wanted) -> Part:
     columns = find_columns(tuple(found), wanted.columns)
     paths = tuple(file.path for file in files)
     # What is read as text by name needs no guess of its type, which a NaN or a later line may break.
-    chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dict.fromkeys(columns.values()))
+    chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in columns.values() or ("step",))
     reader = (
         f"read_json({_list(paths)}, format='newline_delimited', columns={{{chosen}}}, ignore_errors=true, "
         f"compression={literal(packed)}, filename={literal(FILE)})"

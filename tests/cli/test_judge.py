@@ -31,9 +31,9 @@ bits a symbol at the end of 9 runs, 829 samples
 bf16               3.20 unjudged
 gf32               2.60 no-op
 int4               5.00 partial
-int8               2.63 learns
+int8               2.62 learns
 mxfp8              diverged
-nf4                6.98 dead
+nf4                7.00 dead
 posit8             6.99 dead
 uint8              3.40 lags
 """
