@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantgate.cli import calibrate, doctor, explain, incident, judge, power, run, vectors
+from quantgate.cli import calibrate, doctor, explain, incident, power, run
+from quantgate.cli.elsewhere import judge, vectors
 from quantgate.cli.status import EXIT_INTERRUPTED, EXIT_USAGE
 from quantgate.records.version import __version__
 from quantgate.reports.text import printable

@@ -103,6 +103,7 @@ bits a symbol at the end of 9 runs, 829 samples
   table ssot.bpb_samples
   unit bits (the column says so)
   chance 7.00 bits (128 symbols; --vocabulary or --chance say otherwise)
+  horizon 2,000 steps (the middle run's last step, or the control's)
   1 float32 control (IGLA-TIER1-fp32-h64-LR0.001-rng47-adamw)
 
                    adamw
@@ -186,7 +187,7 @@ def test_a_wrong_table_or_column_is_said(
 def test_nothing_can_be_written_through_it(filled: Filled) -> None:
     from sqlalchemy import exc, text
 
-    from quantgate.logs.sql import _engine, _url
+    from quantgate.logs.reading.sql import _engine, _url
 
     engine = _engine(_url(filled(COMMITS)))
     with engine.connect() as connection, pytest.raises(exc.DBAPIError, match=r"read-?only"):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quantgate import judge
-from quantgate.logs.judge import CurveError
+from quantgate.logs.judging.judge import CurveError
 from quantgate.records.verdict import Curve, Limits, Verdict
 from tests.logs.samples import falling, rising_again
 

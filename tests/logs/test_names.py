@@ -7,8 +7,8 @@ import re
 import pytest
 
 from quantgate.logs.names import Key, completed, find_columns, parse_columns, short_names
-from quantgate.logs.patterns import LOGGERS, recognize, to_regex
-from quantgate.logs.sources import parse_since
+from quantgate.logs.reading.patterns import LOGGERS, recognize, to_regex
+from quantgate.logs.reading.sources import parse_since
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,22 @@ def is_control(key: Key, asked: str | None) -> bool:
     return all(getattr(key, column) == value for column, value in wanted.items())
 
 
-def control_of(key: Key, controls: Mapping[Key, Run]) -> Choice | None:
-    """The control that shares the most with a cell; None where none shares its optimizer."""
-    for shared in _SHARED:
-        for other, run in controls.items():
-            if all(getattr(other, role) == getattr(key, role) for role in shared):
+class Controls:
+    """The controls of a fleet, found by what they share with a run."""
+
+    def __init__(self, controls: Mapping[Key, Run]) -> None:
+        self._found: dict[tuple[tuple[str, ...], tuple[str, ...]], Run] = {}
+        for shared in _SHARED:
+            for key, run in controls.items():
+                self._found.setdefault((shared, _values(key, shared)), run)
+
+    def of(self, key: Key) -> Choice | None:
+        """The control that shares the most with a cell; None where none shares its optimizer."""
+        for shared in _SHARED:
+            if (run := self._found.get((shared, _values(key, shared)))) is not None:
                 return Choice(run, exact=shared == _SHARED[0])
-    return None
+        return None
+
+
+def _values(key: Key, roles: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(getattr(key, role) for role in roles)

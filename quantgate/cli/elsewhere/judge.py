@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from quantgate.cli.status import EXIT_FAILED, EXIT_INVALID, EXIT_OK
-from quantgate.logs.best import judge_best
-from quantgate.logs.files import read_files
-from quantgate.logs.fleet import Asked, Judged, judge_fleet
+from quantgate.logs.judging.best import judge_best
+from quantgate.logs.judging.fleet import Asked, Judged, judge_fleet
 from quantgate.logs.names import parse_columns
-from quantgate.logs.patterns import LOGGERS
-from quantgate.logs.sources import Reading, Wanted, parse_since
-from quantgate.logs.sql import DEFAULT_TABLE, find_address, read_sql
+from quantgate.logs.reading.files import read_files
+from quantgate.logs.reading.patterns import LOGGERS
+from quantgate.logs.reading.sources import Reading, Wanted, parse_since
+from quantgate.logs.reading.sql import DEFAULT_TABLE, find_address, read_sql
 from quantgate.records.result import to_line
 from quantgate.records.verdict import Limits
 from quantgate.reports.fleet import fleet_text

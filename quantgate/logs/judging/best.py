@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from quantgate.logs.aggregate import Run, Stretch
-from quantgate.logs.fleet import Asked, Judged
-from quantgate.logs.judge import FLAT_HINT, LAGS_HINT, Judgement
+from quantgate.logs.judging.fleet import Asked, Judged
+from quantgate.logs.judging.judge import FLAT_HINT, LAGS_HINT, Judgement
+from quantgate.logs.judging.records import to_result, told_apart
+from quantgate.logs.judging.rules import NEAR_CHANCE, Rules
 from quantgate.logs.names import Key
-from quantgate.logs.records import to_result
-from quantgate.logs.rules import NEAR_CHANCE, Rules
 from quantgate.records.verdict import CHANCE_BPB, Verdict
 
 #: What it cannot tell.
@@ -37,7 +37,7 @@ def judge_best(best: Mapping[Key, float], asked: Asked, *, bits_named: bool) -> 
     said = [f"unit {unit}", f"chance {chance:.2f} bits", CANNOT]
     if not any(score * rules.in_bits >= NEAR_CHANCE * chance for score in best.values()):
         said.append("no score is near chance, so that the unit could not be checked")
-    return Judged(tuple(results), (), len(results), len(results), tuple(said))
+    return Judged(told_apart(results), (), len(results), len(results), tuple(said))
 
 
 def _judged(score: float, rules: Rules) -> Judgement:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from quantgate.logs.aggregate import Run, Stretch
-from quantgate.logs.judge import CurveError, judge_run
+from quantgate.logs.judging.judge import CurveError, judge_run
+from quantgate.logs.judging.rules import Rules, Unit
 from quantgate.logs.names import Key
-from quantgate.logs.rules import Rules, Unit
 from quantgate.records.verdict import CHANCE_BPB, Curve, Limits, Verdict
 
 

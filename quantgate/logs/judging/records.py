@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from quantgate.logs.aggregate import Run
-from quantgate.logs.judge import Judgement
+from quantgate.logs.judging.judge import Judgement
 from quantgate.records.cell import CONTROL_FORMAT, DEFAULT_WIDTH, SEEDS, Cell
 from quantgate.records.result import CellResult
 from quantgate.records.version import __version__

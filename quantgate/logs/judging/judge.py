@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from quantgate.logs.aggregate import Run, Stretch
-from quantgate.logs.rules import EARLY_SHARE, LEAST_STEPS, NEAR_CHANCE, UNIT_SLACK, Rules
+from quantgate.logs.judging.rules import EARLY_SHARE, LEAST_STEPS, NEAR_CHANCE, UNIT_SLACK, Rules
 from quantgate.records.verdict import DIVERGED_RISE, Verdict, gap_tolerance
 
 #: The causes that a curve at chance cannot tell apart.

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from quantgate.logs.aggregate import runs, statement
 from quantgate.logs.names import KEY, find_columns, says_bits
-from quantgate.logs.sources import Reading, Wanted
+from quantgate.logs.reading.sources import Reading, Wanted
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from quantgate.logs import patterns
 from quantgate.logs.names import KEY, find_columns
-from quantgate.logs.paths import LogFile
-from quantgate.logs.sources import Wanted
+from quantgate.logs.reading import patterns
+from quantgate.logs.reading.paths import LogFile
+from quantgate.logs.reading.sources import Wanted
 
 if TYPE_CHECKING:
     import duckdb

@@ -82,7 +82,7 @@ def look_at(path: str) -> LogFile | None:
     return LogFile(path, _kind(path, text), gzipped, tuple(text.splitlines()[:20000]))
 
 
-def _read_some(file: IO[bytes]) -> bytes:
+def _read_some(file: IO[bytes] | gzip.GzipFile) -> bytes:
     """The start of a file; of one that is cut off, what can be unpacked."""
     parts: list[bytes] = []
     try:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from quantgate.logs.aggregate import Run, runs, statement
 from quantgate.logs.names import KEY, Key, best_column, completed, says_bits, short_names
-from quantgate.logs.paths import LogFile, expand, look_at, salvage
-from quantgate.logs.relations import Part, parts_of, samples
-from quantgate.logs.sources import Reading, Wanted
+from quantgate.logs.reading.paths import LogFile, expand, look_at, salvage
+from quantgate.logs.reading.relations import Part, parts_of, samples
+from quantgate.logs.reading.sources import Reading, Wanted
 
 if TYPE_CHECKING:
     import duckdb

@@ -10,13 +10,16 @@ from statistics import median
 
 from quantgate.formats import ALIASES, BUILTIN
 from quantgate.logs.aggregate import Run
-from quantgate.logs.controls import Choice, control_of, is_control
-from quantgate.logs.judge import CurveError, Judgement, judge_run
+from quantgate.logs.judging.controls import Choice, Controls, is_control
+from quantgate.logs.judging.judge import CurveError, Judgement, judge_run
+from quantgate.logs.judging.records import to_result, told_apart
+from quantgate.logs.judging.rules import NEAR_CHANCE, UNIT_SLACK, Rules, Unit
 from quantgate.logs.names import Key
-from quantgate.logs.records import to_result
-from quantgate.logs.rules import NEAR_CHANCE, UNIT_SLACK, Rules, Unit
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import CHANCE_BPB, Limits, Verdict
+
+#: Of so many runs the middle one says how long a whole run is.
+_ENOUGH = 3
 
 
 @dataclass(frozen=True)
@@ -74,20 +77,23 @@ def judge_fleet(runs: Iterable[Run], asked: Asked, *, bits_named: bool) -> Judge
         )
     judged_controls = {key: _judged(run, rules, None, asked) for key, run in controls.items()}
     said += (_say_controls(controls, asked),)
+    found_for = Controls(controls)
     results = []
     for key, each in cells.items():
         if key in controls:
             continue
-        choice = control_of(key, controls)
+        choice = found_for.of(key)
         found = _judge_cell(each, rules, choice, asked)
         if choice is not None and not judged_controls[choice.run.key.cell].verdict.passes:
             found = _beside_a_dead_control(found, choice, judged_controls[choice.run.key.cell])
         results.append(to_result(latest[key], found, None if choice is None else choice.run, rules.in_bits))
     return Judged(
-        tuple(results),
-        tuple(
-            to_result(run, judged_controls[key], None, rules.in_bits, "control")
-            for key, run in controls.items()
+        told_apart(results),
+        told_apart(
+            [
+                to_result(run, judged_controls[key], None, rules.in_bits, "control")
+                for key, run in controls.items()
+            ]
         ),
         sum(run.samples for each in cells.values() for run in each),
         sum(map(len, cells.values())),
@@ -114,10 +120,18 @@ def _rules(latest: Sequence[Run], asked: Asked, bits_named: bool) -> tuple[Rules
     ]
     symbols = f"{2**chance:,.0f} symbols" if chance < 60 else "given"
     where = "" if asked.chance is not None else "; --vocabulary or --chance say otherwise"
-    said = (f"unit {unit} ({why})", f"chance {chance:.2f} bits ({symbols}{where})")
+    horizon, whole = asked.horizon, "given"
+    if horizon is None and len(latest) >= _ENOUGH:
+        horizon, whole = (
+            int(median(run.last_step for run in latest)),
+            "the middle run's last step, or the control's",
+        )
+    said: tuple[str, ...] = (f"unit {unit} ({why})", f"chance {chance:.2f} bits ({symbols}{where})")
+    if horizon is not None:
+        said += (f"horizon {horizon:,} steps ({whole})",)
     # The unit is confirmed by runs that start at chance; those that were first logged later are then taken as they are.
     confirmed = len(at_chance) < len(firsts) and bool(at_chance)
-    return Rules(chance, unit, asked.horizon, asked.limits, asked.tolerance, late_start=confirmed), said
+    return Rules(chance, unit, horizon, asked.limits, asked.tolerance, late_start=confirmed), said
 
 
 def _unit(firsts: Sequence[float], chance: float, asked: Asked, bits_named: bool) -> tuple[Unit, str]:
@@ -150,8 +164,8 @@ def _judge_cell(runs: Sequence[Run], rules: Rules, choice: Choice | None, asked:
 def _judged(run: Run, rules: Rules, choice: Choice | None, asked: Asked) -> Judgement:
     known = BUILTIN.get(ALIASES.get(run.key.format, run.key.format))
     control = None if choice is None else choice.run
-    if asked.horizon is None:
-        rules = replace(rules, horizon=None if control is None else control.last_step)
+    if asked.horizon is None and control is not None:
+        rules = replace(rules, horizon=control.last_step)
     try:
         return judge_run(
             run,
