@@ -93,7 +93,7 @@ def test_a_fleets_log_gives_the_table_of_a_run_and_who_failed_in_which_way(
 @pytest.mark.parametrize(
     ("format", "because"),
     [
-        ("gf32", "equal to its float32 control in every digit that is logged, at 101 steps."),
+        ("gf32", "equal to its float32 control in all 4 decimals of the log, at 101 steps."),
         ("int4", "a plateau since step 720: 5.00 after 2,000 steps (limit 4.78; its control was at 2.60 by then)."),
         ("mxfp8", "not finite from step 920 on (55 of 101 scores); it was 2.65 before."),
         ("posit8", "flat from the start: 6.99 after 2,000 steps, 7.02 at first; its control was at 2.60 by then."),
@@ -297,6 +297,68 @@ def test_two_runs_in_one_log_are_told_and_not_judged(quantgate: Command, folder:
         "steps do not rise: 2 scores for 1 steps from 0 to 0. Two runs under one name, or a restart? Tell them "
         "apart by a column (run=...), or judge each file alone.",
     ]
+
+
+def test_a_log_that_was_delivered_twice_is_one_run(quantgate: Command, folder: Path) -> None:
+    line = "".join(lines({"int8": FLEET["int8"]})).splitlines(keepends=True)
+    (folder / "a.jsonl").write_text("".join(part * 2 for part in line))
+
+    assert verdicts(quantgate("judge", "a.jsonl", "--json").out) == {name("int8"): "learns"}
+
+
+def test_a_table_that_is_cut_off_within_quotes_is_read_to_there(quantgate: Command, folder: Path) -> None:
+    rows = "".join(f'"{step}","{score}",int8\r\n' for step, score in falling(6.99))
+    (folder / "a.csv").write_bytes(
+        b"\xef\xbb\xbf" + f'step,bpb,format\r\n{rows}oops,nan\r\n"2020","6.'.encode()
+    )
+
+    assert verdicts(quantgate("judge", "a.csv", "--json").out) == {"int8": "dead"}
+
+
+def test_steps_by_the_thousand_million(quantgate: Command, folder: Path) -> None:
+    write(folder / "a.csv", [(step * 500_000, score) for step, score in falling(6.99)], "step", "bpb")
+
+    assert (
+        "a: flat from the start: 6.99 after 1,000,000,000 steps, 7.02 at first."
+        in quantgate("judge", "a.csv").out
+    )
+
+
+def test_runs_that_were_first_logged_late_are_judged_where_others_confirm_the_unit(
+    quantgate: Command, folder: Path
+) -> None:
+    late = {format: curve[20:] for format, curve in FLEET.items() if format in ("fp32", "int8", "posit8")}
+    (folder / "a.jsonl").write_text("".join(lines(late)))
+    (folder / "b.jsonl").write_text("".join(lines({"int8": late["int8"]})))
+
+    assert verdicts(quantgate("judge", "a.jsonl", "--json").out) == {
+        name("int8"): "learns",
+        name("posit8"): "dead",
+        name("fp32"): "learns",
+    }
+    assert verdicts(quantgate("judge", "b.jsonl", "--json").out) == {name("int8"): "unjudged"}
+
+
+def test_cells_that_differ_in_their_rate_have_a_row_each(quantgate: Command, folder: Path) -> None:
+    with (folder / "a.jsonl").open("w") as file:
+        for lr, end in ((0.001, 3.0), (0.003, 6.99)):
+            other = name("int8").replace("LR0.001", f"LR{lr}")
+            file.writelines(
+                json.dumps({"canon_name": other, "step": s, "bpb": b}) + "\n" for s, b in falling(end)
+            )
+
+    assert "int8 lr 0.001  3.00 learns\nint8 lr 0.003  6.99 dead\n" in quantgate("judge", "a.jsonl").out
+
+
+def test_the_first_bad_commit_is_named_from_files_too(quantgate: Command, folder: Path) -> None:
+    with (folder / "a.jsonl").open("w") as file:
+        for sha, end in (("zz", 2.6), ("aa", 2.61), ("mm", 6.99)):
+            for step, score in falling(end):
+                file.write(
+                    json.dumps({"canon_name": name("int8"), "sha": sha, "step": step, "bpb": score}) + "\n"
+                )
+
+    assert "The first bad commit is mm; aa was good.\n" in quantgate("judge", "a.jsonl").out
 
 
 def test_a_control_that_does_not_learn_exits_70(quantgate: Command, folder: Path) -> None:

@@ -101,7 +101,7 @@ def judge_run(
     same = None if control is None or lossless or not same_seed else compared(run, control, factor)
     warnings: dict[str, str] = {}
     if same is not None and same.equal and found.verdict not in {Verdict.DIVERGED, Verdict.UNJUDGED}:
-        because = f"equal to its float32 control in every digit that is logged, at {same.steps:,} steps."
+        because = f"equal to its float32 control in all {same.decimals} decimals of the log, at {same.steps:,} steps."
         found = Judgement(Verdict.NO_OP, "identical", because, "no-op", NO_OP_HINT)
     elif same is not None and same.near and bits is not None and bits <= 8:
         warnings["no-op"] = (
@@ -118,6 +118,8 @@ class Comparison:
     steps: int
     #: The largest difference in bits.
     most: float
+    #: Decimals of the scores, as logged.
+    decimals: int
 
     @property
     def equal(self) -> bool:
@@ -139,7 +141,12 @@ def compared(run: Run, control: Run, factor: float = 1.0) -> Comparison:
     most = max((_differ(a, b) * factor for a, b in pairs), default=math.inf)
     if len({s.low for s, _ in pairs}) < 2:  # two dead runs are equal without being one
         most = math.inf
-    return Comparison(sum(s.steps for s, _ in pairs), most)
+    decimals = max((_decimals(s.low) for s, _ in pairs if s.low is not None), default=0)
+    return Comparison(sum(s.steps for s, _ in pairs), most, decimals)
+
+
+def _decimals(score: float) -> int:
+    return len(repr(score).partition("e")[0].partition(".")[2])
 
 
 def _differ(a: Stretch, b: Stretch) -> float:
@@ -151,13 +158,16 @@ def _differ(a: Stretch, b: Stretch) -> float:
 def _check_order(run: Run) -> None:
     if not run.stretches:
         raise CurveError("an empty curve: at least a first and a last score are needed; was it trained?")
-    for stretch in run.stretches:
-        if stretch.steps < stretch.count and (stretch.low != stretch.high or stretch.steps > 1):
-            raise CurveError(
-                f"steps do not rise: {stretch.count:,} scores for {stretch.steps:,} steps from {stretch.first:,} to "
-                f"{stretch.last:,}. Two runs under one name, or a restart? Tell them apart by a column (run=...), or "
-                "judge each file alone."
-            )
+    twice = [stretch for stretch in run.stretches if stretch.steps < stretch.count]
+    # Where the score of a step that is logged twice is the same, the log was merely delivered twice.
+    alone = [stretch for stretch in twice if stretch.steps == 1]
+    if twice and (not alone or any(stretch.low != stretch.high for stretch in alone)):
+        stretch = next((stretch for stretch in alone if stretch.low != stretch.high), twice[0])
+        raise CurveError(
+            f"steps do not rise: {stretch.count:,} scores for {stretch.steps:,} steps from {stretch.first:,} to "
+            f"{stretch.last:,}. Two runs under one name, or a restart? Tell them apart by a column (run=...), or "
+            "judge each file alone."
+        )
     if not run.one_file:
         return
     for before, after in zip(run.stretches, run.stretches[1:], strict=False):

@@ -29,9 +29,10 @@ class LogFile:
     #: Its first lines.
     head: tuple[str, ...]
 
-    def begins_with(self, text: str) -> bool:
-        """Whether its first line that is not blank begins so."""
-        return next((line.lstrip("\ufeff \t").startswith(text) for line in self.head if line.strip()), False)
+    @property
+    def first(self) -> str:
+        """Its first line that is not blank."""
+        return next((line.lstrip("\ufeff \t") for line in self.head if line.strip("\ufeff \t")), "")
 
 
 def expand(names: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ costs that line and no other.
 
 from __future__ import annotations
 
+import csv
 import glob
 import json
 import time
@@ -68,20 +69,22 @@ def parts_of(
             kind,
             packed,
             _pattern(file, wanted) if kind == "text" else "",
-            file.head[0] if kind == "csv" else "",
+            file.first if kind == "csv" else "",
         )
 
-    for (kind, packed, pattern, _), group in groupby(sorted(files, key=alike), key=alike):
+    for (kind, packed, pattern, head), group in groupby(sorted(files, key=alike), key=alike):
         members = tuple(group)
         paths = tuple(file.path for file in members)
-        if kind == "json" and all(file.begins_with("{") for file in members):
+        if kind == "json" and all(file.first.startswith("{") for file in members):
             yield _json_lines(members, packed, wanted)
         elif kind == "text":
             yield _text(paths, packed, pattern)
+        elif kind == "csv":
+            yield _csv(paths, packed, head, wanted)
         elif kind == "trainer_state":
             yield _trainer_state(connection, paths, packed, wanted)
         else:
-            yield _table(connection, kind, paths, packed, wanted)
+            yield _array_or_parquet(connection, kind, paths, packed, wanted)
 
 
 def samples(part: Part, wanted: Wanted, *, many: bool) -> str:
@@ -125,7 +128,7 @@ def _pattern(file: LogFile, wanted: Wanted) -> str:
         return found
     raise ValueError(
         f"{file.path!r} is text, and no line of it is of a known logger ({', '.join(patterns.LOGGERS)}); its first "
-        f"line is {file.head[0][:80]!r}. Say --pattern 'step={{step}} val_bpb={{bpb}}'."
+        f"line is {file.first[:80]!r}. Say --pattern 'step={{step}} val_bpb={{bpb}}'."
     )
 
 
@@ -147,24 +150,43 @@ def _text(paths: tuple[str, ...], packed: str, pattern: str) -> Part:
     return Part(relation, column, {"bpb" if role == "loss" else role: role for role in roles}, paths, roles)
 
 
-def _table(
+def _csv(paths: tuple[str, ...], packed: str, head: str, wanted: Wanted) -> Part:
+    """A table by its first line. DuckDB would guess it, and give up on a file that is cut off within quotes."""
+    separator = max((",", "\t", ";", "|"), key=head.count)
+    (fields,) = csv.reader([head.lstrip("\ufeff")], delimiter=separator)
+    # A name that stands twice, or is empty, is not to be found by it.
+    names = tuple(
+        name.strip() if name.strip() and name not in fields[:place] else f"column {place + 1}"
+        for place, name in enumerate(fields)
+    )
+    chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
+    reader = (
+        f"read_csv({_list(paths)}, auto_detect=false, header=true, columns={{{chosen}}}, delim={literal(separator)}, "
+        "quote='\"', escape='\"', null_padding=true, ignore_errors=true, strict_mode=false, "
+        f"compression={literal(packed)}, filename={literal(FILE)})"
+    )
+    return Part(_numbered(reader), _name, find_columns(names, wanted.columns), paths, names)
+
+
+def _array_or_parquet(
     connection: duckdb.DuckDBPyConnection, kind: str, paths: tuple[str, ...], packed: str, wanted: Wanted
 ) -> Part:
-    options = f"filename={literal(FILE)}"
-    if kind == "parquet":
-        reader = f"read_parquet({_list(paths)}, union_by_name=true, {options})"
-    else:
-        options += f", ignore_errors=true, compression={literal(packed)}"
-        read = "read_json({}, format='array', union_by_name=true, maximum_depth=1, {})"
-        if kind == "csv":
-            read = "read_csv({}, header=true, all_varchar=true, null_padding=true, strict_mode=false, {})"
-        reader = read.format(_list(paths), options)
+    reader = f"read_parquet({_list(paths)}, union_by_name=true, filename={literal(FILE)})"
+    if kind == "json":
+        reader = (
+            f"read_json({_list(paths)}, format='array', union_by_name=true, maximum_depth=1, ignore_errors=true, "
+            f"compression={literal(packed)}, filename={literal(FILE)})"
+        )
     described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
     there = tuple(row[0] for row in described if row[0] != FILE)
-    columns = find_columns(there, wanted.columns)
     # Rows of Parquet have no order that says anything.
-    order = "NULL::BIGINT" if kind == "parquet" else "row_number() OVER ()"
-    return Part(f"(SELECT *, {order} AS ord FROM {reader})", _name, columns, paths, there)
+    relation = _numbered(reader) if kind == "json" else f"(SELECT *, NULL::BIGINT AS ord FROM {reader})"
+    return Part(relation, _name, find_columns(there, wanted.columns), paths, there)
+
+
+def _numbered(reader: str) -> str:
+    """What is read, with where each row stands."""
+    return f"(SELECT *, row_number() OVER () AS ord FROM {reader})"
 
 
 def _json_lines(files: Sequence[LogFile], packed: str, wanted: Wanted) -> Part:
@@ -186,7 +208,7 @@ def _json_lines(files: Sequence[LogFile], packed: str, wanted: Wanted) -> Part:
         f"read_json({_list(paths)}, format='newline_delimited', columns={{{chosen}}}, ignore_errors=true, "
         f"compression={literal(packed)}, filename={literal(FILE)})"
     )
-    return Part(f"(SELECT *, row_number() OVER () AS ord FROM {reader})", _name, columns, paths, tuple(found))
+    return Part(_numbered(reader), _name, columns, paths, tuple(found))
 
 
 def _trainer_state(
@@ -204,8 +226,7 @@ def _trainer_state(
         path = '$."' + name.replace('"', '\\"') + '"'
         return f"(entry ->> {literal(path)})"
 
-    relation = f"(SELECT *, row_number() OVER () AS ord FROM {entries})"
-    return Part(relation, column, find_columns(there, wanted.columns), paths, there)
+    return Part(_numbered(entries), column, find_columns(there, wanted.columns), paths, there)
 
 
 def _list(paths: Sequence[str]) -> str:
