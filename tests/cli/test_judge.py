@@ -315,6 +315,15 @@ def test_a_table_that_is_cut_off_within_quotes_is_read_to_there(quantgate: Comma
     assert verdicts(quantgate("judge", "a.csv", "--json").out) == {"int8": "dead"}
 
 
+def test_a_number_that_is_cut_in_two_is_no_score(quantgate: Command, folder: Path) -> None:
+    (folder / "a.log").write_text(
+        "".join(f"step={s} bpb={b}\n" for s, b in falling(6.99)) + "step=2020 bpb=6"
+    )
+    (folder / "b.csv").write_text("step,bpb\n" + "".join(f"{s},{b}\n" for s, b in falling(6.99)) + "2020,6")
+
+    assert verdicts(quantgate("judge", "a.log", "b.csv", "--json").out) == {"a": "dead", "b": "dead"}
+
+
 def test_steps_by_the_thousand_million(quantgate: Command, folder: Path) -> None:
     write(folder / "a.csv", [(step * 500_000, score) for step, score in falling(6.99)], "step", "bpb")
 

@@ -90,6 +90,11 @@ def _read(
     parts = tuple(parts_of(connection, files, wanted))
     said = [f"{len(files)} file{'s' * (len(files) > 1)}"]
     said += [f"{path!r} is cut off; what could be unpacked was read" for path in salvaged.values()]
+    said += [
+        f"{part.files[0]!r} ends in mid-line; its last line was left out"
+        for part in parts
+        if part.finished is not None
+    ]
     if all("step" not in part.columns for part in parts):
         return _best(connection, parts, said)
     for part in parts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import gzip
+import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ class LogFile:
     gzipped: bool
     #: Its first lines.
     head: tuple[str, ...]
+    #: Whether its last line has no end: a trainer is writing it, or was killed. A number there may be cut in two.
+    unfinished: bool = False
 
     @property
     def first(self) -> str:
@@ -71,6 +74,9 @@ def look_at(path: str) -> LogFile | None:
     try:
         with Path(path).open("rb") as file:
             start = file.read(4)
+            unfinished = (
+                file.seek(0, os.SEEK_END) > 0 and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
+            )
         gzipped = start[:2] == _GZIP
         if start == b"PAR1":
             return LogFile(path, "parquet", False, ())
@@ -80,7 +86,9 @@ def look_at(path: str) -> LogFile | None:
         raise ValueError(f"{path!r} cannot be read: {error.strerror or error}") from None
     if not text.strip():
         return None
-    return LogFile(path, _kind(path, text), gzipped, tuple(text.splitlines()[:20000]))
+    return LogFile(
+        path, _kind(path, text), gzipped, tuple(text.splitlines()[:20000]), unfinished and not gzipped
+    )
 
 
 def _read_some(file: IO[bytes] | gzip.GzipFile) -> bytes:
@@ -126,14 +134,21 @@ def _looks_like_csv(text: str) -> bool:
 
 
 def salvage(path: str, part: Path) -> bool:
-    """Unpack what can be of a gzipped file that is cut off or broken; False where it is whole, and nothing is left."""
-    whole = True
+    """Unpack the whole lines of a gzipped file that is cut off or broken.
+
+    Returns:
+        False where the file is whole, and nothing was unpacked.
+    """
+    whole, lines = True, 0
     with gzip.open(path, "rb") as packed, part.open("wb") as out:
         try:
             while chunk := packed.read(1 << 14):
+                if (end := chunk.rfind(b"\n")) >= 0:
+                    lines = out.tell() + end + 1
                 out.write(chunk)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             whole = False
+            out.truncate(lines)
     if whole:
         part.unlink()
     return not whole

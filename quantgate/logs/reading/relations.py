@@ -11,7 +11,7 @@ import glob
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,8 @@ class Part:
     files: tuple[str, ...]
     #: Every column that is there.
     names: tuple[str, ...]
+    #: How many rows are whole; None where all are.
+    finished: int | None = None
 
     def text(self, role: str) -> str:
         """SQL of a role as text; empty where there is none."""
@@ -61,30 +63,41 @@ def parts_of(
         ValueError: A text is of no known logger, or a column that was given is not there.
     """
 
-    def alike(file: LogFile) -> tuple[str, str, str, str]:
+    def alike(file: LogFile) -> tuple[str, str, str, str, str]:
         # A pattern that is given makes a text of anything but Parquet.
         kind = "text" if wanted.pattern is not None and file.kind != "parquet" else file.kind
         packed = "gzip" if file.gzipped else "none"
+        # One that is not finished is read alone, so that its last line can be told.
+        alone = file.path if file.unfinished and kind in ("csv", "text") else ""
         return (
             kind,
             packed,
             _pattern(file, wanted) if kind == "text" else "",
             file.first if kind == "csv" else "",
+            alone,
         )
 
-    for (kind, packed, pattern, head), group in groupby(sorted(files, key=alike), key=alike):
+    for (kind, packed, pattern, head, alone), group in groupby(sorted(files, key=alike), key=alike):
         members = tuple(group)
         paths = tuple(file.path for file in members)
         if kind == "json" and all(file.first.startswith("{") for file in members):
             yield _json_lines(members, packed, wanted)
         elif kind == "text":
-            yield _text(paths, packed, pattern)
+            yield _whole_lines(connection, _text(paths, packed, pattern), bool(alone))
         elif kind == "csv":
-            yield _csv(paths, packed, head, wanted)
+            yield _whole_lines(connection, _csv(paths, packed, head, wanted), bool(alone))
         elif kind == "trainer_state":
             yield _trainer_state(connection, paths, packed, wanted)
         else:
             yield _array_or_parquet(connection, kind, paths, packed, wanted)
+
+
+def _whole_lines(connection: duckdb.DuckDBPyConnection, part: Part, unfinished: bool) -> Part:
+    """The part without the last line of a file that is not finished, whose number may be cut in two."""
+    if not unfinished:
+        return part
+    (lines,) = connection.execute(f"SELECT count(*) FROM {part.relation}").fetchone() or (0,)
+    return replace(part, finished=lines - 1)
 
 
 def samples(part: Part, wanted: Wanted, *, many: bool) -> str:
@@ -106,6 +119,10 @@ def samples(part: Part, wanted: Wanted, *, many: bool) -> str:
     if "ts" in part.columns:
         stamp = f"coalesce({part.number('ts')}, epoch(TRY_CAST({part.text('ts')} AS TIMESTAMP)))"
     where = ["number IS NOT NULL"]
+    if part.finished is not None:
+        where.append(f"ord <= {part.finished}")
+    if {"name", "format"} & set(part.columns):  # a line that does not say whose it is
+        where.append("name || format <> ''")
     if wanted.like is not None:
         where.append(f"name LIKE {literal(wanted.like)}")
     if wanted.since is not None:
