@@ -126,6 +126,7 @@ def test_the_records_are_a_runs(quantgate: Command, fleet: Path, folder: Path) -
         "shape": "learns",
         "best": min(s for _, s in int8.curve if s),
         "samples": 101,
+        "control": name("fp32"),
         "sha": "abc123",
     }
 
@@ -322,6 +323,10 @@ def test_a_number_that_is_cut_in_two_is_no_score(quantgate: Command, folder: Pat
     (folder / "b.csv").write_text("step,bpb\n" + "".join(f"{s},{b}\n" for s, b in falling(6.99)) + "2020,6")
 
     assert verdicts(quantgate("judge", "a.log", "b.csv", "--json").out) == {"a": "dead", "b": "dead"}
+    assert (
+        "  'b.csv' and 1 more end in mid-line; the last line was left out\n"
+        in quantgate("judge", "a.log", "b.csv").out
+    )
 
 
 def test_steps_by_the_thousand_million(quantgate: Command, folder: Path) -> None:
@@ -442,6 +447,37 @@ def test_what_cannot_be_read_exits_4_and_says_why(
     (folder / "empty.log").touch()
     write(folder / "x.csv", falling(3.0), "step", "y")
     write(folder / "y.csv", falling(3.0), "step", "bpb")
+
+    assert quantgate("judge", *arguments) == (4, "", f"quantgate: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "message"),
+    [
+        ("duckdb", ("x.csv",), "logs are read by DuckDB: pip install 'quantgate[logs]'"),
+        (
+            "sqlalchemy",
+            ("--sql", "sqlite:///x.db"),
+            "databases are read by SQLAlchemy: pip install 'quantgate[logs]'",
+        ),
+        (
+            "psycopg",
+            ("--sql", "postgresql://localhost:1/x"),
+            "PostgreSQL is reached by psycopg: pip install 'quantgate[logs]'",
+        ),
+    ],
+)
+def test_without_the_extra_what_to_install_is_said(
+    quantgate: Command,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    arguments: tuple[str, ...],
+    message: str,
+) -> None:
+    pytest.importorskip("sqlalchemy", reason="tables are read by SQLAlchemy: pip install 'quantgate[logs]'")
+    monkeypatch.setitem(sys.modules, package, None)
+    write(folder / "x.csv", falling(3.0), "step", "bpb")
 
     assert quantgate("judge", *arguments) == (4, "", f"quantgate: {message}\n")
 

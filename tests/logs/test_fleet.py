@@ -65,7 +65,7 @@ def test_without_a_control_the_middle_run_says_how_long_a_whole_one_is() -> None
     ("control", "found"),
     [
         (FP32, "no-op"),
-        # Equal curves of other seeds or rates are a coincidence, or rounding; the gap is judged all the same.
+        # Equal curves of other seeds or rates are a coincidence, or rounding.
         (replace(FP32, seed="48"), "learns"),
         (replace(FP32, lr="0.003"), "learns"),
     ],
@@ -85,9 +85,10 @@ def test_a_format_that_is_lossless_by_name_may_equal_float32() -> None:
 def test_a_control_of_another_optimizer_is_none() -> None:
     runs = [run(replace(FP32, optimizer="muon"), falling(2.6)), run(INT8, falling(3.4))]
 
-    (result,) = judge_fleet(runs, Asked(), bits_named=True).results
+    judged = judge_fleet(runs, Asked(), bits_named=True)
 
-    assert (result.verdict, result.bpb_control) == ("learns", None)
+    assert (judged.results[0].verdict, judged.results[0].bpb_control) == ("learns", None)
+    assert judged.said[-1] == "1 of 1 cells have no control of their optimizer, width and rate"
 
 
 def test_eight_bits_that_are_all_but_float32_are_a_warning() -> None:

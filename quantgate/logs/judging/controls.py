@@ -12,13 +12,9 @@ from quantgate.logs.names import KEY, Key
 #: The names that float32 goes by.
 FLOAT32 = ("fp32", "f32", "float32", "none", "baseline")
 
-#: What a control shares with a run, the most first; equal curves mean something only where all of the first is shared.
-_SHARED = (
-    ("optimizer", "width", "lr", "seed"),
-    ("optimizer", "width", "lr"),
-    ("optimizer", "width"),
-    ("optimizer",),
-)
+#: What a control shares with a run: all, so that equal curves mean equal numbers, or all but the seed. One of another
+#: rate or width is none: what it does better may be its rate's doing.
+_SHARED = (("optimizer", "width", "lr", "seed"), ("optimizer", "width", "lr"))
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ class Controls:
                 self._found.setdefault((shared, _values(key, shared)), run)
 
     def of(self, key: Key) -> Choice | None:
-        """The control that shares the most with a cell; None where none shares its optimizer."""
+        """The control that shares the most with a cell; None where none shares optimizer, width and rate."""
         for shared in _SHARED:
             if (run := self._found.get((shared, _values(key, shared)))) is not None:
                 return Choice(run, exact=shared == _SHARED[0])

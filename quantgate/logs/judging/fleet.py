@@ -78,15 +78,18 @@ def judge_fleet(runs: Iterable[Run], asked: Asked, *, bits_named: bool) -> Judge
     judged_controls = {key: _judged(run, rules, None, asked) for key, run in controls.items()}
     said += (_say_controls(controls, asked),)
     found_for = Controls(controls)
-    results = []
+    results, alone = [], 0
     for key, each in cells.items():
         if key in controls:
             continue
         choice = found_for.of(key)
+        alone += choice is None
         found = _judge_cell(each, rules, choice, asked)
         if choice is not None and not judged_controls[choice.run.key.cell].verdict.passes:
             found = _beside_a_dead_control(found, choice, judged_controls[choice.run.key.cell])
         results.append(to_result(latest[key], found, None if choice is None else choice.run, rules.in_bits))
+    if controls and alone:
+        said += (f"{alone:,} of {len(results):,} cells have no control of their optimizer, width and rate",)
     return Judged(
         told_apart(results),
         told_apart(

@@ -25,6 +25,7 @@ def to_result(
         "shape": found.shape,
         "best": found.best,
         "samples": run.samples,
+        **({"control": control.key.label} if control is not None else {}),
         **({"sha": key.sha} if key.sha else {}),
         **({"run": key.run} if key.run else {}),
         **({"not_logged": missing} if missing else {}),

@@ -90,11 +90,9 @@ def _read(
     parts = tuple(parts_of(connection, files, wanted))
     said = [f"{len(files)} file{'s' * (len(files) > 1)}"]
     said += [f"{path!r} is cut off; what could be unpacked was read" for path in salvaged.values()]
-    said += [
-        f"{part.files[0]!r} ends in mid-line; its last line was left out"
-        for part in parts
-        if part.finished is not None
-    ]
+    if unfinished := [part.files[0] for part in parts if part.finished is not None]:
+        others = f" and {len(unfinished) - 1:,} more end" if len(unfinished) > 1 else " ends"
+        said.append(f"{unfinished[0]!r}{others} in mid-line; the last line was left out")
     if all("step" not in part.columns for part in parts):
         return _best(connection, parts, said)
     for part in parts:
