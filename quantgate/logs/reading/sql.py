@@ -101,6 +101,8 @@ def _url(address: str) -> URL:
         from sqlalchemy import exc, make_url
     except ImportError:
         raise ValueError("databases are read by SQLAlchemy: pip install 'quantgate[logs]'") from None
+    if address.startswith("postgres://"):  # as hosts of databases write it
+        address = address.replace("postgres://", "postgresql://", 1)
     try:
         url = make_url(address)
     except (exc.ArgumentError, ValueError):
@@ -149,6 +151,8 @@ def _reading(connection: Connection, url: URL, wanted: Wanted, table: str) -> Re
     sqlite = url.get_backend_name() == "sqlite"
     schema, _, name = table.rpartition(".")
     inspector = inspect(connection)
+    if sqlite and inspector.has_table(table):
+        name = table
     where = None if sqlite or not schema else schema
     if not (inspector.has_table(name, schema=where)):
         near = ", ".join(sorted(inspector.get_table_names(schema=where))[:8])
