@@ -7,9 +7,10 @@ does not depend on how many samples there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
+from math import gcd
 from typing import Any
 
 from quantgate.logs.names import KEY, Key, completed
@@ -27,7 +28,7 @@ class Stretch:
     first: int
     last: int
     count: int
-    #: How many steps they are; fewer than samples where a step is logged twice.
+    #: How many steps they are at the most; fewer than samples where a step is logged twice.
     steps: int
     mean: float | None
     low: float | None
@@ -61,20 +62,29 @@ class Run:
         return self.stretches[-1].last
 
 
-def statement(source: str) -> str:
-    """The query over a relation with the columns of `KEY`, `step`, `score`, `ord`, `ts` and `source`."""
-    keys = ", ".join(KEY)
-    steps = " ".join(
-        f"WHEN step < {_FINE << octave} THEN step - step % {1 << octave}" for octave in range(1, _OCTAVES)
-    )
+def statement(source: str, keys: Collection[str] = KEY) -> str:
+    """The query over a relation with `step`, `score`, `ord`, `ts`, `source` and these of the columns of `KEY`.
+
+    It counts no distinct steps, for which a database would sort: `runs` derives them.
+    """
+    grouped = [*(key for key in KEY if key in keys), "stretch"]
+    shown = ", ".join(key if key in keys else "''" for key in KEY)
     return (
-        f"SELECT {keys}, CASE WHEN step < {_FINE} THEN step {steps} ELSE step END AS stretch, "
-        "min(step), max(step), count(*), count(DISTINCT step), avg(score), min(score), max(score), "
-        "sum(CASE WHEN score IS NULL THEN 1 ELSE 0 END), min(CASE WHEN score IS NULL THEN step END), "
+        f"SELECT {shown}, {_bucket(0, _OCTAVES)} AS stretch, min(step), max(step), count(*), avg(score), min(score), "
+        "max(score), sum(CASE WHEN score IS NULL THEN 1 ELSE 0 END), min(CASE WHEN score IS NULL THEN step END), "
         "min(ord), max(ord), min(ts), min(source), max(source) "
         f"FROM {source} AS samples WHERE step IS NOT NULL AND step >= 0 "
-        f"GROUP BY {keys}, stretch ORDER BY {keys}, stretch"
+        f"GROUP BY {', '.join(grouped)} ORDER BY {', '.join(grouped)}"
     )
+
+
+def _bucket(low: int, high: int) -> str:
+    """SQL of the first step of a step's stretch, by halving the octaves: six comparisons find one of 57."""
+    if high - low == 1:
+        return f"step - step % {1 << low}" if low else "step"
+    middle = (low + high) // 2
+    lower, upper = _bucket(low, middle), _bucket(middle, high)
+    return f"CASE WHEN step < {_FINE << (middle - 1)} THEN {lower} ELSE {upper} END"
 
 
 def runs(rows: Iterable[Sequence[Any]]) -> Iterator[Run]:
@@ -85,18 +95,37 @@ def runs(rows: Iterable[Sequence[Any]]) -> Iterator[Run]:
         times = [row[-3] for row in members if row[-3] is not None]
         yield Run(
             key=completed(Key(*("" if value is None else str(value) for value in values))),
-            stretches=tuple(_stretch(row[width + 1 :]) for row in members),
+            stretches=_stretches([row[width + 1 :] for row in members]),
             began=float(min(times)) if times else None,
             one_file=len({place for row in members for place in row[-2:]}) == 1,
         )
 
 
-def _stretch(row: Sequence[Any]) -> Stretch:
-    first, last, count, steps, mean, low, high, bad, first_bad, begins, ends = row[:11]
+def _stretches(rows: Sequence[Sequence[Any]]) -> tuple[Stretch, ...]:
+    # What all steps but the last are multiples of, from the first on: the interval at which the trainer logs.
+    firsts = [int(row[0]) for row in rows]
+    interval = (
+        gcd(*(b - a for a, b in pairwise(firsts)), *(int(row[1]) - int(row[0]) for row in rows[:-1])) or 1
+    )
+    return tuple(_stretch(row, interval) for row in rows)
+
+
+def _stretch(row: Sequence[Any], interval: int) -> Stretch:
+    first, last, count, mean, low, high, bad, first_bad, begins, ends = row[:10]
+    first, last, count = int(first), int(last), int(count)
     return Stretch(
-        int(first), int(last), int(count), int(steps), _number(mean), _number(low), _number(high),
-        int(bad), None if first_bad is None else int(first_bad), begins, ends,
-    )  # fmt: skip
+        first,
+        last,
+        count,
+        min(count, (last - first) // interval + 1),
+        _number(mean),
+        _number(low),
+        _number(high),
+        int(bad),
+        None if first_bad is None else int(first_bad),
+        begins,
+        ends,
+    )
 
 
 def _number(value: Any) -> float | None:

@@ -214,7 +214,8 @@ def test_parquet(quantgate: Command, folder: Path) -> None:
     import duckdb
 
     (folder / "fleet.jsonl").write_text("".join(lines({"fp32": FLEET["fp32"], "posit8": FLEET["posit8"]})))
-    duckdb.sql("COPY (SELECT * FROM 'fleet.jsonl' ORDER BY random()) TO 'fleet.parquet'")
+    columns = "*, TIMESTAMP '2026-01-01' + INTERVAL (step) SECOND AS ts"
+    duckdb.sql(f"COPY (SELECT {columns} FROM 'fleet.jsonl' ORDER BY random()) TO 'fleet.parquet'")
 
     assert verdicts(quantgate("judge", "fleet.parquet", "--json").out) == {
         name("posit8"): "dead",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from quantgate.logs.aggregate import Run, runs, statement
 from quantgate.logs.names import KEY, Key, best_column, completed, says_bits, short_names
 from quantgate.logs.reading.paths import LogFile, expand, look_at, salvage
-from quantgate.logs.reading.relations import Part, parts_of, samples
+from quantgate.logs.reading.relations import Part, keys_of, parts_of, samples
 from quantgate.logs.reading.sources import Reading, Wanted
 
 if TYPE_CHECKING:
@@ -110,8 +110,9 @@ def _read(
         )
     if used != ("bpb",):
         said.append(f"scores of {', '.join(used)}")
-    union = " UNION ALL ".join(samples(part, wanted, many=len(files) > 1) for part in parts)
-    cursor = connection.execute(statement(f"({union})"))
+    many = len(files) > 1
+    union = " UNION ALL ".join(samples(part, wanted, many=many) for part in parts)
+    cursor = connection.execute(statement(f"({union})", keys_of(parts, many=many)))
     # The first rows come when every file was read, so that one that cannot be fails here.
     first = cursor.fetchmany(_ROWS)
     short = short_names([salvaged.get(file.path, file.path) for file in files])

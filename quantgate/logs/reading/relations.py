@@ -51,7 +51,7 @@ class Part:
 
     def number(self, role: str) -> str:
         """SQL of a role as a number; NULL where it is none."""
-        return f"TRY_CAST({self.text(role)} AS DOUBLE)"
+        return f"TRY_CAST({self.column(self.columns[role])} AS DOUBLE)"
 
 
 def parts_of(
@@ -92,6 +92,19 @@ def parts_of(
             yield _array_or_parquet(connection, kind, paths, packed, wanted)
 
 
+def keys_of(parts: Sequence[Part], *, many: bool) -> set[str]:
+    """The columns of `KEY` that any of the parts has."""
+    return {role for part in parts for role, sql in _keys(part, many).items() if sql != "''"}
+
+
+def _keys(part: Part, many: bool) -> dict[str, str]:
+    """SQL of each column of `KEY`; a run that has no name is told from others by its file."""
+    keys = {role: part.text(role) for role in KEY}
+    if "name" not in part.columns and (many or "format" not in part.columns):
+        keys["name"] = FILE
+    return keys
+
+
 def _whole_lines(connection: duckdb.DuckDBPyConnection, part: Part, unfinished: bool) -> Part:
     """The part without the last line of a file that is not finished, whose number may be cut in two."""
     if not unfinished:
@@ -111,13 +124,10 @@ def samples(part: Part, wanted: Wanted, *, many: bool) -> str:
     Raises:
         ValueError: Rows are wanted by a column that is not there.
     """
-    keys = {role: part.text(role) for role in KEY}
-    if "name" not in part.columns and (many or "format" not in part.columns):
-        keys["name"] = FILE
-    shown = ", ".join(f"{sql} AS {role}" for role, sql in keys.items())
+    shown = ", ".join(f"{sql} AS {role}" for role, sql in _keys(part, many).items())
     stamp = "NULL::DOUBLE"
     if "ts" in part.columns:
-        stamp = f"coalesce({part.number('ts')}, epoch(TRY_CAST({part.text('ts')} AS TIMESTAMP)))"
+        stamp = "coalesce(TRY_CAST({0} AS DOUBLE), epoch(TRY_CAST({0} AS TIMESTAMP)))".format(part.text("ts"))
     where = ["number IS NOT NULL"]
     if part.finished is not None:
         where.append(f"ord <= {part.finished}")

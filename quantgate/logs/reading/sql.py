@@ -197,7 +197,7 @@ def _reading(connection: Connection, url: URL, wanted: Wanted, table: str) -> Re
         f"{' WHERE ' + ' AND '.join(conditions) if conditions else ''})"
     )
     result = connection.execution_options(stream_results=True, yield_per=5000).execute(
-        text(statement(source)), parameters
+        text(statement(source, columns)), parameters
     )
     rows = (tuple(row) for row in result)
     said = [f"table {table}", *([] if columns["bpb"] == "bpb" else [f"scores of {columns['bpb']}"])]
