@@ -102,8 +102,8 @@ def runs(rows: Iterable[Sequence[Any]]) -> Iterator[Run]:
 
 
 def _stretches(rows: Sequence[Sequence[Any]]) -> tuple[Stretch, ...]:
-    # What all steps but the last are multiples of, from the first on: the interval at which the trainer logs.
-    firsts = [int(row[0]) for row in rows]
+    # The interval at which the trainer logs: what divides all steps but the first and the last, which may stand apart.
+    firsts = [int(row[0]) for row in rows][1:]
     interval = (
         gcd(*(b - a for a, b in pairwise(firsts)), *(int(row[1]) - int(row[0]) for row in rows[:-1])) or 1
     )
@@ -117,7 +117,7 @@ def _stretch(row: Sequence[Any], interval: int) -> Stretch:
         first,
         last,
         count,
-        min(count, (last - first) // interval + 1),
+        min(count, -((first - last) // interval) + 1),
         _number(mean),
         _number(low),
         _number(high),
