@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Command
-from tests.test_layers import README
 
 pytest.importorskip("duckdb", reason="logs are read by DuckDB: pip install 'quantgate[logs]'")
 pytest.importorskip("sqlalchemy", reason="tables are read by SQLAlchemy: pip install 'quantgate[logs]'")
 
+README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 PASSAGE = README.partition("## A fleet at chance")[2].partition("\n## ")[0]
 MAKE, SHOWN, OTHERS, VECTORS = re.findall(r"```\n(.*?)```", PASSAGE, flags=re.DOTALL)
 

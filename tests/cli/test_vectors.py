@@ -13,12 +13,6 @@ from tests.cli.conftest import Command
 from tests.vectors.programs import INT8_C, POSIT8_RUST
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def built(folder: Path, compiler: str, source: str, *options: str) -> Path:
     """The program, or a skipped test where there is no such compiler."""
     if shutil.which(compiler) is None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import math
 import random
 from collections.abc import Iterator
+from pathlib import Path
+
+from quantgate.records.result import CellResult
 
 #: (step, bits).
 Samples = list[tuple[int, float]]
@@ -58,3 +62,17 @@ def lines(fleet: dict[str, Samples]) -> Iterator[str]:
         for step, score in curve
     ]
     yield from (line + "\n" for _, _, line in sorted(rows, key=lambda row: row[:2]))
+
+
+def verdicts(said: str) -> dict[str, str]:
+    """The cells of `--json`, by name."""
+    records = [CellResult.from_record(json.loads(line)) for line in said.splitlines()]
+    return {record.canon_name: str(record.verdict) for record in records}
+
+
+def write(path: Path, curve: Samples, step: str, score: str) -> Path:
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow([step, score])
+        table.writerows(curve)
+    return path
