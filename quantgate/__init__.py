@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from quantgate.formats import Encoded, Format
     from quantgate.gate.examination import examine
     from quantgate.gate.run import run_cell
+    from quantgate.logs.judging.curve import judge
     from quantgate.records.cell import Config
     from quantgate.records.result import CellResult
-    from quantgate.records.verdict import Verdict, judge
+    from quantgate.records.verdict import Verdict
     from quantgate.records.version import __version__
     from quantgate.subjects.public import (
         get_format,
@@ -34,7 +35,7 @@ _HOMES = {
     "Verdict": "quantgate.records.verdict",
     "examine": "quantgate.gate.examination",
     "get_format": "quantgate.subjects.public",
-    "judge": "quantgate.records.verdict",
+    "judge": "quantgate.logs.judging.curve",
     "list_formats": "quantgate.subjects.public",
     "list_optimizers": "quantgate.subjects.public",
     "register_format": "quantgate.subjects.public",

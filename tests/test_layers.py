@@ -19,7 +19,7 @@ from tests.imports import ROOT, folder_of, folders, imported, loaded_with, modul
 
 README = (ROOT.parent / "README.md").read_text("utf-8")
 #: Layers that everybody reads, and that never see torch: facts, plans and the readers of results.
-TORCH_FREE = ("diagnosis", "records", "plan", "reports", "cli", "plugin")
+TORCH_FREE = ("diagnosis", "records", "plan", "logs", "reports", "cli", "plugin")
 MOST_LINES = 300
 MOST_FILES = 11
 

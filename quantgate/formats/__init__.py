@@ -2,7 +2,7 @@
 
 Each format is data: a `Format` with a layout (the grid, its codes, its scale), run by a codec of `formats.codecs` over
 a grid of `formats.elements`. Names, widths and links are there without torch, which the first tensor imports. Imports
-no other layer. Read by `subjects`, `probes`, `plan`, `gate`, `faults` and `cli`.
+no other layer. Read by `subjects`, `probes`, `plan`, `gate`, `faults`, `logs`, `vectors` and `cli`.
 
 Where the specifications leave a choice or contradict each other, this package has one policy:
 

@@ -9,7 +9,8 @@ from quantgate.records.verdict import DEFAULT_LIMITS, Limits
 
 Storage = Literal["master", "inplace"]
 Scope = Literal["weights", "weights+activations"]
-Kind = Literal["format", "recipe", "control", "negative-control"]
+#: A `trainer` is one from elsewhere, whose logs are judged.
+Kind = Literal["format", "recipe", "trainer", "control", "negative-control"]
 
 DEFAULT_WIDTH = 64
 DEFAULT_STEPS = 100

@@ -76,7 +76,7 @@ def judge(
     lossless: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Verdict:
-    """The verdict on a curve alone, without probes.
+    """The verdict on a curve that the gate trained, without probes; `quantgate.judge` is for curves from elsewhere.
 
     Args:
         curve: (step, BPB) pairs, the first at step 0.

@@ -6,7 +6,6 @@ import math
 
 import pytest
 
-from quantgate import judge
 from quantgate.records.verdict import (
     CHANCE_BPB,
     DEFAULT_LIMITS,
@@ -15,6 +14,7 @@ from quantgate.records.verdict import (
     Verdict,
     gap_tolerance,
     is_close_call,
+    judge,
     median_index,
 )
 

@@ -1,0 +1,132 @@
+"""Samples by the million become some hundreds of stretches a run: one statement, which every database runs.
+
+A stretch is a sixteenth of an octave of steps: of a run of 20,000 steps that logs each, the last holds 1,024, and steps
+up to 32 have one each. Stretches of two runs are the same steps, so that curves can be compared, and how many there are
+does not depend on how many samples there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from math import gcd
+from typing import Any
+
+from quantgate.logs.names import KEY, Key, completed
+
+#: Steps below it are a stretch each; above, each octave has half as many stretches.
+_FINE = 32
+#: Steps are 64-bit integers.
+_OCTAVES = 57
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The samples of some steps in a row; a score that is not finite is none, and counted."""
+
+    first: int
+    last: int
+    count: int
+    #: How many steps they are at the most; fewer than samples where a step is logged twice.
+    steps: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    bad: int = 0
+    first_bad: int | None = None
+    #: Where in the log they stand, the first and the last of them; None where a log has no order.
+    begins: int | None = None
+    ends: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training, as logged."""
+
+    key: Key
+    stretches: tuple[Stretch, ...]
+    #: The time of its first sample in seconds; None where the log keeps none.
+    began: float | None = None
+    #: Whether it came from one file, whose lines have an order.
+    one_file: bool = True
+
+    @property
+    def samples(self) -> int:
+        """How many samples it has."""
+        return sum(stretch.count for stretch in self.stretches)
+
+    @property
+    def last_step(self) -> int:
+        """The last step that was logged."""
+        return self.stretches[-1].last
+
+
+def statement(source: str, keys: Collection[str] = KEY) -> str:
+    """The query over a relation with `step`, `score`, `ord`, `ts`, `source` and these of the columns of `KEY`.
+
+    It counts no distinct steps, for which a database would sort: `runs` derives them.
+    """
+    grouped = [*(key for key in KEY if key in keys), "stretch"]
+    shown = ", ".join(key if key in keys else "''" for key in KEY)
+    return (
+        f"SELECT {shown}, {_bucket(0, _OCTAVES)} AS stretch, min(step), max(step), count(*), avg(score), min(score), "
+        "max(score), sum(CASE WHEN score IS NULL THEN 1 ELSE 0 END), min(CASE WHEN score IS NULL THEN step END), "
+        "min(ord), max(ord), min(ts), min(source), max(source) "
+        f"FROM {source} AS samples WHERE step IS NOT NULL AND step >= 0 "
+        f"GROUP BY {', '.join(grouped)} ORDER BY {', '.join(grouped)}"
+    )
+
+
+def _bucket(low: int, high: int) -> str:
+    """SQL of the first step of a step's stretch, by halving the octaves: six comparisons find one of 57."""
+    if high - low == 1:
+        return f"step - step % {1 << low}" if low else "step"
+    middle = (low + high) // 2
+    lower, upper = _bucket(low, middle), _bucket(middle, high)
+    return f"CASE WHEN step < {_FINE << (middle - 1)} THEN {lower} ELSE {upper} END"
+
+
+def runs(rows: Iterable[Sequence[Any]]) -> Iterator[Run]:
+    """The runs of the statement's rows, one at a time."""
+    width = len(KEY)
+    for values, group in groupby(rows, key=lambda row: tuple(row[:width])):
+        members = list(group)
+        times = [row[-3] for row in members if row[-3] is not None]
+        yield Run(
+            key=completed(Key(*("" if value is None else str(value) for value in values))),
+            stretches=_stretches([row[width + 1 :] for row in members]),
+            began=float(min(times)) if times else None,
+            one_file=len({place for row in members for place in row[-2:]}) == 1,
+        )
+
+
+def _stretches(rows: Sequence[Sequence[Any]]) -> tuple[Stretch, ...]:
+    # The interval at which the trainer logs: what divides all steps but the first and the last, which may stand apart.
+    firsts = [int(row[0]) for row in rows][1:]
+    interval = (
+        gcd(*(b - a for a, b in pairwise(firsts)), *(int(row[1]) - int(row[0]) for row in rows[:-1])) or 1
+    )
+    return tuple(_stretch(row, interval) for row in rows)
+
+
+def _stretch(row: Sequence[Any], interval: int) -> Stretch:
+    first, last, count, mean, low, high, bad, first_bad, begins, ends = row[:10]
+    first, last, count = int(first), int(last), int(count)
+    return Stretch(
+        first,
+        last,
+        count,
+        min(count, -((first - last) // interval) + 1),
+        _number(mean),
+        _number(low),
+        _number(high),
+        int(bad),
+        None if first_bad is None else int(first_bad),
+        begins,
+        ends,
+    )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

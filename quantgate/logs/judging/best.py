@@ -1,0 +1,58 @@
+"""A table of results: the best score of each cell, which tells who died and little else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from quantgate.logs.aggregate import Run, Stretch
+from quantgate.logs.judging.fleet import Asked, Judged
+from quantgate.logs.judging.judge import FLAT_HINT, LAGS_HINT, Judgement
+from quantgate.logs.judging.records import to_result, told_apart
+from quantgate.logs.judging.rules import NEAR_CHANCE, Rules
+from quantgate.logs.names import Key
+from quantgate.records.verdict import CHANCE_BPB, Verdict
+
+#: What it cannot tell.
+CANNOT = (
+    "a table of best scores has no curves: it cannot tell a run that never moved from one that fell and rose, or that "
+    "ended early, nor whether a format is silently float32, nor which commit broke it"
+)
+
+
+def judge_best(best: Mapping[Key, float], asked: Asked, *, bits_named: bool) -> Judged:
+    """Judge each cell by its best score alone, by the lines of a long run.
+
+    Raises:
+        ValueError: There is no score.
+    """
+    if not best:
+        raise ValueError("no scores: nothing was read that has a name and a score; is it the right column?")
+    chance = CHANCE_BPB if asked.chance is None else asked.chance
+    unit = asked.unit or ("bits" if bits_named else "nats")
+    rules = Rules(chance, unit, limits=asked.limits)
+    results = []
+    for key, score in best.items():
+        run = Run(key, (Stretch(0, 0, 1, 1, score, score, score),))
+        results.append(to_result(run, _judged(score * rules.in_bits, rules), None, rules.in_bits))
+    said = [f"unit {unit}", f"chance {chance:.2f} bits", CANNOT]
+    if not any(score * rules.in_bits >= NEAR_CHANCE * chance for score in best.values()):
+        said.append("no score is near chance, so that the unit could not be checked")
+    return Judged(told_apart(results), (), len(results), len(results), tuple(said))
+
+
+def _judged(score: float, rules: Rules) -> Judgement:
+    lines = rules.lines(None)
+    verdict, because, hint = Verdict.LEARNS, "", ""
+    if score >= lines.dead_bpb:
+        verdict, because, hint = (
+            Verdict.DEAD,
+            f"at its best {score:.2f}, and chance is {rules.chance:.2f}.",
+            FLAT_HINT,
+        )
+    elif score >= lines.fail_bpb:
+        verdict, because, hint = (
+            Verdict.PARTIAL,
+            f"at its best {score:.2f} (limit {lines.fail_bpb:.2f}).",
+            LAGS_HINT,
+        )
+    return Judgement(verdict, "best-of", because, hint=hint or None, final=score, best=score)

@@ -1,0 +1,167 @@
+"""Names in logs: which column is which, and what the name of a run says of its cell."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePath
+from types import MappingProxyType
+
+#: What a column may be: what identifies a run, its time, and the sample.
+ROLES = ("name", "format", "optimizer", "seed", "width", "lr", "sha", "run", "ts", "step", "bpb")
+
+#: The names that common loggers give a column, the likeliest first. Held-out scores come before training losses, and
+#: scores that say bits before those that, by convention, are nats.
+USUAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "name": ("canon_name", "run_name", "name", "tag", "Run"),
+        "format": ("format", "fmt", "subject", "dtype", "number_format"),
+        "optimizer": ("optimizer", "algo", "opt", "optim"),
+        "seed": ("seed", "rng", "rng_seed"),
+        "width": ("width", "hidden", "hidden_size", "d_model", "n_embd"),
+        "lr": ("base_lr", "peak_lr"),
+        "sha": ("sha", "git_sha", "commit"),
+        "run": ("run_id", "run", "wandb_run_id"),
+        "ts": ("ts", "timestamp", "created_at", "_timestamp", "Wall time", "wall_time", "time"),
+        "step": ("step", "iter", "iteration", "global_step", "steps", "it", "update", "num_updates", "_step"),
+        "bpb": (
+            *("val_bpb", "eval_bpb", "test_bpb", "bpb", "bits_per_byte", "val_bpc", "bpc", "bits_per_char"),
+            *("val_loss", "eval_loss", "valid_loss", "validation_loss", "val/loss", "eval/loss", "loss/val"),
+            *(
+                "test_loss",
+                "loss",
+                "train_loss",
+                "train/loss",
+                "loss/train",
+                "training_loss",
+                "Value",
+                "value",
+            ),
+        ),
+    }
+)
+#: What one row of a table of results holds: the best score of a cell, without its step.
+BEST = ("best_bpb", "min_bpb", "best_val_bpb", "final_bpb")
+
+_BITS = re.compile(r"bpb|bpc|bits")
+_NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
+#: `IGLA-{LANE}-{format}-h{width}-LR{lr}-rng{seed}-{optimizer}`; a lane may hold dashes.
+_FLEET = re.compile(
+    r"IGLA-(?P<lane>.+?)-(?P<format>[^-/]+)-h(?P<width>\d+)-LR(?P<lr>" + _NUMBER + r"|default)"
+    r"-rng(?P<seed>\d+)-(?P<optimizer>[A-Za-z0-9_]+)"
+)
+#: `{format}-{optimizer}-s{seed}[-w{width}]`, the cells of this package's own tests.
+_CELL = re.compile(
+    r"(?P<format>[A-Za-z0-9_.]+)-(?P<optimizer>[A-Za-z0-9_]+)-s(?P<seed>\d+)(?:-w(?P<width>\d+))?(?![A-Za-z0-9])"
+)
+
+
+@dataclass(frozen=True)
+class Key:
+    """What identifies a run, as text; what is not known is empty."""
+
+    name: str = ""
+    format: str = ""
+    optimizer: str = ""
+    seed: str = ""
+    width: str = ""
+    lr: str = ""
+    sha: str = ""
+    run: str = ""
+
+    @property
+    def cell(self) -> Key:
+        """The cell that it is a run of: what does not change from commit to commit."""
+        return Key(self.name, self.format, self.optimizer, self.seed, self.width, self.lr)
+
+    @property
+    def label(self) -> str:
+        """What it is called: its name, or what else is known of it."""
+        known = (self.format, self.optimizer, self.width and f"h{self.width}", self.lr and f"LR{self.lr}")
+        return self.name or "-".join(filter(None, (*known, self.seed and f"s{self.seed}")))
+
+
+KEY = tuple(Key.__dataclass_fields__)
+
+
+def completed(key: Key) -> Key:
+    """The key, what is empty in it taken from its name."""
+    said = _FLEET.search(key.name) or _CELL.search(key.name)
+    if said is None:
+        return key
+    found = {role: value for role, value in said.groupdict().items() if role in KEY and value}
+    return Key(**{role: getattr(key, role) or found.get(role, "") for role in KEY})
+
+
+def says_bits(column: str) -> bool:
+    """Whether a column's name says that its scores are bits; a loss is in nats by convention."""
+    return _BITS.search(column.lower()) is not None
+
+
+def find_columns(there: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
+    """The column of each role: the given one, or the likeliest of those that are there.
+
+    Raises:
+        ValueError: A given column is not there.
+    """
+    found = {}
+    lower = {name.lower(): name for name in reversed(list(there))}
+    for role in ROLES:
+        if role in given:
+            if given[role].lower() not in lower:
+                raise ValueError(
+                    f"no column {given[role]!r} for {role!r}; there are {', '.join(sorted(there)) or 'none'}"
+                )
+            found[role] = lower[given[role].lower()]
+            continue
+        for usual in USUAL[role]:
+            if usual.lower() in lower:
+                found[role] = lower[usual.lower()]
+                break
+    return found
+
+
+def best_column(there: Iterable[str]) -> str | None:
+    """The column of best scores, in a table of results."""
+    return next((name for name in there if name.lower() in BEST), None)
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """`step=iter,bpb=val_bpb` as a mapping from roles to columns.
+
+    Raises:
+        ValueError: It is malformed, or a role is none.
+    """
+    given = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        role, equals, column = part.partition("=")
+        if not equals or not column or role not in ROLES:
+            raise ValueError(
+                f"--columns {part!r}: write role=column, with the roles {', '.join(ROLES)}; "
+                "such as --columns step=iter,bpb=val_bpb"
+            )
+        given[role] = column
+    return given
+
+
+def short_names(paths: Iterable[str]) -> dict[str, str]:
+    """A name for each file: its own, with as many folders before it as tell it from the others."""
+    left = {path: _stem_parts(path) for path in paths}
+    names: dict[str, str] = {}
+    for many in range(1, max(map(len, left.values()), default=0) + 1):
+        shown = {path: "/".join(parts[-many:]) for path, parts in left.items()}
+        times = Counter(shown.values())
+        for path, name in shown.items():
+            if times[name] == 1 or many >= len(left[path]):
+                names.setdefault(path, name)
+        left = {path: parts for path, parts in left.items() if path not in names}
+    return names
+
+
+def _stem_parts(path: str) -> list[str]:
+    parts = list(PurePath(path).parts)
+    # Only what says how a file is written; `int8.v2` keeps its version.
+    parts[-1] = re.sub(r"(\.(jsonl|ndjson|json|csv|tsv|parquet|log|txt|out))?(\.(gz|zst))?$", "", parts[-1])
+    return parts

@@ -1,0 +1,5 @@
+"""Test vectors: a built-in format as hexadecimal bits, for implementations in other languages.
+
+Holds what makes them and what judges an implementation's answers. Imports `formats`, whose codecs are the reference.
+Read by `cli`.
+"""

@@ -1,0 +1,1 @@
+"""Logs of other trainers: names, patterns, curves, files and tables."""

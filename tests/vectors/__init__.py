@@ -1,0 +1,1 @@
+"""Vectors: what they hold, and programs in other languages that answer them."""
