@@ -134,6 +134,7 @@ def _edge(
             worst=lambda tensor: tensor.gradient_zeros,
             both=True,
             least_share=least_share,
+            among=lambda tensor: tensor.changed > 0,
             applies=lambda case: not case.evidence.gradient_underflow > UNDERFLOW.at,
         ),
         record=("gradient_zeros", "blocked_unclipped"),

@@ -74,9 +74,11 @@ def rounding_evidence(
 
 
 def levels_kept(quantizer: Callable[[Tensor], Tensor], x: Tensor, q: Tensor) -> float:
-    """The share of levels that come back as they are, whichever way they are rounded.
+    """The share of levels that come back as they are, whichever way they are rounded; of positive or of negative ones,
+    the larger.
 
-    All but a few of a grid that only rounds; of a transform (tanh, a companding curve) many move to another level.
+    All but a few of a grid that only rounds; of a transform (tanh, a companding curve) many move to another level, on
+    both sides.
     """
     size = float((q - x).abs().mean())
     kept = torch.zeros_like(q, dtype=torch.bool)
@@ -85,7 +87,8 @@ def levels_kept(quantizer: Callable[[Tensor], Tensor], x: Tensor, q: Tensor) -> 
         1 - NUDGE,
     ):  # a level that lies a rounding of float32 below itself is not floored
         kept |= (quantizer(q * nudge) - q).abs() <= size
-    return float(kept.float().mean())
+    sides = [kept[side] for side in (q > 0, q < 0) if bool(side.any())]
+    return max((float(side.float().mean()) for side in sides), default=1.0)
 
 
 def _error_shape(x: Tensor, q: Tensor) -> float:

@@ -120,11 +120,12 @@ class PreparedProbes:
             seen = watch.weight_of(layer.path, master)
             if seen is None or torch.equal(seen, master.values):
                 continue
+            if layer.kind == "Linear" and self._modes is None:
+                self._modes = mode_mismatch(module, master.parameter, master.values)
             make = weight_quantizer(module, layer, master.parameter, master.values, seen)
             if isinstance(make, str):
                 reason = make
                 continue
-            self._modes = mode_mismatch(module, master.parameter, master.values)
             peak = float(master.values.abs().max())
             rows, columns = master.values.shape
             rounding, self._relations = weight_evidence(make, (rows, columns), peak, self._bits)
