@@ -52,6 +52,9 @@ def blocked(x):
 
 def fails(x):
     raise KeyError("scale")
+
+def leaves(x):
+    raise SystemExit(0)
 """
 
 

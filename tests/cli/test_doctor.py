@@ -117,3 +117,9 @@ def test_a_warning_is_said_and_passes(quantgate: Command) -> None:
         r"^  warn  all-zero input      scale-zero: an all-zero tensor does", said.out, re.MULTILINE
     )
     assert said.out.endswith("\nNo probe found a fault.\n")
+
+
+def test_a_quantizer_that_ends_the_process_is_no_silence(quantgate: Command, library: str) -> None:
+    assert quantgate("doctor", f"{library}:leaves@4") == (
+        1, "", "quantgate: the subject's code ended the process: SystemExit(0)\n",
+    )  # fmt: skip

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from quantgate import CellResult, Config, get_format, run_cell
 from quantgate.corpus import CorpusError
@@ -18,7 +19,8 @@ from quantgate.records.cell import Cell
 from quantgate.records.verdict import Curve, Verdict
 from quantgate.subjects.kinds import Recipe
 from quantgate.subjects.names import UnknownNameError
-from quantgate.subjects.registry import Registry
+from quantgate.subjects.registry import REGISTRY, Registry
+from quantgate.training.optimizers import OptimizerSpec
 
 pytestmark = pytest.mark.slow
 
@@ -167,6 +169,22 @@ def test_a_control_is_judged_by_itself() -> None:
     assert (result.kind, result.subject, result.storage, result.width) == ("control", "fp32", "master", 32)
     assert result.verdict is Verdict.LEARNS
     assert (result.bpb_control, result.gap) == (None, None)
+
+
+def test_what_is_wrong_with_an_optimizer_is_said_of_its_cells_and_not_of_its_control() -> None:
+    def slow(model: nn.Module, lr: float) -> Optimizer:
+        return torch.optim.SGD(model.parameters(), 5 * lr, momentum=0.9)
+
+    registry = REGISTRY.with_optimizer(OptimizerSpec("mine", slow, 2e-3, reference="adamw"))
+    gate, cell = Gate(CONFIG, registry), Cell("int8", "format", "mine", 47, 32)
+    control = gate.control(cell)
+    result = gate.run(cell, lambda each: control.curve)
+
+    assert control.verdict is Verdict.LEARNS
+    assert (result.verdict, result.cause) == (Verdict.FAULTY, "optimizer-state")
+    assert str(result.evidence["because"]).endswith(
+        "with that of adamw, which it claims to be; 1 is agreement."
+    )
 
 
 def test_whoever_watches_is_told_of_steps_and_scores() -> None:

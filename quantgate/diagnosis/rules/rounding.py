@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from quantgate.diagnosis.evidence import TensorEvidence
 from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Seen, at_first_step, quantity, tensors
@@ -110,44 +111,33 @@ def _is_quantized_weight(tensor: TensorEvidence) -> bool:
     return tensor.changed > 0 and " of " not in tensor.tensor
 
 
-DRIFTS = Rule(
-    cause="rounding-biased",
-    measures="mean of q(x) - x over its mean size, in a recipe's first weights, from 3 bits on",
-    flagged="beyond {0} either way",
-    says="rounding moves {tensor} one way: by {drift:.2f} of the mean size of its errors ({bad} of {of} {kind}).",
-    ask=tensors(
-        lambda tensor, case: abs(tensor.drift) > DRIFT.at and tensor in at_first_step(case.evidence),
-        worst=lambda tensor: abs(tensor.drift),
-        least_share=0.5,
-        among=_is_quantized_weight,
-        applies=lambda case: (
-            case.evidence.uncovered is not None and case.bits is not None and case.bits >= LEAST_BITS
-        ),
-    ),
-    record=("drift", "tensor"),
-    limits=(DRIFT,),
-)
-
-
 def _is_quantized_input(tensor: TensorEvidence) -> bool:
     return tensor.changed > 0 and tensor.tensor.startswith("input of ")
 
 
-INPUT_DRIFTS = Rule(
-    cause="rounding-biased",
-    measures="mean of q(x) - x over its mean size, in the quantized inputs of layers, from 3 bits on",
-    flagged="beyond {0} either way",
-    says="rounding moves {tensor} one way: by {drift:.2f} of the mean size of its errors ({bad} of {of} {kind}).",
-    ask=tensors(
-        lambda tensor, case: abs(tensor.drift) > DRIFT.at and tensor in at_first_step(case.evidence),
-        worst=lambda tensor: abs(tensor.drift),
-        least_share=0.5,
-        among=_is_quantized_input,
-        applies=lambda case: case.bits is not None and case.bits >= LEAST_BITS,
-    ),
-    record=("drift", "tensor"),
-    limits=(DRIFT,),
+def _drifts(measures: str, among: Callable[[TensorEvidence], bool], applies: Callable[[Case], bool]) -> Rule:
+    return Rule(
+        cause="rounding-biased",
+        measures=f"mean of q(x) - x over its mean size, in {measures}, from {LEAST_BITS} bits on",
+        flagged="beyond {0} either way",
+        says="rounding moves {tensor} one way: by {drift:.2f} of the mean size of its errors ({bad} of {of} {kind}).",
+        ask=tensors(
+            lambda tensor, case: abs(tensor.drift) > DRIFT.at and tensor in at_first_step(case.evidence),
+            worst=lambda tensor: abs(tensor.drift),
+            least_share=0.5,
+            among=among,
+            applies=lambda case: case.bits is not None and case.bits >= LEAST_BITS and applies(case),
+        ),
+        record=("drift", "tensor"),
+        limits=(DRIFT,),
+    )
+
+
+DRIFTS = _drifts(
+    "a recipe's first weights", _is_quantized_weight, lambda case: case.evidence.uncovered is not None
 )
+
+INPUT_DRIFTS = _drifts("the quantized inputs of layers", _is_quantized_input, lambda case: True)
 
 TRUNCATES = Rule(
     cause="rounding-biased",

@@ -159,7 +159,7 @@ class PreparedProbes:
                 del self._learned[name]
             if before > 0 >= after:
                 self._note_learned(name, p, watch, before, after, crossed=True)
-            elif p.grad is None and first is not p and name not in self._learned:
+            elif p.grad is None and name not in self._learned:
                 self._note_learned(name, p, watch, before, after, crossed=False)
 
     def _note_learned(
