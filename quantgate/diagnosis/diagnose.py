@@ -24,6 +24,7 @@ BEFORE_TRAINING: tuple[tuple[Rule, ...], ...] = (
         updates.OTHER_ALGORITHM,
         updates.OPTIMIZER_STATE,
         updates.REGION_LOST,
+        updates.SMALLER_STEPS,
     ),
     (coverage.UNCHANGED, coverage.EQUALS_CONTROL),
     (coverage.PARTLY_APPLIED, coverage.LINES_KEPT, precision.LINE_TOO_PRECISE),

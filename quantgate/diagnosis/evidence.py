@@ -221,6 +221,8 @@ class Evidence:
     optimizer_cosine: float | None = None
     optimizer_agreement: float | None = None
     optimizer_algorithm: str | None = None
+    #: The agreement where gradients are small, and an update that is smaller than the algorithm's counts as well.
+    optimizer_smaller: float | None = None
     #: The least such agreement of a region whose gradients have one size.
     optimizer_regions: float | None = None
     #: Share of the elements with a gradient that the optimizer does not move; and the least cosine of a tensor's update

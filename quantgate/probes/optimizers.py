@@ -52,6 +52,8 @@ class Agreement:
     #: Where gradients are large and small; 0 if the update is not finite.
     large: float
     small: float
+    #: Where gradients are small, and a smaller update counts as well.
+    small_both_ways: float
     #: The least of the regions of `REGION` elements, whose gradients have one size each; None where not asked.
     regions: float | None
 
@@ -95,7 +97,8 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
         sized = update * _rates(update, expected, large)
         alike = _agreement(sized[large], expected[large], both_ways=True) if finite else 0.0
         lost = _agreement(sized[small], expected[small]) if finite else 0.0
-        fits.append(Agreement(name, large=alike, small=lost, regions=1.0))
+        both = _agreement(sized[small], expected[small], both_ways=True) if finite else 0.0
+        fits.append(Agreement(name, alike, lost, both, regions=1.0))
     best = max(fits, key=lambda fit: fit.large)
     best = replace(best, regions=_least_region(build, best.algorithm))
     if reference is None and best.large < SAME_ALGORITHM and finite:

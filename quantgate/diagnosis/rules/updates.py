@@ -140,6 +140,18 @@ OPTIMIZER_STATE = Rule(
     limits=(STATE_COSINE,),
 )
 
+SMALLER_STEPS = Rule(
+    cause="optimizer-state",
+    measures="the same where gradients are small, and an update that is smaller than the algorithm's counts as well",
+    flagged="below {0}",
+    says="where gradients are small beside larger ones the update agrees by {value:.2f} with the same algorithm's with "
+    "float32 state: it is smaller, as where a second moment is shared, or rounded up.",
+    ask=quantity(lambda evidence: evidence.optimizer_smaller, lambda value: not value >= STATE_COSINE.at),
+    record=(("optimizer_smaller", "value"),),
+    limits=(STATE_COSINE,),
+    severity="warning",
+)
+
 REGION_LOST = Rule(
     cause="optimizer-state",
     measures="the least agreement of the update with the same algorithm's with float32 state, over regions of 2,048 "
