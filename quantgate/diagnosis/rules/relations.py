@@ -127,7 +127,7 @@ WRONG_AXIS = Rule(
 def _shares_noise(case: Case) -> Seen | None:
     shared = case.evidence.relations.shared_noise
     # A quantizer that draws once, for itself, has a rotation or a dither of its own, and is said as not reproducible.
-    own = case.evidence.unrepeatable is not None
+    own = shared in {"calls", "columns"} and case.evidence.unrepeatable is not None
     return None if shared is None or own else Seen({"value": shared})
 
 
