@@ -141,6 +141,7 @@ RED: tuple[Attack, ...] = (
             "patches": "rejected",
             "after": "learns",
         },
+        modes=("n0",),  # a process of its own: an inference mode that nobody leaves outlives the run
     ),
     Attack(
         "a KeyboardInterrupt of a format's own",
