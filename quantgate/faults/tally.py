@@ -37,7 +37,7 @@ class Row:
         self.warned += expected is not None and outcome.warned
         self.right_cause += expected is not None and outcome.named
         self.among_causes += expected is not None and not {expected, *outcome.trial.also_right}.isdisjoint(
-            {*outcome.findings, *outcome.warnings}
+            {outcome.cause, *outcome.findings, *outcome.warnings}
         )
         caught = (outcome.flagged and not too_coarse) or outcome.warned
         if caught == (expected is not None):
