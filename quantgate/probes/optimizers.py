@@ -100,10 +100,9 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
         both = _agreement(sized[small], expected[small], both_ways=True) if finite else 0.0
         fits.append(Agreement(name, alike, lost, both, regions=1.0))
     best = max(fits, key=lambda fit: fit.large)
-    best = replace(best, regions=_least_region(build, best.algorithm))
     if reference is None and best.large < SAME_ALGORITHM and finite:
         return "no built-in optimizer has its algorithm; name one with register_optimizer(..., reference=...)"
-    return best
+    return replace(best, regions=_least_region(build, best.algorithm))
 
 
 def _rates(update: Tensor, expected: Tensor, large: Tensor) -> Tensor:

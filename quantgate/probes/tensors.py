@@ -60,7 +60,7 @@ def tensor_evidence(
         changed=share(q != x, count),
         gain=math.sqrt(float(q.dot(q)) / power) if power else 1.0,
         side_gain=_side_gain(x, q, negative, positive),
-        snr=_decibels(power, error),
+        snr=decibels(power, error),
         zeros=share(q == 0, count),
         negatives_kept=_kept(negative, q < 0),
         positives_kept=_kept(positive, q > 0),
@@ -153,7 +153,7 @@ def _lines(x: Tensor, q: Tensor) -> tuple[float, float]:
             if present.any()
             else math.inf,
         )
-    return kept, _decibels(1.0, best)
+    return kept, decibels(1.0, best)
 
 
 def _blocked_unclipped(x: Tensor, q: Tensor, gradient: Tensor | None, reference: Tensor | None) -> float:
@@ -212,7 +212,8 @@ def share(mask: Tensor, count: int) -> float:
     return float(mask.sum()) / count if count else 0.0
 
 
-def _decibels(signal: float, noise: float) -> float:
+def decibels(signal: float, noise: float) -> float:
+    """The ratio of two powers; inf without noise, -inf without a signal or where the noise is not finite."""
     if not math.isfinite(noise):
         return -math.inf
     if noise == 0:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from quantgate.probes.recipe.layers import EXPLAINS, Call, Layer, fit, left, rows
+from quantgate.probes.tensors import decibels
 
 #: In decibels: so much nearer another view must be.
 NEARER = 6.0
@@ -141,7 +142,5 @@ def _nearness(view: View, master: Tensor) -> float:
 
 
 def _decibels(signal: Tensor, noise: Tensor) -> float:
-    power, lost = float(signal.square().sum()), float(noise.square().sum())
-    if not power or not math.isfinite(lost):
-        return -math.inf
-    return 10 * math.log10(power / lost) if lost else 200.0
+    power = float(signal.square().sum())
+    return decibels(power, float(noise.square().sum())) if power else -math.inf
