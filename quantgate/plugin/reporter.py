@@ -201,7 +201,8 @@ class Reporter:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _set_status(self, session: pytest.Session) -> None:
-        invalid = invalid_reasons(self.controls)
+        told = [reason for each in self.results.values() for reason in each.evidence.get("invalid", ())]
+        invalid = tuple(dict.fromkeys((*invalid_reasons(self.controls), *told)))
         failed = unlearned(self.controls)
         users = self._users_doing([each for each in self.controls if each.cell in failed])
         self.problems = list(dict.fromkeys((*failed.values(), *invalid)))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from quantgate.gate.astray import AstrayError
-from quantgate.gate.folder import RunFolder
+from quantgate.gate.folder import FolderError, RunFolder
 from quantgate.plan import known_failures, matrix
 from quantgate.plan.known_failures import KnownFailure
 from quantgate.plan.order import take_shard
@@ -155,9 +155,9 @@ class GateSession:
         if self._invalid is None:
             try:
                 self._invalid = self._store.ensure(self.planned)
-            except (ValueError, RuntimeError, AssertionError) as error:
+            except (ValueError, RuntimeError, AssertionError, FolderError) as error:
                 self._invalid = (str(error),)
-            except OSError as error:  # the folder that the run shares cannot be written to: a full disk
+            except OSError as error:  # the lock files of the folder
                 self._invalid = (f"the folder {str(self.folder.path)!r} of the run: {error.strerror}",)
 
     def run(self, cell: Cell, limit: float = CELL_TIMEOUT) -> CellResult:
@@ -182,6 +182,8 @@ class GateSession:
                 return train(cell)
         except AstrayError as error:
             return self.unmeasured(cell, Verdict.CRASHED, f"{cell}: {error}")
+        except FolderError as error:
+            return self._of_invalid_run(cell, (str(error),))
 
     @contextmanager
     def _keeping(self, cell: Cell, limit: float) -> Iterator[None]:
@@ -202,10 +204,15 @@ class GateSession:
 
     def _run(self, cell: Cell) -> CellResult:
         if self._invalid:
-            return self.unmeasured(cell, Verdict.UNJUDGED, f"the run is invalid: {'; '.join(self._invalid)}")
+            return self._of_invalid_run(cell, self._invalid)
         if unlearned := self._unlearned.get(cell.control):
             return self.unmeasured(cell, Verdict.UNJUDGED, unlearned)
         return self._gate.run(cell, self._store.curve)
+
+    def _of_invalid_run(self, cell: Cell, reasons: tuple[str, ...]) -> CellResult:
+        """The controller is told with the record: where the shared folder is at fault, there is no other way."""
+        result = self.unmeasured(cell, Verdict.UNJUDGED, f"the run is invalid: {'; '.join(reasons)}")
+        return replace(result, evidence={**result.evidence, "invalid": reasons})
 
     @cached_property
     def _unlearned(self) -> dict[Cell, str]:
