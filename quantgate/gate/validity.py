@@ -48,6 +48,16 @@ def invalid_reasons(controls: Sequence[CellResult]) -> tuple[str, ...]:
     return tuple(reasons)
 
 
+def broken_trainers(controls: Sequence[CellResult]) -> dict[str, tuple[str, ...]]:
+    """The foreign trainers whose controls prove nothing of their cells, each with the reasons.
+
+    Where one of several controls does not learn, the cells of the others are judged: that is said, and no reason.
+    """
+    trainers = dict.fromkeys(each.cell.trainer for each in controls if each.cell.trainer is not None)
+    found = {t: invalid_reasons([each for each in controls if each.cell.trainer == t]) for t in trainers}
+    return {trainer: reasons for trainer, reasons in found.items() if reasons}
+
+
 def is_users_doing(
     controls: Sequence[CellResult], settings: Settings, registered_optimizers: Collection[str]
 ) -> bool:

@@ -1,0 +1,109 @@
+"""Evidence from dumped weights: what the probes measure of a cell that the gate trains, of one that it did not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from quantgate.diagnosis.evidence import Evidence, NonFinite, RelationEvidence, TensorEvidence
+from quantgate.probes.movement import Movement
+from quantgate.probes.tensors import tensor_evidence
+from quantgate.probes.training import LONG_ENOUGH
+from quantgate.trainers.dump import Moment, Tensors
+
+#: Of a tensor with fewer rows it is not known whether they share a scale; and values are few by chance.
+LEAST_ROWS = 8
+#: Where rows have scales of their own, a tensor has about as many more values as it has rows.
+SHARED = 2.0
+
+
+def evidence_of(moments: Sequence[Moment]) -> Evidence:
+    """What the tensors of a dump show.
+
+    Args:
+        moments: What was dumped, by step; at least one.
+    """
+    if (bad := _not_finite(moments)) is not None:
+        return Evidence(non_finite=bad)
+    return Evidence(
+        weights=tuple(each for moment in moments for each in _tensors(moment)),
+        update_survival=_survival(moments),
+        unmoved=_unmoved(moments[0], moments[-1]),
+        relations=RelationEvidence(levels=_levels(moments[0])),
+    )
+
+
+def _not_finite(moments: Sequence[Moment]) -> NonFinite | None:
+    for moment in moments:
+        for role, tensors in moment.tensors.items():
+            for name, array in tensors.items():
+                if not np.isfinite(array).all():
+                    return NonFinite(f"{role} of {name}", moment.step)
+    return None
+
+
+def _tensors(moment: Moment) -> list[TensorEvidence]:
+    found = moment.tensors
+    gradient, reference = found.get("gradient", {}), found.get("reference", {})
+    return [
+        tensor_evidence(
+            name,
+            moment.step,
+            _torch(x),
+            _torch(found["quantized"][name]),
+            _torch(gradient[name]) if name in gradient and name in reference else None,
+            _torch(reference[name]) if name in gradient and name in reference else None,
+        )
+        for name, x in found["weights"].items()
+    ]
+
+
+def _survival(moments: Sequence[Moment]) -> float | None:
+    """eta = sum <stored - weights, intended - weights> / sum |intended - weights|^2; None where that was not dumped."""
+    survived, intended = 0.0, 0.0
+    for moment in moments:
+        stored, wanted = moment.tensors.get("stored", {}), moment.tensors.get("intended", {})
+        for name in stored.keys() & wanted.keys():
+            before = moment.tensors["weights"][name].astype(np.float64)
+            step = (wanted[name] - before).ravel()
+            survived += float(step @ (stored[name] - before).ravel())
+            intended += float(step @ step)
+    return survived / intended if intended else None
+
+
+def _unmoved(first: Moment, last: Moment) -> float | None:
+    """The share of the elements with a gradient that are where they were, many steps later."""
+    if last.step - first.step < LONG_ENOUGH:
+        return None
+    movement = Movement()
+    movement.note(_parameters(first.tensors["weights"], first.tensors.get("gradient", {})))
+    return movement.unmoved(_parameters(last.tensors["weights"], {}))
+
+
+def _parameters(weights: Tensors, gradients: Tensors) -> list[tuple[str, nn.Parameter]]:
+    found = []
+    for name, x in weights.items():
+        p = nn.Parameter(_torch(x))
+        if name in gradients:
+            p.grad = _torch(gradients[name])
+        found.append((name, p))
+    return found
+
+
+def _levels(moment: Moment) -> int | None:
+    """Distinct values of the tensor that has the most, of those whose rows share a scale; None where none is known to."""
+    counts = []
+    for q in moment.tensors["quantized"].values():
+        if q.ndim != 2 or len(q) < LEAST_ROWS:
+            continue
+        whole, widest = len(np.unique(q)), max(len(np.unique(row)) for row in q)
+        if whole <= SHARED * widest < SHARED * q.shape[1]:
+            counts.append(whole)
+    return max(counts, default=None)
+
+
+def _torch(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
+    return torch.from_numpy(np.array(array, dtype=np.float32))
