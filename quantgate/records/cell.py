@@ -86,8 +86,8 @@ class Cell:
         if self.kind == "format" or (self.storage == "master" and self.scope == "weights"):
             return None
         return (
-            f"{self.kind} {self.subject!r} says itself what is quantized and stored; storage and scope are for formats, "
-            "leave them out or name formats only"
+            f"{self.kind} {self.subject!r} says itself what is quantized and stored; storage and scope are for "
+            "formats, leave them out or name formats only"
         )
 
     def __str__(self) -> str:

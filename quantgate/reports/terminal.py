@@ -122,7 +122,9 @@ def _last_lines(result: CellResult) -> list[str]:
     """The last lines of a foreign trainer that did not come to an end that could be judged."""
     if result.verdict not in {Verdict.CRASHED, Verdict.TIMEOUT, Verdict.REJECTED, Verdict.DIVERGED}:
         return []
-    return [line for line in str(result.evidence.get("output", "")).splitlines() if line.strip()][-_OUTPUT_LINES:]
+    return [line for line in str(result.evidence.get("output", "")).splitlines() if line.strip()][
+        -_OUTPUT_LINES:
+    ]
 
 
 def remarks(results: Sequence[CellResult]) -> list[Line]:

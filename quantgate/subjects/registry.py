@@ -234,7 +234,9 @@ class Registry(TrainerRegistry):
         if canonical in known:
             return known[canonical]
         if name.partition(":")[0] in self._trainers:
-            raise UnknownNameError(f"{name!r} is a trainer's; tests run its cells: pytest --quantgate-formats {name}")
+            raise UnknownNameError(
+                f"{name!r} is a trainer's; tests run its cells: pytest --quantgate-formats {name}"
+            )
         if ":" in name:
             return self._import(name)
         raise UnknownNameError(unknown("format", name, (*known, *ALIASES)))

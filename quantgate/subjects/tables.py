@@ -58,7 +58,9 @@ def _table(path: Path, place: tuple[str, ...]) -> Mapping[str, Any]:
     for key in place:
         found = found.get(key, {}) if isinstance(found, dict) else found
     if not isinstance(found, dict):
-        raise RegistrationError(f"{path.name}: {'.'.join(place)} is {found!r}; it must be tables, a trainer each")
+        raise RegistrationError(
+            f"{path.name}: {'.'.join(place)} is {found!r}; it must be tables, a trainer each"
+        )
     return found
 
 
@@ -93,6 +95,6 @@ def _check_program(name: str, program: str, folder: Path) -> None:
     home = folder.resolve()
     if Path(program).is_absolute() or not (home / program).resolve().is_relative_to(home):
         raise RegistrationError(
-            f"trainer {name!r}: its program {program!r} lies outside the folder of the file; name one inside, or one on "
-            "the PATH by its bare name"
+            f"trainer {name!r}: its program {program!r} lies outside the folder of the file; name one inside, or "
+            "one on the PATH by its bare name"
         )

@@ -12,7 +12,13 @@ from quantgate.formats import ALIASES, BUILTIN, Format
 from quantgate.logs.reading.patterns import LOGGERS, to_regex
 from quantgate.records.cell import Cell
 from quantgate.records.verdict import CHANCE_BPB
-from quantgate.subjects.names import RegistrationError, UnknownNameError, check_name, require_positive, unknown
+from quantgate.subjects.names import (
+    RegistrationError,
+    UnknownNameError,
+    check_name,
+    require_positive,
+    unknown,
+)
 from quantgate.training.optimizers import OPTIMIZERS
 
 #: What stands in a command for the values of a cell. `corpus` is the path of a text, `weights` that of an empty folder
@@ -34,7 +40,7 @@ class Trainer:
     command: tuple[str, ...]
     formats: tuple[str, ...]
     optimizers: tuple[str, ...]
-    #: What the trainer calls float32: its cell of the same optimizer, seed and width is what the others are held against.
+    #: What it calls float32: that cell, of the same optimizer, seed and width, is what the others are held against.
     control: str = "f32"
     #: Where step and score stand in a line, `step={step} val_bpb={bpb}`, or a logger's name; None reads JSON lines.
     pattern: str | None = None
@@ -122,13 +128,17 @@ def checked(
         folder,
     )
     if made.uses("lr") and (without := [each for each in optimizers if made.rate(each, 64) is None]):
-        raise RegistrationError(f"{what}: {{lr}} has no value for the optimizer {without[0]!r}; say lr = 0.001, say")
+        raise RegistrationError(
+            f"{what}: {{lr}} has no value for the optimizer {without[0]!r}; say lr = 0.001, say"
+        )
     return _with_negative(what, made, negative)
 
 
 def _words(what: str, given: object) -> tuple[str, ...]:
     if isinstance(given, str) or not isinstance(given, Sequence) or not given:
-        raise RegistrationError(f"{what} is {given!r}; it must be a list of words, such as ['./train', '{{format}}']")
+        raise RegistrationError(
+            f"{what} is {given!r}; it must be a list of words, such as ['./train', '{{format}}']"
+        )
     if wrong := [each for each in given if not isinstance(each, str) or not each or "\0" in each]:
         raise RegistrationError(f"{what} holds {wrong[0]!r}; each must be a text that is not empty")
     return tuple(given)
@@ -139,19 +149,25 @@ def _check_command(what: str, words: Sequence[str]) -> None:
     for name in used:
         if name not in PLACEHOLDERS:
             known = ", ".join(f"{{{each}}}" for each in PLACEHOLDERS)
-            raise RegistrationError(f"{what}: unknown placeholder {{{name}}} in its command; known are {known}")
+            raise RegistrationError(
+                f"{what}: unknown placeholder {{{name}}} in its command; known are {known}"
+            )
     if "format" not in used:
         raise RegistrationError(
             f"{what}: its command has no {{format}}, so that every cell would train the same; such as "
             "['./train', '--format', '{format}']"
         )
     if _PLACEHOLDER.search(words[0]):
-        raise RegistrationError(f"{what}: its program is {words[0]!r}; a placeholder may stand in its arguments alone")
+        raise RegistrationError(
+            f"{what}: its program is {words[0]!r}; a placeholder may stand in its arguments alone"
+        )
 
 
 def _check_pattern(what: str, pattern: object) -> None:
     if not isinstance(pattern, str):
-        raise RegistrationError(f"{what}: pattern is {pattern!r}; it must be a text, such as 'step={{step}} val_bpb={{bpb}}'")
+        raise RegistrationError(
+            f"{what}: pattern is {pattern!r}; it must be a text, such as 'step={{step}} val_bpb={{bpb}}'"
+        )
     try:
         to_regex(LOGGERS.get(pattern, pattern))
     except ValueError as error:
@@ -168,7 +184,12 @@ def _with_negative(what: str, made: Trainer, given: Mapping[str, object] | None)
             raise RegistrationError(f"{what}: negative: {unknown('placeholder', key, _BREAKABLE)}")
         if not made.uses(key):
             raise RegistrationError(f"{what}: negative sets {key}, and the command has no {{{key}}}")
-        if isinstance(value, bool) or not isinstance(value, int | float | str) or not str(value) or "\0" in str(value):
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int | float | str)
+            or not str(value)
+            or "\0" in str(value)
+        ):
             raise RegistrationError(f"{what}: negative: {key} is {value!r}, neither a number nor a text")
         if isinstance(value, float) and not math.isfinite(value):
             raise RegistrationError(f"{what}: negative: {key} is {value!r}, not a number")

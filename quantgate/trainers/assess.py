@@ -4,64 +4,35 @@ from __future__ import annotations
 
 import math
 import platform
-import signal
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
-from quantgate.corpus import Corpus
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence, Finding
 from quantgate.gate.machine import cpu
-from quantgate.logs.judging.curve import run_of
-from quantgate.logs.judging.judge import FLAT_HINT, NO_OP_HINT, CurveError, Judgement, compared, judge_run
+from quantgate.logs.judging.judge import FLAT_HINT, Judgement
 from quantgate.logs.judging.rules import Rules
 from quantgate.records.cell import Cell, Config
 from quantgate.records.result import CellResult, canon_name
-from quantgate.records.verdict import DEFAULT_LIMITS, Curve, Verdict, gap_tolerance
+from quantgate.records.verdict import Curve, Verdict
 from quantgate.records.version import __version__
 from quantgate.subjects.trainers import Trainer
+from quantgate.trainers.curve import Training, judged, tolerance
 from quantgate.trainers.process import Ended
 from quantgate.trainers.scores import Scores
 
-#: Decimals that scores must have for equal ones to mean equal numbers: int8 and float32 agree in three now and then.
-ENOUGH_DECIMALS = 4
-#: Steps at which they must be equal.
-ENOUGH_STEPS = 3
-#: Formats of more bits may give the scores of float32 to all decimals that are printed.
-FEW_BITS = 16
 #: Points of a curve that the record keeps.
 _SHOWN = 200
-#: The options of `quantgate judge` in its messages, and what is said of a trainer in their place.
-_OPTIONS = {
-    "Say --vocabulary": "Declare its chance",
-    ", --chance or --unit": "",
-    "Say --unit nats": "Call it loss in what is printed",
-    "Say --unit bits": "Call it bpb in what is printed",
-    "Tell them apart by a column (run=...), or cut the log.": "Print each step once.",
-}
-_REFUSED_HINT = "print the score as it trains, the first before any step, of text that is not trained on."
-_SHOW_WEIGHTS = "let it write its tensors into {weights} (quantgate.trainers.dump says how), and the cause is named."
+_SHOW_WEIGHTS = (
+    "let it write its tensors into {weights} (quantgate.trainers.dump says how), and the cause is named."
+)
 
 
-@dataclass(frozen=True)
-class Training:
-    """What came of running a trainer."""
-
-    command: tuple[str, ...]
-    #: How it ended, or why it did not start.
-    ended: Ended | str
-    scores: Scores
-    lr: float | None
-    #: What it was given to train on; None where its command takes none.
-    corpus: Corpus | None
-    #: Where it dumped its tensors; None where its command takes no such folder.
-    dumps: Path | None
-
-
-def assess(cell: Cell, trainer: Trainer, training: Training, control: Curve | None, config: Config) -> CellResult:
+def assess(
+    cell: Cell, trainer: Trainer, training: Training, control: Curve | None, config: Config
+) -> CellResult:
     """Judge a training of a foreign trainer.
 
     Args:
@@ -75,7 +46,7 @@ def assess(cell: Cell, trainer: Trainer, training: Training, control: Curve | No
     known = trainer.known_format(format)
     bits = None if known is None else known.bits
     lossless = known is not None and known.lossless
-    found = _judged(cell, trainer, training, control, config, bits, lossless)
+    found = judged(cell, trainer, training, control, config)
     evidence, missing = _weights(cell, training)
     findings = diagnose(evidence, bits=bits, lossless=lossless) if found.verdict.judged else ()
     verdict = _verdict(found, evidence, findings)
@@ -83,7 +54,7 @@ def assess(cell: Cell, trainer: Trainer, training: Training, control: Curve | No
     in_bits = Rules(unit=training.scores.unit).in_bits
     last = control[-1][1] if control else None
     record = _record(training, trainer, found, findings, cause, evidence, missing)
-    record |= {"bits": "unknown" if bits is None else bits, "tolerance": _tolerance(bits, cell, trainer)}
+    record |= {"bits": "unknown" if bits is None else bits, "tolerance": tolerance(trainer, cell)}
     return CellResult(
         subject=cell.subject,
         kind=cell.kind,
@@ -105,80 +76,13 @@ def assess(cell: Cell, trainer: Trainer, training: Training, control: Curve | No
         evidence=record,
         curve=_curve(training.scores, in_bits),
         seconds=round(training.ended.seconds, 3) if isinstance(training.ended, Ended) else 0.0,
-        corpus={} if training.corpus is None else {"name": training.corpus.name, "sha256": training.corpus.sha256},
+        corpus={}
+        if training.corpus is None
+        else {"name": training.corpus.name, "sha256": training.corpus.sha256},
         environment={"cpu": cpu(), "python": platform.python_version(), "system": platform.system()},
         quantgate=__version__,
         canon_name=canon_name(cell, training.lr),
     )
-
-
-def _judged(
-    cell: Cell,
-    trainer: Trainer,
-    training: Training,
-    control: Curve | None,
-    config: Config,
-    bits: float | None,
-    lossless: bool,
-) -> Judgement:
-    """What the curve and the end of the process say."""
-    ended, curve = training.ended, training.scores.curve
-    if isinstance(ended, str):
-        return Judgement(Verdict.CRASHED, "not-started", f"{ended}.")
-    diverged = any(not math.isfinite(score) for _, score in curve)
-    at = f"; at step {curve[-1][0]:,} it printed {curve[-1][1]:.4g}" if curve else "; it had printed no score"
-    if ended.status is None and not diverged:
-        said = f"no end after {ended.seconds:.0f} s{at}; it was ended with its children."
-        return Judgement(Verdict.TIMEOUT, "no-end", said)
-    if ended.status != 0 and not diverged:
-        return Judgement(Verdict.CRASHED, "failed", f"it {_ended(ended.status)}{at}.")
-    if not curve:
-        said = f"it printed no score: {training.scores.missing} ({ended.lines:,} line{'s' * (ended.lines != 1)})."
-        return Judgement(Verdict.REJECTED, "no-score", said)
-    horizon = config.steps if trainer.uses("steps") else control[-1][0] if control else None
-    limits = None if config.limits == DEFAULT_LIMITS else config.limits
-    tolerance = _tolerance(bits, cell, trainer)
-    rules = Rules(trainer.chance, training.scores.unit, horizon, limits, tolerance)
-    try:
-        run = run_of(curve)
-        beside = None if control is None else run_of([(s, score / rules.in_bits) for s, score in control])
-        found = judge_run(run, rules, beside, bits=bits, lossless=True)
-        same = None if beside is None or lossless or cell.kind != "trainer" else compared(run, beside)
-    except CurveError as error:
-        said = str(error)
-        for option, here in _OPTIONS.items():
-            said = said.replace(option, here)
-        return Judgement(Verdict.REJECTED, "refused", said, hint=_REFUSED_HINT, curve=tuple(curve))
-    if found.verdict is Verdict.UNJUDGED:
-        return replace(found, verdict=Verdict.REJECTED, hint="look for why it stopped: it ended as if all were well.")
-    if same is None or same.steps < ENOUGH_STEPS or same.most > _EQUAL or found.verdict is Verdict.DIVERGED:
-        return found
-    said = f"equal to its float32 control in all {same.decimals} decimals that it prints, at {same.steps:,} steps."
-    if same.decimals < ENOUGH_DECIMALS or (bits or 0) > FEW_BITS:
-        more = "" if same.decimals >= ENOUGH_DECIMALS else " Print more decimals: so few do not tell them apart."
-        return replace(found, warnings={"no-op": said + more})
-    return replace(found, verdict=Verdict.NO_OP, shape="identical", because=said, cause="no-op", hint=NO_OP_HINT)
-
-
-#: Of scores in nats that were turned into bits and back, below any decimal that is printed.
-_EQUAL = 1e-12
-
-
-def _ended(status: int | None) -> str:
-    if status is None:
-        return "did not end"
-    if status >= 0:
-        return f"ended with exit status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"
-
-
-def _tolerance(bits: float | None, cell: Cell, trainer: Trainer) -> float:
-    """The measured one for its bits, where they are known; as `quantgate judge` has it."""
-    scale = Rules(trainer.chance).scale
-    return gap_tolerance(4 if bits is None else bits, cell.optimizer) * scale
 
 
 def _weights(cell: Cell, training: Training) -> tuple[Evidence, str | None]:
@@ -230,7 +134,7 @@ def _hint(cause: Finding | None, found: Judgement, training: Training) -> str | 
     if cause.cause == "unexplained":
         seen = found.hint or FLAT_HINT
         return seen if training.dumps is not None else f"{seen.rstrip('.')}; or {_SHOW_WEIGHTS}"
-    return CAUSES[cause.cause].hint
+    return found.hint if found.hint and cause.cause == found.cause else CAUSES[cause.cause].hint
 
 
 def _record(

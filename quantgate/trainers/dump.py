@@ -1,7 +1,7 @@
 """What a trainer may dump of its tensors, and how that is read.
 
-A command that holds `{weights}` is given the path of an empty folder. What it writes there while it trains tells what its
-quantizer and its storage do, in the terms of the probes:
+A command that holds `{weights}` is given the path of an empty folder. What it writes there while it trains tells what
+its quantizer and its storage do, in the terms of the probes:
 
 | role | what it holds |
 |---|---|
@@ -12,10 +12,11 @@ quantizer and its storage do, in the terms of the probes:
 | `intended` | weights plus the optimizer's update, before they are stored (optional) |
 | `stored` | the weights after the step (optional) |
 
-A role is a file, `weights.safetensors`, or a folder with a file for each tensor: `weights/NAME.npy`, or `weights/NAME.f32`
-of raw little-endian float32 (`NAME.64x128.f32` says a shape). All of it stands in the folder itself, or in one for each
-step that is dumped: `step-0`, `step-50`. The first and the last of a training are the most telling: where both hold
-`gradient`, weights that never moved are seen too.
+A role is a file, `weights.safetensors`, or a folder with a file for each tensor: `weights/NAME.npy`, or
+`weights/NAME.f32` of raw little-endian float32 (`NAME.64x128.f32` says a shape). All of it stands in the folder itself,
+or in one for each step that is dumped: `step-0`, `step-50`. The first and the last of a training are the most telling:
+where both hold `gradient`, weights that never moved are seen too. Where weights are stored on the grid, so that
+`quantized` equals them, `intended` and `stored` show the quantizer.
 
 Nothing is unpickled, links are not followed, and what is larger than `MOST_BYTES` is not read.
 """
@@ -41,8 +42,9 @@ MOST_STEPS = 4
 _STEP = re.compile(r"step-(\d{1,18})")
 _SHAPED = re.compile(r"(?P<name>.+)\.(?P<shape>\d+(?:x\d+)*)")
 
-#: A float32 array by the name of its tensor.
-Tensors = Mapping[str, np.ndarray[Any, np.dtype[np.float32]]]
+Array = np.ndarray[Any, np.dtype[np.float32]]
+#: By the names of the tensors.
+Tensors = Mapping[str, Array]
 
 
 class DumpError(ValueError):
@@ -72,7 +74,9 @@ def read(folder: Path) -> tuple[Moment, ...]:
         places[0] = folder
     steps = sorted(places)
     budget = Budget()
-    return tuple(_moment(step, places[step], budget) for step in dict.fromkeys((*steps[:1], *steps[1 - MOST_STEPS :])))
+    return tuple(
+        _moment(step, places[step], budget) for step in dict.fromkeys((*steps[:1], *steps[1 - MOST_STEPS :]))
+    )
 
 
 class Budget:
@@ -95,7 +99,9 @@ class Budget:
             raise DumpError(f"{path.name!r} cannot be read: {error.strerror}") from None
         self.left -= len(found)
         if self.left < 0:
-            raise DumpError(f"the dump has more than {MOST_BYTES:,} bytes, the most that is read; dump fewer tensors or steps")
+            raise DumpError(
+                f"the dump has more than {MOST_BYTES:,} bytes, the most that is read; dump fewer tensors or steps"
+            )
         return found
 
 
@@ -120,7 +126,7 @@ def _moment(step: int, folder: Path, budget: Budget) -> Moment:
     return Moment(step, found)
 
 
-def _role(path: Path, budget: Budget) -> Iterator[tuple[str, np.ndarray[Any, np.dtype[np.float32]]]]:
+def _role(path: Path, budget: Budget) -> Iterator[tuple[str, Array]]:
     if path.suffix == ".safetensors":
         yield from _safetensors(path.name, budget.read(path))
     elif _is(path, stat.S_ISDIR):
@@ -141,10 +147,19 @@ def _role(path: Path, budget: Budget) -> Iterator[tuple[str, np.ndarray[Any, np.
 
 
 #: What safetensors calls each type, but for bfloat16, which numpy does not have.
-_TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I8": "i1", "U8": "u1", "I16": "<i2", "I32": "<i4"}
+_TYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": "<u2",
+    "I8": "i1",
+    "U8": "u1",
+    "I16": "<i2",
+    "I32": "<i4",
+}
 
 
-def _array(name: str, raw: bytes, kind: str, shape: list[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _array(name: str, raw: bytes, kind: str, shape: list[int]) -> Array:
     try:
         flat = np.frombuffer(raw, dtype=_TYPES[kind])
         if kind == "BF16":
@@ -155,21 +170,25 @@ def _array(name: str, raw: bytes, kind: str, shape: list[int]) -> np.ndarray[Any
         raise DumpError(f"{name!r} cannot be read: {said}") from None
 
 
-def _npy(name: str, raw: bytes) -> np.ndarray[Any, np.dtype[np.float32]]:
+def _npy(name: str, raw: bytes) -> Array:
     from io import BytesIO
 
     try:
         found = np.load(BytesIO(raw), allow_pickle=False)
         return np.asarray(found, dtype=np.float32)
     except Exception as error:  # numpy says what is wrong with a file in many ways
-        raise DumpError(f"{name!r} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}") from None
+        raise DumpError(
+            f"{name!r} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
+        ) from None
 
 
-def _safetensors(name: str, raw: bytes) -> Iterator[tuple[str, np.ndarray[Any, np.dtype[np.float32]]]]:
+def _safetensors(name: str, raw: bytes) -> Iterator[tuple[str, Array]]:
     """The tensors of a safetensors file: the length of a JSON header, the header, the bytes."""
     length = int.from_bytes(raw[:8], "little")
     if len(raw) < 8 or length > len(raw) - 8:
-        raise DumpError(f"{name!r} is no safetensors file: it has {len(raw):,} bytes, and its header {length:,}")
+        raise DumpError(
+            f"{name!r} is no safetensors file: it has {len(raw):,} bytes, and its header {length:,}"
+        )
     try:
         header: Any = json.loads(raw[8 : 8 + length])
         entries = {key: value for key, value in header.items() if key != "__metadata__"}

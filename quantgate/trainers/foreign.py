@@ -17,7 +17,8 @@ from quantgate.records.result import CellResult, unmeasured
 from quantgate.records.verdict import Curve, Verdict
 from quantgate.subjects.registry import Registry
 from quantgate.subjects.trainers import NEGATIVE, Trainer
-from quantgate.trainers.assess import Training, assess
+from quantgate.trainers.assess import assess
+from quantgate.trainers.curve import Training
 from quantgate.trainers.process import Ended, run
 from quantgate.trainers.scores import Scores
 
@@ -42,7 +43,7 @@ class ForeignGate:
     seconds: Callable[[], float]
 
     def negative_controls(self, cells: Sequence[Cell], unlearned: Collection[Cell] = ()) -> tuple[Cell, ...]:
-        """The control of the first cell whose control learns, broken as its trainer says; none where it says nothing."""
+        """The first control that learns, broken as its trainer says; none where it says nothing."""
         controls = [cell.control for cell in cells if cell.control not in unlearned]
         if not controls or not self.registry.trainer(controls[0]).negative:
             return ()
@@ -78,7 +79,9 @@ class ForeignGate:
                 ended = run(command, trainer.folder, limit - min(_MARGIN, _SHARE * limit), scores.take)
             except OSError as error:
                 ended = _not_started(command[0], trainer.folder, error)
-            training = Training(tuple(command), ended, scores, lr, self._corpus if trainer.uses("corpus") else None, dumps)
+            training = Training(
+                tuple(command), ended, scores, lr, self._corpus if trainer.uses("corpus") else None, dumps
+            )
             return assess(cell, trainer, training, control, self.config)
 
     def _rate(self, trainer: Trainer, cell: Cell) -> float | None:

@@ -35,7 +35,8 @@ def _marked(mark: str) -> list[int]:
     wanted = f"{MARK}={mark}".encode()
     found = []
     try:
-        names = os.listdir("/proc")  # noqa: PTH208: pathlib costs more than all the rest
+        # pathlib costs more than all the rest
+        names = os.listdir("/proc")  # noqa: PTH208
     except OSError:
         return []
     for name in filter(str.isdigit, names):

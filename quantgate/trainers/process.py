@@ -90,8 +90,8 @@ class Output:
 def run(command: Sequence[str], folder: Path, seconds: float, take: Callable[[str], None]) -> Ended:
     """Run a command to its end, or for so many seconds.
 
-    It has a process group of its own, which is killed whole when the command ends, when its time is up, when this raises
-    (Ctrl-C), and when this process dies.
+    It has a process group of its own, which is killed whole when the command ends, when its time is up, when this
+    raises (Ctrl-C), and when this process dies.
 
     Args:
         command: The program and its arguments.
@@ -105,8 +105,8 @@ def run(command: Sequence[str], folder: Path, seconds: float, take: Callable[[st
     mark = secrets.token_hex(8)
     started = time.monotonic()
     output = Output(take)
-    # The leash leads the group, so that there is no moment in which the trainer runs and nobody would end it. Its number
-    # is taken until it is waited for: no other group is killed by mistake.
+    # The leash leads the group, so that there is no moment in which the trainer runs and nobody would end it. Its
+    # number is taken until it is waited for: no other group is killed by mistake.
     leader = subprocess.Popen(
         [sys.executable, "-I", "-S", leash.__file__, mark],
         stdin=subprocess.PIPE,

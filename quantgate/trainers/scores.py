@@ -99,7 +99,10 @@ class Scores:
     @property
     def _column(self) -> str:
         ranked = [name.lower() for name in USUAL["bpb"]]
-        return min(self._columns, key=lambda each: ranked.index(each.lower()) if each.lower() in ranked else len(ranked))
+        return min(
+            self._columns,
+            key=lambda each: ranked.index(each.lower()) if each.lower() in ranked else len(ranked),
+        )
 
     def _of_text(self, line: str, pattern: re.Pattern[str]) -> tuple[str, int, float] | None:
         match = pattern.search(line)

@@ -12,7 +12,7 @@ from quantgate.diagnosis.evidence import Evidence, NonFinite, RelationEvidence, 
 from quantgate.probes.movement import Movement
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.probes.training import LONG_ENOUGH
-from quantgate.trainers.dump import Moment, Tensors
+from quantgate.trainers.dump import Array, Moment, Tensors
 
 #: Of a tensor with fewer rows it is not known whether they share a scale; and values are few by chance.
 LEAST_ROWS = 8
@@ -46,23 +46,30 @@ def _not_finite(moments: Sequence[Moment]) -> NonFinite | None:
 
 
 def _tensors(moment: Moment) -> list[TensorEvidence]:
-    found = moment.tensors
-    gradient, reference = found.get("gradient", {}), found.get("reference", {})
-    return [
-        tensor_evidence(
-            name,
-            moment.step,
-            _torch(x),
-            _torch(found["quantized"][name]),
-            _torch(gradient[name]) if name in gradient and name in reference else None,
-            _torch(reference[name]) if name in gradient and name in reference else None,
-        )
-        for name, x in found["weights"].items()
-    ]
+    gradient, reference = moment.tensors.get("gradient", {}), moment.tensors.get("reference", {})
+    found = []
+    for name in moment.tensors["weights"]:
+        x, q = _quantized(moment, name)
+        both = name in gradient and name in reference
+        gradients = (_torch(gradient[name]), _torch(reference[name])) if both else (None, None)
+        found.append(tensor_evidence(name, moment.step, _torch(x), _torch(q), *gradients))
+    return found
+
+
+def _quantized(moment: Moment, name: str) -> tuple[Array, Array]:
+    """A tensor before and after it is quantized: at the forward pass, or at the store where it is stored on the grid."""
+    x, q = moment.tensors["weights"][name], moment.tensors["quantized"][name]
+    wanted, stored = (moment.tensors.get(role, {}).get(name) for role in ("intended", "stored"))
+    if wanted is None or stored is None or not np.array_equal(x, q) or np.array_equal(wanted, stored):
+        return x, q
+    return wanted, stored
 
 
 def _survival(moments: Sequence[Moment]) -> float | None:
-    """eta = sum <stored - weights, intended - weights> / sum |intended - weights|^2; None where that was not dumped."""
+    """The share of the intended update that is stored; None where that was not dumped.
+
+    It is sum <stored - weights, intended - weights> / sum |intended - weights|^2.
+    """
     survived, intended = 0.0, 0.0
     for moment in moments:
         stored, wanted = moment.tensors.get("stored", {}), moment.tensors.get("intended", {})
@@ -94,7 +101,7 @@ def _parameters(weights: Tensors, gradients: Tensors) -> list[tuple[str, nn.Para
 
 
 def _levels(moment: Moment) -> int | None:
-    """Distinct values of the tensor that has the most, of those whose rows share a scale; None where none is known to."""
+    """Distinct values of the tensor that has the most, of those whose rows share a scale; None where none does."""
     counts = []
     for q in moment.tensors["quantized"].values():
         if q.ndim != 2 or len(q) < LEAST_ROWS:
@@ -105,5 +112,5 @@ def _levels(moment: Moment) -> int | None:
     return max(counts, default=None)
 
 
-def _torch(array: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> Tensor:
+def _torch(array: Array) -> Tensor:
     return torch.from_numpy(np.array(array, dtype=np.float32))

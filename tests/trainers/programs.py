@@ -1,7 +1,7 @@
 """Trainers in C and Rust of a tiny character model: built rightly, and wrongly in five ways of the incident.
 
-Both predict the next of 128 symbols from the one before it: an embedding, a hidden layer, an output, all fake-quantized
-to int8 with the scale of their tensor, under Adam with float32 masters and a straight-through estimator. The C one prints
+Both predict the next of 128 symbols from the one before it: an embedding, a hidden layer, an output, all quantized to
+int8 with the scale of their tensor, under Adam with float32 masters and a straight-through estimator. The C one prints
 text and dumps raw float32, the Rust one JSON lines and safetensors.
 """
 
@@ -260,7 +260,7 @@ fn main() {
         if step % 10 == 0 {
             let bits: f64 = (0..2000).map(|i|
                 pair(&q, text[cut + i] as usize & 127, text[cut + i + 1] as usize & 127, None)).sum();
-            println!("{{\"step\": {step}, \"val_bpb\": {:.6}, \"format\": \"{}\"}}", bits / 2000.0, if int8 { "int8" } else { "f32" });
+            println!("{{\"step\": {step}, \"val_bpb\": {:.6}, \"loss\": null}}", bits / 2000.0);
         }
         if step == steps { break; }
         let mut g = zeros();
@@ -280,7 +280,8 @@ fn main() {
             for i in 0..w[t].len() {
                 m[t][i] = 0.9 * m[t][i] + 0.1 * g[t][i];
                 v[t][i] = 0.999 * v[t][i] + 0.001 * g[t][i] * g[t][i];
-                let (a, b) = (m[t][i] / (1.0 - 0.9f32.powi(step as i32 + 1)), v[t][i] / (1.0 - 0.999f32.powi(step as i32 + 1)));
+                let n = step as i32 + 1;
+                let (a, b) = (m[t][i] / (1.0 - 0.9f32.powi(n)), v[t][i] / (1.0 - 0.999f32.powi(n)));
                 w[t][i] -= lr * a / (b.sqrt() + 1e-8);
             }
         }
