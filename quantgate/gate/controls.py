@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from quantgate.gate.astray import AstrayError
 from quantgate.gate.folder import RunFolder
-from quantgate.gate.validity import invalid_reasons, unlearned
+from quantgate.gate.validity import reasons_of, unlearned
 from quantgate.records.cell import Cell, Config
 from quantgate.records.result import CellResult, unmeasured
 from quantgate.records.verdict import Curve, Verdict
@@ -71,8 +71,7 @@ class ControlStore:
         self._ensure(self.gate.negative_controls(cells, self.unlearned))
         if failure := self.folder.failure:
             return (failure,)
-        trainers = {cell.trainer for cell in cells}
-        return invalid_reasons([each for each in self.folder.controls() if each.cell.trainer in trainers])
+        return reasons_of(self.folder.controls(), cells[0].trainer if cells else None)
 
     @property
     def unlearned(self) -> dict[Cell, str]:

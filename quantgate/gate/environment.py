@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from quantgate.corpus.tensors import load_data
-from quantgate.gate.machine import cpu
 from quantgate.records.cell import Config
+from quantgate.records.machine import cpu
 from quantgate.training.model import ModelConfig
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from quantgate.gate.validity import broken_trainers, invalid_reasons, is_users_doing, unlearned, unsaid
+from quantgate.gate.validity import broken_trainers, is_users_doing, reasons_of, unlearned, unsaid
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.watchdog import where_it_stood
@@ -203,7 +203,7 @@ class Reporter:
 
     def _set_status(self, session: pytest.Session) -> None:
         own = [each for each in self.controls if each.cell.trainer is None]
-        invalid = invalid_reasons(own)
+        invalid = reasons_of(own, None)
         failed = unlearned(own)
         users = self._users_doing([each for each in own if each.cell in failed])
         broken = broken_trainers(self.controls)

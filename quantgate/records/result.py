@@ -140,8 +140,6 @@ def explain(result: CellResult, limits: Limits) -> str:
         known = CAUSES.get(result.cause)
         hint = result.hint or (known.hint if known else "")
         lines.append(f"Hint: {hint} `quantgate explain {result.cause}`".replace("  ", " "))
-    elif result.hint and not result.verdict.passes:
-        lines.append(f"Hint: {result.hint}")
     if result.cell.trainer is not None:
         return "\n".join((*lines, *_output(result)))
     if result.verdict is Verdict.CRASHED:
@@ -165,7 +163,9 @@ _LAST_LINES = 10
 def _output(result: CellResult) -> list[str]:
     """The last lines that a foreign trainer printed, and the command that was run."""
     evidence = result.evidence
-    lines = [f"Seen: {evidence['seen']}"] if evidence.get("seen") else []
+    lines = [f"Hint: {result.hint}"] if result.hint and result.cause is None else []
+    if evidence.get("seen"):
+        lines.append(f"Seen: {evidence['seen']}")
     if command := evidence.get("command"):
         lines.append(f"Command: {shlex.join(command)}")
     said = [line for line in str(evidence.get("output", "")).splitlines() if line.strip()]

@@ -111,9 +111,12 @@ def failures(results: Sequence[CellResult]) -> list[Line]:
         if because := members[0].evidence.get("because"):
             lines.append([(f"  {printable(str(because))}", _PLAIN)])
         known = CAUSES.get(cause)
-        if hint := members[0].hint or (known.hint if known else None):
-            explain = f" `quantgate explain {cause}`" if known else ""
-            lines.append([(printable(f"  Hint: {hint}{explain}"), _PLAIN)])
+        # Of a foreign trainer the same cause may have another next step.
+        hint = members[0].hint if members[0].cell.trainer is not None else None
+        if known is not None:
+            lines.append([(printable(f"  Hint: {hint or known.hint} `quantgate explain {cause}`"), _PLAIN)])
+        elif hint is not None:
+            lines.append([(printable(f"  Hint: {hint}"), _PLAIN)])
         lines += [[(printable(f"  | {line[:160]}"), _PLAIN)] for line in _last_lines(members[0])]
     return lines
 

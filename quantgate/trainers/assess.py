@@ -11,10 +11,10 @@ from typing import Any
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence, Finding
-from quantgate.gate.machine import cpu
 from quantgate.logs.judging.judge import FLAT_HINT, Judgement
 from quantgate.logs.judging.rules import Rules
 from quantgate.records.cell import Cell, Config
+from quantgate.records.machine import cpu
 from quantgate.records.result import CellResult, canon_name
 from quantgate.records.verdict import Curve, Verdict
 from quantgate.records.version import __version__

@@ -57,7 +57,7 @@ def _tensors(moment: Moment) -> list[TensorEvidence]:
 
 
 def _quantized(moment: Moment, name: str) -> tuple[Array, Array]:
-    """A tensor before and after it is quantized: at the forward pass, or at the store where it is stored on the grid."""
+    """A tensor before and after it is quantized: at the forward pass, or at the store that is on the grid."""
     x, q = moment.tensors["weights"][name], moment.tensors["quantized"][name]
     wanted, stored = (moment.tensors.get(role, {}).get(name) for role in ("intended", "stored"))
     if wanted is None or stored is None or not np.array_equal(x, q) or np.array_equal(wanted, stored):
