@@ -23,6 +23,12 @@ ENOUGH_DECIMALS = 4
 ENOUGH_STEPS = 3
 #: Formats of more bits may give the scores of float32 to all decimals that are printed.
 FEW_BITS = 16
+#: A first score of so many times the control's is no matter of learning.
+OFF_SCALE = 2.0
+_OFF_SCALE_HINT = (
+    "its first score is {:.2f} where float32 starts at {:.2f}: what it computes with is on another scale, as where "
+    "codes are taken for values, or one scale divides and another multiplies."
+)
 #: The options of `quantgate judge` in its messages, and what is said of a trainer in their place.
 _OPTIONS = {
     "Say --vocabulary": "Declare its chance",
@@ -93,6 +99,8 @@ def judged(
         return replace(
             found, verdict=Verdict.REJECTED, hint="look for why it stopped: it ended as if all were well."
         )
+    if control and found.initial is not None and found.initial > OFF_SCALE * control[0][1]:
+        found = replace(found, hint=_OFF_SCALE_HINT.format(found.initial, control[0][1]))
     if same is None or same.steps < ENOUGH_STEPS or same.most > _EQUAL or found.verdict is Verdict.DIVERGED:
         return found
     said = f"equal to its float32 control in all {same.decimals} decimals that it prints, at {same.steps:,} steps."

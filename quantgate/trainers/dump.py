@@ -177,9 +177,8 @@ def _npy(name: str, raw: bytes) -> Array:
         found = np.load(BytesIO(raw), allow_pickle=False)
         return np.asarray(found, dtype=np.float32)
     except Exception as error:  # numpy says what is wrong with a file in many ways
-        raise DumpError(
-            f"{name!r} cannot be read: {str(error).splitlines()[0] if str(error) else error!r}"
-        ) from None
+        said = (str(error) or repr(error)).splitlines()[0]
+        raise DumpError(f"{name!r} cannot be read: {said}") from None
 
 
 def _safetensors(name: str, raw: bytes) -> Iterator[tuple[str, Array]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +15,10 @@ from quantgate.probes.tensors import tensor_evidence
 from quantgate.probes.training import LONG_ENOUGH
 from quantgate.trainers.dump import Array, Moment, Tensors
 
-#: Of a tensor with fewer rows it is not known whether they share a scale; and values are few by chance.
+#: Of a tensor with fewer rows it is not known whether they share a scale.
 LEAST_ROWS = 8
-#: Where rows have scales of their own, a tensor has about as many more values as it has rows.
-SHARED = 2.0
+#: The values of a tensor as a share of those of its rows one by one: 0.7 and more where rows have scales of their own.
+SHARED = 0.5
 
 
 def evidence_of(moments: Sequence[Moment]) -> Evidence:
@@ -46,23 +47,28 @@ def _not_finite(moments: Sequence[Moment]) -> NonFinite | None:
 
 
 def _tensors(moment: Moment) -> list[TensorEvidence]:
-    gradient, reference = moment.tensors.get("gradient", {}), moment.tensors.get("reference", {})
+    gradients, references = moment.tensors.get("gradient", {}), moment.tensors.get("reference", {})
     found = []
     for name in moment.tensors["weights"]:
-        x, q = _quantized(moment, name)
-        both = name in gradient and name in reference
-        gradients = (_torch(gradient[name]), _torch(reference[name])) if both else (None, None)
-        found.append(tensor_evidence(name, moment.step, _torch(x), _torch(q), *gradients))
+        x, q, asked = _quantized(moment, name)
+        gradient, reference = gradients.get(name), references.get(name)
+        compared: tuple[Tensor | None, Tensor | None] = (None, None)
+        if gradient is not None and reference is not None:
+            compared = (_torch(gradient[asked]), _torch(reference[asked]))
+        found.append(tensor_evidence(name, moment.step, _torch(x[asked]), _torch(q[asked]), *compared))
     return found
 
 
-def _quantized(moment: Moment, name: str) -> tuple[Array, Array]:
-    """A tensor before and after it is quantized: at the forward pass, or at the store that is on the grid."""
+def _quantized(moment: Moment, name: str) -> tuple[Array, Array, Any]:
+    """A tensor before and after it is quantized, and which of its elements show that.
+
+    Where weights are stored on the grid, the store quantizes, and what the step did not move says nothing.
+    """
     x, q = moment.tensors["weights"][name], moment.tensors["quantized"][name]
     wanted, stored = (moment.tensors.get(role, {}).get(name) for role in ("intended", "stored"))
     if wanted is None or stored is None or not np.array_equal(x, q) or np.array_equal(wanted, stored):
-        return x, q
-    return wanted, stored
+        return x, q, ...
+    return wanted, stored, wanted != x
 
 
 def _survival(moments: Sequence[Moment]) -> float | None:
@@ -106,8 +112,8 @@ def _levels(moment: Moment) -> int | None:
     for q in moment.tensors["quantized"].values():
         if q.ndim != 2 or len(q) < LEAST_ROWS:
             continue
-        whole, widest = len(np.unique(q)), max(len(np.unique(row)) for row in q)
-        if whole <= SHARED * widest < SHARED * q.shape[1]:
+        whole = len(np.unique(q))
+        if whole <= SHARED * sum(len(np.unique(row)) for row in q):
             counts.append(whole)
     return max(counts, default=None)
 

@@ -92,7 +92,7 @@ def test_a_wrong_build_is_red_and_its_weights_name_the_cause(
     ("fault", "verdict", "cause"),
     [
         ("SWALLOWED", "dead", "unexplained"),
-        ("NO_SCALE", "diverged", "unexplained"),
+        ("NO_SCALE", "dead", "unexplained"),
         ("BLOCKED", "dead", "unexplained"),
         ("FALLBACK", "no-op", "no-op"),
     ],
