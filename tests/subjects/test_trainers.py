@@ -12,6 +12,7 @@ from quantgate.subjects.names import RegistrationError, UnknownNameError
 from quantgate.subjects.registry import Registry
 from quantgate.subjects.tables import trainers_in
 from quantgate.subjects.trainers import Trainer
+from tests.subjects.refusal import refused
 
 COMMAND = ["./train", "--format={format}", "--lr", "{lr}"]
 
@@ -68,16 +69,12 @@ def test_an_unknown_format_of_a_trainer_lists_the_nearest() -> None:
     registry = Registry()
     registered(registry)
 
-    with pytest.raises(
-        UnknownNameError,
-        match=r"^unknown format of the trainer 'mine' 'int9'; did you mean 'int8' or 'int4'\?$",
-    ):
-        registry.trained("mine:int9")
-    with pytest.raises(
-        UnknownNameError,
-        match=r"^'mine:int8' is a trainer's; tests run its cells: pytest --quantgate-formats mine:int8$",
-    ):
-        registry.subject("mine:int8")
+    assert refused(lambda: registry.trained("mine:int9"), UnknownNameError) == (
+        "unknown format of the trainer 'mine' 'int9'; did you mean 'int8' or 'int4'?"
+    )
+    assert refused(lambda: registry.subject("mine:int8"), UnknownNameError) == (
+        "'mine:int8' is a trainer's; tests run its cells: pytest --quantgate-formats mine:int8"
+    )
 
 
 def test_its_name_is_taken() -> None:
@@ -99,21 +96,21 @@ def test_its_name_is_taken() -> None:
     [
         ({"name": "a:b"}, "trainer 'a:b': a trainer's name holds no colon, which stands before its format's"),
         ({"name": "a b"}, "trainer 'a b': a name holds letters, digits and _ . : @ + only, since"),
-        ({"command": "./train {format}"}, "command is './train {format}'; it must be a list of words, such as ['./train', "),
+        ({"command": "./train {format}"}, "command is './train {format}'; it must be a list of words, such as"),
         ({"command": []}, "command is []; it must be a list"),
         ({"command": ["t", 3, "{format}"]}, "command holds 3; each must be a text that is not empty"),
         ({"command": ["t\0", "{format}"]}, "command holds 't\\x00'; each must be a text"),
         ({"command": ["t"]}, "its command has no {format}, so that every cell would train the same; such as"),
         (
             {"command": ["t", "{format}", "{sead}"]},
-            "unknown placeholder {sead} in its command; known are {format}, {optimizer}, {seed}, {steps}, {width}, {lr}, "
-            "{corpus}, {weights}",
+            "unknown placeholder {sead} in its command; known are {format}, {optimizer}, {seed}, {steps}, {width}, "
+            "{lr}, {corpus}, {weights}",
         ),
         ({"command": ["{format}"]}, "its program is '{format}'; a placeholder may stand in its arguments alone"),
         ({"formats": []}, "formats is []; it must be a list of words"),
         ({"formats": "int8"}, "formats is 'int8'; it must be a list of words"),
         ({"formats": ["a-b"]}, "trainer 'mine': format 'a-b': a name holds"),
-        ({"formats": ["f32"]}, "'f32' is both its control and one of its formats; a format is held against the control"),
+        ({"formats": ["f32"]}, "'f32' is both its control and one of its formats; a format is held against"),
         ({"optimizers": ["-x"]}, "optimizer '-x': a name holds"),
         ({"optimizers": ["soap"]}, "{lr} has no value for the optimizer 'soap'; say lr = 0.001, say"),
         ({"lr": 0}, "lr is 0, not a positive number"),
@@ -123,7 +120,7 @@ def test_its_name_is_taken() -> None:
         ({"pattern": "loss={loss}"}, "pattern 'loss={loss}' has no {step}; such as"),
         ({"pattern": "{step} {los}"}, "pattern: unknown field {los}; known are"),
         ({"negative": 3}, "negative is 3; it must be a table, such as { lr = 0 }"),
-        ({"negative": {"seed": 1}}, "negative: unknown placeholder 'seed'; did you mean 'steps'?"),
+        ({"negative": {"seed": 1}}, "negative: unknown placeholder 'seed'; known are format, optimizer, steps, width, lr."),
         ({"negative": {"steps": 1}}, "negative sets steps, and the command has no {steps}"),
         ({"negative": {"lr": True}}, "negative: lr is True, neither a number nor a text"),
         ({"negative": {"lr": float("nan")}}, "negative: lr is nan, not a number"),
@@ -190,7 +187,7 @@ def test_a_bare_name_is_looked_up_on_the_path_and_a_path_stays_inside(tmp_path: 
         ("trainers = 3", "quantgate.toml: trainers is 3; it must be tables, a trainer each"),
         ("[trainers]\nmine = 3", "quantgate.toml: trainer 'mine' is 3; it must be a table"),
         ("[trainers.mine]\nformats = []", "quantgate.toml: trainer 'mine' has no command and no optimizers"),
-        ("[trainers.mine]\ncomand = []", "quantgate.toml: trainer 'mine': unknown key 'comand'; did you mean 'command'"),
+        ("[trainers.mine]\ncomand = []", "quantgate.toml: trainer 'mine': unknown key 'comand'; did you mean"),
         (TOML.replace("tool.quantgate.", "").replace("{lr}", "{eval}"), "unknown placeholder {eval} in its command"),
         ("#trainers\n\xff", "quantgate.toml cannot be read: it is not UTF-8"),
     ],
