@@ -16,7 +16,7 @@ from quantgate.trainers.dump import DumpError, read
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
-def safetensors(dtype: str, array: np.ndarray, **changes: object) -> bytes:  # type: ignore[type-arg]
+def safetensors(dtype: str, array: dump.Array, **changes: object) -> bytes:
     """One tensor `w` in a file, its entry changed."""
     raw = array.tobytes()
     entry = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [0, len(raw)], **changes}

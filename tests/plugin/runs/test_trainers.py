@@ -1,4 +1,4 @@
-"""Trainers from elsewhere in a run of pytest: their cells stand beside others, and one that misbehaves hurts no other."""
+"""Trainers from elsewhere in a run of pytest: their cells stand beside others; one that misbehaves hurts no other."""
 
 from __future__ import annotations
 
@@ -122,9 +122,9 @@ def test_a_record_is_complete(outcome: Outcome) -> None:
 @pytest.mark.parametrize(
     ("way", "lines"),
     [
-        ("fallback", ["Cause: no-op: equal to its float32 control in all 5 decimals that it prints, at 11 steps."]),
+        ("fallback", ["Cause: no-op: equal to its float32 control in all 6 decimals that it prints, at 11 steps."]),
         ("silent", ["Cause: contract: it printed no score: no line of it is of its pattern (0 lines)."]),
-        ("wordy", ["Its last lines:", r"  hello \x1b[31m", r"  caf\\xe9"]),
+        ("wordy", ["Its last lines:", r"  hello \x1b[31m", r"  caf\xe9"]),
         ("early", ["Cause: contract: ended early: at step 30 of 100, at 6.43; its control was at 6.43 by then."]),
         ("nan", ["Cause: non-finite: not finite from step 50 on (1 of 6 scores); it was 6.24 before."]),
         ("fails", [
@@ -183,8 +183,8 @@ def test_a_trainer_that_does_not_exist_unjudges_its_own_cells(project: Project) 
         "mine:int8": "learns", "gone:int8": "unjudged",
     }  # fmt: skip
     assert (
-        "quantgate: the float32 control of gone:fp32 x adamw does not learn (crashed, no score) at a rate of 0.0002: its "
-        f"program './gone' does not exist in '{outcome.folder}'; build it first, or correct its command"
+        "quantgate: the float32 control of gone:fp32 x adamw does not learn (crashed, no score) at a rate of 0.0002: "
+        f"its program './gone' does not exist in '{outcome.folder}'; build it first, or correct its command"
     ) in outcome.lines
 
 
@@ -229,7 +229,10 @@ def planned(pytester: pytest.Pytester) -> Path:
     [
         ([], ["mine:int8-adamw-s47", "mine:int4-adamw-s47", "other:int8-soap-s47", "other:int8-adamw-s47"]),
         (["--quantgate-formats=mine"], ["mine:int8-adamw-s47", "mine:int4-adamw-s47"]),
-        (["--quantgate-formats=mine:int4,int4", "--quantgate-optimizers=adamw"], ["mine:int4-adamw-s47", "int4-adamw-s47"]),
+        (
+            ["--quantgate-formats=mine:int4,int4", "--quantgate-optimizers=adamw"],
+            ["mine:int4-adamw-s47", "int4-adamw-s47"],
+        ),
         (["--quantgate-formats=other", "--quantgate-optimizers=soap"], ["other:int8-soap-s47"]),
         (["--quantgate-formats=mine:int4", "--quantgate-seeds=47,89"], ["mine:int4-adamw-s47", "mine:int4-adamw-s89"]),
         (["--quantgate-formats=mine", "--quantgate-widths=32,64"], ["mine:int8-adamw-s47", "mine:int4-adamw-s47"]),
@@ -253,8 +256,8 @@ def test_its_cells_are_planned(pytester: pytest.Pytester, options: list[str], ex
         ),
         (
             ["--quantgate-formats=mine", "--quantgate-optimizers=muon"],
-            "trainer 'mine' has the optimizers adamw, and none of them is asked for (muon); name one, or leave the trainer "
-            "out of formats",
+            "trainer 'mine' has the optimizers adamw, and none of them is asked for (muon); name one, or leave the "
+            "trainer out of formats",
         ),
         (
             ["--quantgate-formats=int4,other", "--quantgate-optimizers=soup,soap"],
