@@ -188,10 +188,10 @@ def _score(result: CellResult, limits: Limits) -> str:
     if result.verdict is Verdict.LAGS and tolerance is not None:
         control += f", tolerance {tolerance:.2f}"
     named = "" if result.verdict in {Verdict.DEAD, Verdict.PARTIAL} else f"{result.verdict}: "
-    return (
-        f"{named}{_bpb(result.bpb)} BPB after {result.steps} steps "
-        f"(limit {limits.fail_bpb:.2f}, chance {CHANCE_BPB:.2f}{control})."
-    )
+    # A foreign trainer has lines of its own.
+    limit, chance = result.evidence.get("limit", limits.fail_bpb), result.evidence.get("chance", CHANCE_BPB)
+    lines = f"limit {limit:.2f}, chance {chance:.2f}{control}"
+    return f"{named}{_bpb(result.bpb)} BPB after {result.steps} steps ({lines})."
 
 
 def _bpb(score: float | None) -> str:

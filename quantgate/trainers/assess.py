@@ -12,14 +12,13 @@ from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence, Finding
 from quantgate.logs.judging.judge import FLAT_HINT, Judgement
-from quantgate.logs.judging.rules import Rules
 from quantgate.records.cell import Cell, Config
 from quantgate.records.machine import cpu
 from quantgate.records.result import CellResult, canon_name
 from quantgate.records.verdict import Curve, Verdict
 from quantgate.records.version import __version__
 from quantgate.subjects.trainers import Trainer
-from quantgate.trainers.curve import Training, judged, tolerance
+from quantgate.trainers.curve import Training, judged, rules_of
 from quantgate.trainers.process import Ended
 from quantgate.trainers.scores import Scores
 
@@ -51,10 +50,15 @@ def assess(
     findings = diagnose(evidence, bits=bits, lossless=lossless) if found.verdict.judged else ()
     verdict = _verdict(found, evidence, findings)
     cause = _cause(verdict, found, findings, training)
-    in_bits = Rules(unit=training.scores.unit).in_bits
     last = control[-1][1] if control else None
     record = _record(training, trainer, found, findings, cause, evidence, missing)
-    record |= {"bits": "unknown" if bits is None else bits, "tolerance": tolerance(trainer, cell)}
+    rules = rules_of(trainer, cell, training.scores, config)
+    record |= {
+        "bits": "unknown" if bits is None else bits,
+        "tolerance": rules.tolerance,
+        "chance": trainer.chance,
+    }
+    record["limit"] = rules.lines(found.curve[-1][0] if found.curve else 0).fail_bpb
     return CellResult(
         subject=cell.subject,
         kind=cell.kind,
@@ -74,7 +78,7 @@ def assess(
         cause=cause.cause if cause else None,
         hint=_hint(cause, found, training),
         evidence=record,
-        curve=_curve(training.scores, in_bits),
+        curve=_curve(training.scores, rules.in_bits),
         seconds=round(training.ended.seconds, 3) if isinstance(training.ended, Ended) else 0.0,
         corpus={}
         if training.corpus is None

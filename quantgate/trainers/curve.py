@@ -23,6 +23,10 @@ ENOUGH_DECIMALS = 4
 ENOUGH_STEPS = 3
 #: Formats of more bits may give the scores of float32 to all decimals that are printed.
 FEW_BITS = 16
+_TIMEOUT_HINT = (
+    "look for a loop that does not end, and for output that is not flushed; where it is slow, give it more by "
+    "pytest-timeout's `timeout`."
+)
 #: A first score of so many times the control's is no matter of learning.
 OFF_SCALE = 2.0
 _OFF_SCALE_HINT = (
@@ -76,15 +80,14 @@ def judged(
     at = f"; at step {curve[-1][0]:,} it printed {curve[-1][1]:.4g}" if curve else "; it had printed no score"
     if ended.status is None and not diverged:
         said = f"no end after {ended.seconds:.0f} s{at}; it was ended with its children."
-        return Judgement(Verdict.TIMEOUT, "no-end", said)
+        return Judgement(Verdict.TIMEOUT, "no-end", said, hint=_TIMEOUT_HINT)
     if ended.status != 0 and not diverged:
         return Judgement(Verdict.CRASHED, "failed", f"it {_ended(ended.status)}{at}.")
     if not curve:
         said = f"it printed no score: {training.scores.missing} ({ended.lines:,} line{'s' * (ended.lines != 1)})."
         return Judgement(Verdict.REJECTED, "no-score", said)
     horizon = config.steps if trainer.uses("steps") else control[-1][0] if control else None
-    limits = None if config.limits == DEFAULT_LIMITS else config.limits
-    rules = Rules(trainer.chance, training.scores.unit, horizon, limits, tolerance(trainer, cell))
+    rules = replace(rules_of(trainer, cell, training.scores, config), horizon=horizon)
     try:
         run = run_of(curve)
         beside = None if control is None else run_of([(s, score / rules.in_bits) for s, score in control])
@@ -127,6 +130,12 @@ def _ended(status: int | None) -> str:
         return f"was ended by {signal.Signals(-status).name}"
     except ValueError:
         return f"was ended by signal {-status}"
+
+
+def rules_of(trainer: Trainer, cell: Cell, scores: Scores, config: Config) -> Rules:
+    """What the curves of a trainer are held against: lines in proportion to its chance, unless the run has its own."""
+    limits = None if config.limits == DEFAULT_LIMITS else config.limits
+    return Rules(trainer.chance, scores.unit, limits=limits, tolerance=tolerance(trainer, cell))
 
 
 def tolerance(trainer: Trainer, cell: Cell) -> float:

@@ -114,26 +114,25 @@ def run(command: Sequence[str], folder: Path, seconds: float, take: Callable[[st
         stderr=subprocess.DEVNULL,
         process_group=0,
     )
-    with leader:
+    with (
+        leader,  # whose input is closed in the end, so that it ends what this did not come to
+        subprocess.Popen(
+            list(command),
+            cwd=folder,
+            env=_environment(mark),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=leader.pid,
+        ) as trainer,
+    ):
+        assert trainer.stdout is not None
+        stream = trainer.stdout.fileno()
         try:
-            with subprocess.Popen(
-                list(command),
-                cwd=folder,
-                env=_environment(mark),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                process_group=leader.pid,
-            ) as trainer:
-                assert trainer.stdout is not None
-                stream = trainer.stdout.fileno()
-                try:
-                    status = _watch(trainer, stream, started + seconds, output)
-                finally:
-                    leash.end(leader.pid, mark)
-                _drain(stream, output)
+            status = _watch(trainer, stream, started + seconds, output)
         finally:
-            leader.kill()
+            leash.end(leader.pid, mark)
+        _drain(stream, output)
     output.close()
     return Ended(status, time.monotonic() - started, output.text, output.lines)
 

@@ -274,6 +274,22 @@ def test_what_it_does_not_have_is_a_usage_error(
     assert message in result.stderr.str()
 
 
+@pytest.mark.parametrize(
+    "conftest",
+    [
+        "import quantgate\nquantgate.register_trainer('called', ['t', '{format}'], formats=['int8'], optimizers=['soap'])\n",
+        "def pytest_quantgate_register(registry):\n"
+        "    registry.register_trainer('called', ['t', '{format}'], formats=['int8'], optimizers=['soap'])\n",
+    ],
+    ids=["call", "hook"],
+)
+def test_it_may_be_registered_by_a_call(pytester: pytest.Pytester, conftest: str) -> None:
+    pytester.makeconftest(conftest)
+    pytester.makepyfile(TEST_LEARNS)
+
+    assert collected(pytester.runpytest_inprocess("--collect-only", "-q")) == ["called:int8-soap-s47"]
+
+
 @pytest.mark.usefixtures("planned")
 def test_a_storage_is_none_of_a_trainers(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess(
