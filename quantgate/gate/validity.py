@@ -133,4 +133,5 @@ def _at_rate(result: CellResult) -> str:
 
 
 def _because(result: CellResult) -> str:
-    return "" if result.verdict.judged else f": {str(result.evidence.get('because')).rstrip('.')}"
+    said = result.cell.trainer is not None or not result.verdict.judged
+    return f": {str(result.evidence.get('because')).rstrip('.')}" if said else ""

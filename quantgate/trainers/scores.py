@@ -29,9 +29,16 @@ class Samples:
         self._kept: list[Sample] = []
         self._every, self._seen = 1, 0
         self._last: Sample | None = None
+        #: Scores that were `null` in a row: now, at the most before, and the first step of the row.
+        self._nulls, self._most_nulls, self._null_from = 0, 0, 0
 
-    def add(self, step: int, score: float) -> None:
+    def add(self, step: int, score: float | None) -> None:
         """Take a sample; one that is said twice in a row is taken once."""
+        if score is None:
+            self._null_from = self._null_from if self._nulls else step
+            self._nulls += 1
+            return
+        self._nulls, self._most_nulls = 0, max(self._nulls, self._most_nulls)
         if self._last is not None and (step, repr(score)) == (self._last[0], repr(self._last[1])):
             return
         self._last = (step, score)
@@ -45,9 +52,14 @@ class Samples:
 
     @property
     def curve(self) -> tuple[Sample, ...]:
-        """What was kept, the last sample with it."""
-        missing = self._last is not None and self._kept[-1] != self._last
-        return (*self._kept, *([self._last] if missing and self._last is not None else []))
+        """What was kept, the last sample with it.
+
+        A score that is `null` was not measured at that step; that it stays so for longer than ever before is how many
+        a writer of JSON says NaN.
+        """
+        last = [self._last] if self._last is not None and self._kept[-1] != self._last else []
+        lost = [(self._null_from, math.nan)] if self._nulls > self._most_nulls else []
+        return (*self._kept, *last, *lost)
 
 
 class Scores:
@@ -104,7 +116,7 @@ class Scores:
             key=lambda each: ranked.index(each.lower()) if each.lower() in ranked else len(ranked),
         )
 
-    def _of_text(self, line: str, pattern: re.Pattern[str]) -> tuple[str, int, float] | None:
+    def _of_text(self, line: str, pattern: re.Pattern[str]) -> tuple[str, int, float | None] | None:
         match = pattern.search(line)
         if match is None:
             return None
@@ -112,7 +124,7 @@ class Scores:
         column = "bpb" if "bpb" in said else "loss"
         return _sample(column, said["step"].replace(",", ""), said[column].replace(",", ""))
 
-    def _of_json(self, line: str) -> tuple[str, int, float] | None:
+    def _of_json(self, line: str) -> tuple[str, int, float | None] | None:
         start = line.find("{")
         if start < 0:
             return None
@@ -128,12 +140,12 @@ class Scores:
         return _sample(columns["bpb"], record[columns["step"]], record[columns["bpb"]])
 
 
-def _sample(column: str, step: Any, score: Any) -> tuple[str, int, float] | None:
+def _sample(column: str, step: Any, score: Any) -> tuple[str, int, float | None] | None:
     if isinstance(step, bool) or isinstance(score, bool) or not isinstance(step, int | float | str):
         return None
     try:
         place = int(step)
-        value = math.nan if score is None else float(score)
+        value = None if score is None else float(score)
     except (TypeError, ValueError, OverflowError):
         return None
     return (column, place, value) if 0 <= place < 2**63 else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -65,6 +66,19 @@ def test_a_held_out_score_is_taken_before_a_loss() -> None:
     )
 
     assert read(None, *lines).curve == ((0, 7.0),)
+
+
+def test_a_score_that_is_null_is_not_measured_and_one_that_stays_so_is_nan() -> None:
+    def curve(*scores: object) -> list[int | str]:
+        lines = (json.dumps({"step": step, "val_bpb": score}) for step, score in enumerate(scores))
+        return [
+            step if math.isfinite(score) else f"nan at {step}" for step, score in read(None, *lines).curve
+        ]
+
+    assert curve(7, None, None, 6, None, None, 5, None) == [0, 3, 6]
+    assert curve(7, None, None, 6, None, None, None, None) == [0, 3, "nan at 4"]
+    assert curve(7, 6, None, None) == [0, 1, "nan at 2"]
+    assert curve(None, None) == ["nan at 0"]
 
 
 def test_a_step_that_is_said_twice_in_a_row_is_taken_once() -> None:

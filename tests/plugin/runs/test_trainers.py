@@ -274,12 +274,14 @@ def test_what_it_does_not_have_is_a_usage_error(
     assert message in result.stderr.str()
 
 
+CALL = "register_trainer('called', ['t', '{format}'], formats=['int8'], optimizers=['soap'])\n"
+
+
 @pytest.mark.parametrize(
     "conftest",
     [
-        "import quantgate\nquantgate.register_trainer('called', ['t', '{format}'], formats=['int8'], optimizers=['soap'])\n",
-        "def pytest_quantgate_register(registry):\n"
-        "    registry.register_trainer('called', ['t', '{format}'], formats=['int8'], optimizers=['soap'])\n",
+        f"import quantgate\nquantgate.{CALL}",
+        f"def pytest_quantgate_register(registry):\n    registry.{CALL}",
     ],
     ids=["call", "hook"],
 )
