@@ -15,12 +15,14 @@ from quantgate.trainers.process import HEAD, LONGEST_LINE, TAIL, Ended, Output, 
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX's")]
 
-#: Prints the number of a child that ignores SIGTERM, of one that leaves the group, and goes on.
+#: Prints the numbers of children that ignore SIGTERM, leave the group, and forget their variables, and goes on.
 FAMILY = """
 trap '' TERM
 (trap '' TERM; exec sleep 600) &
 echo child $!
 setsid sleep 600 &
+echo child $!
+env -i "$(command -v sleep)" 600 &
 echo child $!
 """
 
@@ -40,7 +42,7 @@ def alive(pid: int) -> bool:
 def left_of(lines: list[str]) -> list[int]:
     """The children that are still alive, once those that were killed have had the time to go."""
     pids = [int(line.split()[1]) for line in lines if line.startswith("child")]
-    assert len(pids) == 2
+    assert len(pids) == 3
     deadline = time.monotonic() + 10
     while (left := [pid for pid in pids if alive(pid)]) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -85,7 +87,7 @@ def test_when_the_worker_is_killed_so_is_the_trainer(tmp_path: Path) -> None:
     )
     worker = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert worker.stdout is not None
-    lines = [worker.stdout.readline(), worker.stdout.readline()]
+    lines = [worker.stdout.readline() for _ in range(3)]
     worker.kill()
     worker.communicate()
 
