@@ -191,6 +191,21 @@ def test_what_a_layer_gets_wrong_is_named(layer: type[Quantized], cause: str) ->
     assert cause in {each.cause for each in examined(swapping(layer)).findings}
 
 
+def one_by_mode(model: nn.Module) -> nn.Module:
+    """Every layer is healthy, but a small one of the body."""
+    prepared = swapping(Quantized)(model)
+    block = prepared.get_submodule("blocks.0")
+    block.proj = ByMode(block.proj)
+    return prepared
+
+
+def test_a_mode_in_which_one_layer_of_many_does_not_quantize_is_named() -> None:
+    assert examined(one_by_mode).evidence.mode_mismatch == (
+        "blocks.0.proj changes other shares of its weight: 100% in the training, 0% in the scoring, 0% in a deployed "
+        "model."
+    )
+
+
 def nothing(model: nn.Module) -> Any:
     swapping(Quantized)(model)
 
