@@ -74,8 +74,9 @@ def session_of(config: pytest.Config) -> GateSession:
             entry_point.load()(REGISTRY)
     with _named("the hook pytest_quantgate_register"):
         config.hook.pytest_quantgate_register(registry=REGISTRY)
-    for trainer, place in trainers_in(config.rootpath):
-        REGISTRY.keep_trainer(trainer, place)
+    for home in dict.fromkeys((config.rootpath, config.invocation_params.dir)):
+        for trainer, place in trainers_in(home):
+            REGISTRY.keep_trainer(trainer, place)
     inputs = getattr(config, "workerinput", {})
     folder = folder_of(config)
     if not inputs:

@@ -304,6 +304,24 @@ def test_a_storage_is_none_of_a_trainers(pytester: pytest.Pytester) -> None:
     )
 
 
+def test_the_folder_that_pytest_is_called_in_may_declare_one_beside_the_root(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyprojecttoml(
+        "[tool.pytest.ini_options]\n[tool.quantgate]\n"
+        + toml("root", "int8").replace("[", "[tool.quantgate.", 1)
+    )
+    inner = pytester.mkdir("inner")
+    inner.joinpath("quantgate.toml").write_text(toml("mine", "int8"))
+    inner.joinpath("test_lowbit.py").write_text(TEST_LEARNS)
+    monkeypatch.chdir(inner)
+
+    assert collected(pytester.runpytest_inprocess("--collect-only", "-q")) == [
+        "root:int8-adamw-s47",
+        "mine:int8-adamw-s47",
+    ]
+
+
 @pytest.mark.parametrize("file", ["pyproject.toml", "quantgate.toml"])
 def test_a_broken_declaration_is_a_usage_error(pytester: pytest.Pytester, file: str) -> None:
     place = "tool.quantgate." if file == "pyproject.toml" else ""
