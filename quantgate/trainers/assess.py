@@ -49,7 +49,7 @@ def assess(
     evidence, missing = _weights(cell, training)
     findings = diagnose(evidence, bits=bits, lossless=lossless) if found.verdict.judged else ()
     verdict = _verdict(found, evidence, findings)
-    cause = _cause(verdict, found, findings, training)
+    cause = _cause(verdict, found, findings)
     last = control[-1][1] if control else None
     record = _record(training, trainer, found, findings, cause, evidence, missing)
     rules = rules_of(trainer, cell, training.scores, config)
@@ -118,14 +118,12 @@ def _verdict(found: Judgement, evidence: Evidence, findings: Sequence[Finding]) 
     return Verdict.FAULTY if faults and found.verdict.passes else found.verdict
 
 
-def _cause(
-    verdict: Verdict, found: Judgement, findings: Sequence[Finding], training: Training
-) -> Finding | None:
+def _cause(verdict: Verdict, found: Judgement, findings: Sequence[Finding]) -> Finding | None:
     if verdict.passes or not verdict.judged:
         return None
     if verdict is Verdict.REJECTED:
         return Finding("contract", found.because)
-    if any(finding.blames for finding in findings):
+    if findings:  # what is mild by itself is the likeliest cause of a curve that is not
         return findings[0]
     return Finding(found.cause or "unexplained", found.because)
 

@@ -78,10 +78,10 @@ def judged(
         return Judgement(Verdict.CRASHED, "not-started", f"{ended}.")
     diverged = any(not math.isfinite(score) for _, score in curve)
     at = f"; at step {curve[-1][0]:,} it printed {curve[-1][1]:.4g}" if curve else "; it had printed no score"
-    if ended.status is None and not diverged:
-        said = f"no end after {ended.seconds:.0f} s{at}; it was ended with its children."
+    if not diverged and ended.status is None:
+        said = f"no end after {ended.limit:g} s{at}; it was ended with its children."
         return Judgement(Verdict.TIMEOUT, "no-end", said, hint=_TIMEOUT_HINT)
-    if ended.status != 0 and not diverged:
+    if not diverged and ended.status:
         return Judgement(Verdict.CRASHED, "failed", f"it {_ended(ended.status)}{at}.")
     if not curve:
         said = f"it printed no score: {training.scores.missing} ({ended.lines:,} line{'s' * (ended.lines != 1)})."
@@ -121,9 +121,7 @@ def judged(
 _EQUAL = 1e-12
 
 
-def _ended(status: int | None) -> str:
-    if status is None:
-        return "did not end"
+def _ended(status: int) -> str:
     if status >= 0:
         return f"ended with exit status {status}"
     try:

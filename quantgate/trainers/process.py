@@ -36,6 +36,8 @@ class Ended:
     #: Its exit status, below 0 the signal that ended it; None where it took too long.
     status: int | None
     seconds: float
+    #: Seconds that it had.
+    limit: float
     #: The beginning and the end of what it wrote to both outputs.
     output: str
     #: How many lines it wrote.
@@ -134,7 +136,7 @@ def run(command: Sequence[str], folder: Path, seconds: float, take: Callable[[st
             leash.end(leader.pid, mark)
         _drain(stream, output)
     output.close()
-    return Ended(status, time.monotonic() - started, output.text, output.lines)
+    return Ended(status, time.monotonic() - started, seconds, output.text, output.lines)
 
 
 def _watch(trainer: subprocess.Popen[bytes], stream: int, deadline: float, output: Output) -> int | None:

@@ -32,7 +32,7 @@ def judge(
     scores = Scores(trainer.pattern)
     for line in lines:
         scores.take(line)
-    training = Training(("t",), Ended(0, 1.0, "", len(lines)), scores, None, None, None)
+    training = Training(("t",), Ended(0, 1.0, 60.0, "", len(lines)), scores, None, None, None)
     config = Config() if limits is None else Config(limits=limits)
     return judged(Cell(f"t:{format}", "trainer", "adamw", 47), trainer, training, control, config)
 

@@ -133,7 +133,7 @@ def test_a_record_is_complete(outcome: Outcome) -> None:
         ]),
         ("dies", ["mine:dies x adamw: crashed: it was ended by SIGSEGV; it had printed no score."]),
         ("never", [
-            "mine:never x adamw: timeout: no end after 4 s; at step 0 it printed 7; it was ended with its children."
+            "mine:never x adamw: timeout: no end after 3.75 s; at step 0 it printed 7; it was ended with its children."
         ]),
     ],
 )  # fmt: skip
