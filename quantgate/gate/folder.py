@@ -97,6 +97,15 @@ class RunFolder:
         """Why no control could be trained; None if nothing failed."""
         return self._error.read_text("utf-8") if self._error.exists() else None
 
+    def text(self, name: str, text: bytes) -> Path:
+        """The path of a text for programs that read files, written by the first process that needs it."""
+        path = self.path / name
+        if not path.exists():
+            part = path.with_suffix(f".{os.getpid()}")
+            part.write_bytes(text)
+            part.replace(path)
+        return path
+
     def mark_misuse(self, reason: str) -> None:
         """Publish how this process found the gate misused: an invalid `lowbit` marker, a format registered too late."""
         self._write(self._misuse, reason)

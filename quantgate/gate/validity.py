@@ -48,6 +48,30 @@ def invalid_reasons(controls: Sequence[CellResult]) -> tuple[str, ...]:
     return tuple(reasons)
 
 
+def broken_trainers(controls: Sequence[CellResult]) -> dict[str, tuple[str, ...]]:
+    """The foreign trainers whose controls prove nothing of their cells, each with the reasons.
+
+    Where one of several controls does not learn, the cells of the others are judged: that is said, and no reason.
+    """
+    trainers = dict.fromkeys(each.cell.trainer for each in controls if each.cell.trainer is not None)
+    found = {trainer: reasons_of(controls, trainer) for trainer in trainers}
+    return {trainer: reasons for trainer, reasons in found.items() if reasons}
+
+
+def reasons_of(controls: Sequence[CellResult], trainer: str | None) -> tuple[str, ...]:
+    """Why no cell of a foreign trainer, or of the gate itself (None), proves anything; empty where they do.
+
+    Where a trainer's control does not learn, that its broken one does not either says no more.
+    """
+    own = [each for each in controls if each.cell.trainer == trainer]
+    if trainer is None:
+        return invalid_reasons(own)
+    failed = unlearned(own)
+    return invalid_reasons(
+        [each for each in own if each.kind == "control" or each.cell.control not in failed]
+    )
+
+
 def is_users_doing(
     controls: Sequence[CellResult], settings: Settings, registered_optimizers: Collection[str]
 ) -> bool:
@@ -109,4 +133,5 @@ def _at_rate(result: CellResult) -> str:
 
 
 def _because(result: CellResult) -> str:
-    return "" if result.verdict.judged else f": {result.evidence.get('because')}"
+    said = result.cell.trainer is not None or not result.verdict.judged
+    return f": {str(result.evidence.get('because')).rstrip('.')}" if said else ""

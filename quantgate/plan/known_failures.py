@@ -80,12 +80,19 @@ def _entry(path: Path, name: str, table: object) -> KnownFailure:
     return KnownFailure(reason, cause)
 
 
+def _is_known(cell: Cell, registry: Registry) -> bool:
+    if cell.trainer is not None:
+        trainer = registry.trainer(cell)
+        return trainer.format_of(cell) in trainer.formats and cell.optimizer in trainer.optimizers
+    return cell.subject in registry.subjects() and cell.optimizer in registry.optimizers()
+
+
 def _check_matches(path: Path, name: str, cells: Sequence[Cell], registry: Registry) -> None:
     if any(cell.id == name for cell in cells):
         return
     cell = parse_id(name, registry)
     if cell is not None and cell.id == name:
-        known = cell.subject in registry.subjects() and cell.optimizer in registry.optimizers()
+        known = _is_known(cell, registry)
         in_run = any(c.subject == cell.subject for c in cells) and any(
             c.optimizer == cell.optimizer for c in cells
         )

@@ -20,7 +20,7 @@ from quantgate.plugin.lifecycle import (
 )
 from quantgate.plugin.names import FOLDER_INPUT, PROPERTY, REPORTER
 from quantgate.plugin.options import OptionError, add_options
-from quantgate.plugin.process.timeouts import CELL_TIMEOUT, needs_timeout
+from quantgate.plugin.process.timeouts import CELL_TIMEOUT, limit_of, needs_timeout
 from quantgate.reports.text import printable_lines
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Train the controls before the first cell, outside its timeout."""
     if _cell_of(item) is not None and not _is_skipped(item) and not item.config.getoption("setuponly", False):
-        session_of(item.config).ensure_controls()
+        session_of(item.config).ensure_controls(limit_of(item))
     return (yield)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
-from quantgate.gate.validity import invalid_reasons, is_users_doing, unlearned, unsaid
+from quantgate.gate.validity import broken_trainers, is_users_doing, reasons_of, unlearned, unsaid
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.watchdog import where_it_stood
@@ -201,11 +202,14 @@ class Reporter:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _set_status(self, session: pytest.Session) -> None:
-        told = [reason for each in self.results.values() for reason in each.evidence.get("invalid", ())]
-        invalid = tuple(dict.fromkeys((*invalid_reasons(self.controls), *told)))
-        failed = unlearned(self.controls)
-        users = self._users_doing([each for each in self.controls if each.cell in failed])
-        self.problems = list(dict.fromkeys((*failed.values(), *invalid)))
+        own = [each for each in self.controls if each.cell.trainer is None]
+        told = [each.evidence["invalid"] for each in self.results.values() if "invalid" in each.evidence]
+        invalid = (*reasons_of(own, None), *dict.fromkeys(told))
+        failed = unlearned(own)
+        users = self._users_doing([each for each in own if each.cell in failed])
+        broken = broken_trainers(self.controls)
+        said = (*unlearned(self.controls).values(), *invalid, *chain.from_iterable(broken.values()))
+        self.problems = list(dict.fromkeys(said))
         if failure := self.session.folder.failure or self.session.folder.misuse:
             self.problems = [failure]
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -215,6 +219,9 @@ class Reporter:
         elif invalid or self.lost_controls or (failed and not users):
             self.problems += dict.fromkeys(self.lost_controls)
             self.problems.append("the run is invalid: the machine or the gate is at fault, not the formats")
+            session.exitstatus = EXIT_INVALID
+        elif broken and {cell.trainer for cell in self.planned.values()} <= broken.keys():
+            self.problems.append("the run is invalid: the trainer is at fault, not its formats")
             session.exitstatus = EXIT_INVALID
         else:
             if failed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from types import UnionType
@@ -116,9 +117,15 @@ def _fits(value: object, hint: Any) -> bool:
 
 
 def canon_name(cell: Cell, lr: float | None) -> str:
-    """The fleet's name of a cell: `IGLA-{LANE}-{format}-h{width}-LR{lr}-rng{seed}-{optimizer}`."""
+    """The fleet's name of a cell: `IGLA-{LANE}-{format}-h{width}-LR{lr}-rng{seed}-{optimizer}`.
+
+    A foreign trainer has a lane of its own, so that its int8 is not taken for the built-in one.
+    """
     rate = "default" if lr is None else f"{lr:g}"
-    return f"IGLA-{LANE}-{cell.subject}-h{cell.width}-LR{rate}-rng{cell.seed}-{cell.optimizer}"
+    lane, format = LANE, cell.subject
+    if cell.trainer is not None:
+        lane, format = f"{LANE}:{cell.trainer}", cell.subject.partition(":")[2]
+    return f"IGLA-{lane}-{format}-h{cell.width}-LR{rate}-rng{cell.seed}-{cell.optimizer}"
 
 
 def explain(result: CellResult, limits: Limits) -> str:
@@ -133,6 +140,8 @@ def explain(result: CellResult, limits: Limits) -> str:
         known = CAUSES.get(result.cause)
         hint = result.hint or (known.hint if known else "")
         lines.append(f"Hint: {hint} `quantgate explain {result.cause}`".replace("  ", " "))
+    if result.cell.trainer is not None:
+        return "\n".join((*lines, *_output(result)))
     if result.verdict is Verdict.CRASHED:
         lines.append("Next: call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it.")
     if result.verdict is Verdict.TIMEOUT:
@@ -145,6 +154,24 @@ def explain(result: CellResult, limits: Limits) -> str:
     if result.evidence.get("state"):
         lines.append(f"Note: {result.evidence['state']}")
     return "\n".join(lines)
+
+
+#: Lines of a foreign trainer's output that a message shows.
+_LAST_LINES = 10
+
+
+def _output(result: CellResult) -> list[str]:
+    """The last lines that a foreign trainer printed, and the command that was run."""
+    evidence = result.evidence
+    lines = [f"Hint: {result.hint}"] if result.hint and result.cause is None else []
+    if evidence.get("seen"):
+        lines.append(f"Seen: {evidence['seen']}")
+    if command := evidence.get("command"):
+        lines.append(f"Command: {shlex.join(command)}")
+    said = [line for line in str(evidence.get("output", "")).splitlines() if line.strip()]
+    if said:
+        lines += ["Its last lines:", *(f"  {line[:200]}" for line in said[-_LAST_LINES:])]
+    return lines
 
 
 def _score(result: CellResult, limits: Limits) -> str:
@@ -161,10 +188,10 @@ def _score(result: CellResult, limits: Limits) -> str:
     if result.verdict is Verdict.LAGS and tolerance is not None:
         control += f", tolerance {tolerance:.2f}"
     named = "" if result.verdict in {Verdict.DEAD, Verdict.PARTIAL} else f"{result.verdict}: "
-    return (
-        f"{named}{_bpb(result.bpb)} BPB after {result.steps} steps "
-        f"(limit {limits.fail_bpb:.2f}, chance {CHANCE_BPB:.2f}{control})."
-    )
+    # A foreign trainer has lines of its own.
+    limit, chance = result.evidence.get("limit", limits.fail_bpb), result.evidence.get("chance", CHANCE_BPB)
+    lines = f"limit {limit:.2f}, chance {chance:.2f}{control}"
+    return f"{named}{_bpb(result.bpb)} BPB after {result.steps} steps ({lines})."
 
 
 def _bpb(score: float | None) -> str:
@@ -194,7 +221,7 @@ def unmeasured(cell: Cell, verdict: Verdict, because: str, config: Config) -> Ce
     return CellResult(
         subject=cell.subject,
         kind=cell.kind,
-        format=cell.subject if cell.kind == "format" else "",
+        format=cell.subject.partition(":")[2] if cell.trainer else cell.subject * (cell.kind == "format"),
         optimizer=cell.optimizer,
         seed=cell.seed,
         width=cell.width,

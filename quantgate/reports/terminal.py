@@ -28,6 +28,8 @@ _FAILED: Mapping[str, bool] = {"red": True}
 
 CONTROL_ROW = "(float32 control)"
 DEFAULT_SEED = f"s{SEEDS[0]}"
+#: Of a foreign trainer's output, below its cause.
+_OUTPUT_LINES = 5
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,24 @@ def failures(results: Sequence[CellResult]) -> list[Line]:
         lines.append([(printable(cause), _FAILED), (printable(f"  {subject} x {cells}"), _PLAIN)])
         if because := members[0].evidence.get("because"):
             lines.append([(f"  {printable(str(because))}", _PLAIN)])
-        if (known := CAUSES.get(cause)) is not None:
-            lines.append([(f"  Hint: {known.hint} `quantgate explain {cause}`", _PLAIN)])
+        known = CAUSES.get(cause)
+        # Of a foreign trainer the same cause may have another next step.
+        hint = members[0].hint if members[0].cell.trainer is not None else None
+        if known is not None:
+            lines.append([(printable(f"  Hint: {hint or known.hint} `quantgate explain {cause}`"), _PLAIN)])
+        elif hint is not None:
+            lines.append([(printable(f"  Hint: {hint}"), _PLAIN)])
+        lines += [[(printable(f"  | {line[:160]}"), _PLAIN)] for line in _last_lines(members[0])]
     return lines
+
+
+def _last_lines(result: CellResult) -> list[str]:
+    """The last lines of a foreign trainer that did not come to an end that could be judged."""
+    if result.verdict not in {Verdict.CRASHED, Verdict.TIMEOUT, Verdict.REJECTED, Verdict.DIVERGED}:
+        return []
+    return [line for line in str(result.evidence.get("output", "")).splitlines() if line.strip()][
+        -_OUTPUT_LINES:
+    ]
 
 
 def remarks(results: Sequence[CellResult]) -> list[Line]:
@@ -178,7 +195,10 @@ def colour(result: CellResult) -> Mapping[str, bool]:
 
 
 def _row_name(result: CellResult) -> str:
-    name = CONTROL_ROW if result.kind == "control" else result.subject
+    name = result.subject
+    if result.kind == "control":
+        trainer = result.cell.trainer
+        name = CONTROL_ROW if trainer is None else f"({trainer} {result.format})"
     return printable(f"{name} {_variant(result)}".strip())
 
 
