@@ -118,8 +118,6 @@ def main() -> int:
     rows = [row("again", first, run("again", here))]
     for isa in parts(given.isa):
         rows.append(row(f"isa {isa}", first, run(f"isa {isa}", here, {"ATEN_CPU_CAPABILITY": isa})))
-    if given.isa:
-        rows += [row(name, first, run(name, here, variables)) for name, variables in LIBRARIES.items()]
     for version in parts(given.torch):
         python = interpreter(given.folder, f"torch=={version}", "numpy")
         rows.append(row(f"torch {version}", first, run(f"torch {version}", python)))
@@ -129,6 +127,8 @@ def main() -> int:
             {"ATEN_CPU_CAPABILITY": "default"},
         )
         rows.append(row(f"torch {version}, default", first, run(f"torch {version} default", python, oldest)))
+    if given.isa:
+        rows += [row(name, first, run(name, here, variables)) for name, variables in LIBRARIES.items()]
     for version in parts(given.numpy):
         python = interpreter(given.folder, f"torch=={metadata.version('torch')}", f"numpy=={version}")
         rows.append(row(f"numpy {version}", first, run(f"numpy {version}", python)))
