@@ -87,17 +87,19 @@ def read(path: Path) -> Baseline:
         raise BaselineError(
             f"{name} is no text: it holds a JSON object a line, without compression"
         ) from None
-    found = [(number, _parsed(name, number, line)) for number, line in enumerate(lines, 1) if line.strip()]
-    if not found:
+    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    if not numbered:
         raise BaselineError(f"{name} is empty; was the run that wrote it ended?")
-    is_report = _HEADER not in found[0][1]
-    if not is_report and found.pop(0)[1][_HEADER] != SCHEMA:
+    header = _parsed(name, *numbered[0])
+    is_report = _HEADER not in header
+    if not is_report and header[_HEADER] != SCHEMA:
         raise BaselineError(
             f"{name} is of another schema; this quantgate reads schema {SCHEMA}: take the quantgate that wrote it, or "
             "make it anew"
         )
     entries = {}
-    for number, record in found:
+    for number, line in numbered if is_report else numbered[1:]:
+        record = _parsed(name, number, line)
         try:
             entry = Entry(CellResult.from_record(record), _accepted(record))
         except ValueError as error:

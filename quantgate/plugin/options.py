@@ -191,7 +191,7 @@ OPTIONS = (
         "known-failures", _path, "FILE", "TOML file of cells, or patterns of them, that are known to fail"
     ),
     Option("baseline", _path, "FILE", "hold cells against this baseline, or results.jsonl of another run"),
-    Option("update-baseline", _switch, "", "write this run's cells into the baseline", is_switch=True),
+    Option("update-baseline", _switch, "YES|NO", "write this run's cells into the baseline", is_switch=True),
     Option("min-cells", _integer(0, "a number of cells"), "N", "fewer judged cells are a failure"),
 )
 

@@ -38,14 +38,16 @@ def refused(path: Path) -> str:
 def test_entries_are_read_by_cell_id(tmp_path: Path) -> None:
     path = write(tmp_path, entry() + entry("gf8-adamw-s47-w128-inplace", "no scale", "range-collapsed"))
 
-    assert load(path, CELLS, Registry()) == {
-        "int4-adamw-s47": KnownFailure("see issue 12", "update-swallowed"),
-        "gf8-adamw-s47-w128-inplace": KnownFailure("no scale", "range-collapsed"),
+    assert load(path, CELLS, Registry()).entries == {
+        "int4-adamw-s47": KnownFailure("int4-adamw-s47", "see issue 12", "update-swallowed"),
+        "gf8-adamw-s47-w128-inplace": KnownFailure(
+            "gf8-adamw-s47-w128-inplace", "no scale", "range-collapsed"
+        ),
     }
 
 
 def test_an_empty_file_knows_no_failure(tmp_path: Path) -> None:
-    assert load(write(tmp_path, "# nothing is red\n"), CELLS, Registry()) == {}
+    assert load(write(tmp_path, "# nothing is red\n"), CELLS, Registry()).entries == {}
 
 
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
@@ -76,19 +78,25 @@ def test_another_encoding_is_said(tmp_path: Path) -> None:
         'reason = ""\ncause = "no-op"',
         'reason = "  "\ncause = "no-op"',
         'reason = 3\ncause = "no-op"',
-        'reason = "r"\ncause = "no-op"\nuntil = "2027"',
+        'reason = "r"\ncause = "no-op"\nsince = "2027"',
     ],
 )
 def test_an_entry_needs_a_reason_and_a_cause_alone(tmp_path: Path, fields: str) -> None:
     path = write(tmp_path, f'["int4-adamw-s47"]\n{fields}\n')
 
-    assert refused(path) == ": 'int4-adamw-s47' needs a reason and a cause, and no more"
+    assert (
+        refused(path)
+        == ": 'int4-adamw-s47' needs a reason and a cause, and takes no more than until (a date) and a link"
+    )
 
 
 def test_a_value_that_is_no_table_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, 'int4-adamw-s47 = "known"\n')
 
-    assert refused(path) == ": 'int4-adamw-s47' needs a reason and a cause, and no more"
+    assert (
+        refused(path)
+        == ": 'int4-adamw-s47' needs a reason and a cause, and takes no more than until (a date) and a link"
+    )
 
 
 def test_an_unknown_cause_names_the_nearest(tmp_path: Path) -> None:
@@ -130,4 +138,4 @@ def test_an_entry_for_a_pair_that_does_not_run_is_refused(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["int8-adamw-s47", "int4-sgd-s47", "nf4-lion-s89-w128-inplace-wa"], ids=len)
 def test_an_entry_about_what_this_run_leaves_out_stands(tmp_path: Path, name: str) -> None:
-    assert set(load(write(tmp_path, entry(name)), CELLS, Registry())) == {name}
+    assert set(load(write(tmp_path, entry(name)), CELLS, Registry()).entries) == {name}

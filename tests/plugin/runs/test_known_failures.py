@@ -74,15 +74,18 @@ def test_one_that_fails_for_another_cause_is_red(outcome: Outcome) -> None:
     [
         ("[", "is not TOML: Invalid initial character for a key part (at end of document)"),
         ("\udcff", "is not TOML: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
-        ("x = 3", ": 'x' needs a reason and a cause, and no more"),
-        ('["int4-adamw-s47"]\nreason = "r"', ": 'int4-adamw-s47' needs a reason and a cause, and no more"),
+        ("x = 3", ": 'x' needs a reason and a cause, and takes no more than until (a date) and a link"),
+        (
+            '["int4-adamw-s47"]\nreason = "r"',
+            ": 'int4-adamw-s47' needs a reason and a cause, and takes no more than until (a date) and a link",
+        ),
         (
             '["int4-adamw-s47"]\nreason = " "\ncause = "no-op"',
-            ": 'int4-adamw-s47' needs a reason and a cause, and no more",
+            ": 'int4-adamw-s47' needs a reason and a cause, and takes no more than until (a date) and a link",
         ),
         (
             '["int4-adamw-s47"]\nreason = "r"\ncause = "no-op"\nuntil = 3',
-            ": 'int4-adamw-s47' needs a reason and a cause, and no more",
+            ": 'int4-adamw-s47': until is '3', and no date; write until = 2026-12-31",
         ),
         (
             '["int4-adamw-s47"]\nreason = "r"\ncause = "gradient-block"',
