@@ -71,12 +71,10 @@ def hold(baseline: Baseline, result: CellResult) -> CellResult:
     if why_not_comparable(before, result):
         return result
     lane, differs = lane_of(before, result)
-    allowed = tolerance(lane)
-    change, because = _change(before, result, allowed)
-    if change == "same":
-        because = differs
-    elif lane is not Lane.EXACT:
-        because = f"{because} ({differs})"
+    allowed = tolerance(lane, result)
+    change, because = (
+        _verdicts(before, result) or _scores(before, result, allowed, differs) or ("same", differs)
+    )
     return replace(result, baseline=_record(before, change, allowed, lane, because))
 
 
@@ -102,22 +100,26 @@ def _before(baseline: Baseline, cell: Cell) -> CellResult | None:
     return scored[len(scored) // 2] if scored else None
 
 
-def _change(before: CellResult, now: CellResult, allowed: float) -> tuple[str, str]:
-    """(how a cell changed, and what says so)."""
+def _verdicts(before: CellResult, now: CellResult) -> tuple[str, str] | None:
+    """(how a cell changed, what says so) by its verdict and cause; None where they are what they were."""
     graver = _gravity(now) - _gravity(before)
-    verdicts = f"it was {_said(before)}, and is {_said(now)}"
-    if graver:
-        return "regressed" if graver > 0 else "improved", verdicts
-    if not now.verdict.passes and before.cause != now.cause:
-        return "regressed", verdicts
+    if not graver and (now.verdict.passes or before.cause == now.cause):
+        return None
+    return "improved" if graver < 0 else "regressed", f"it was {_said(before)}, and is {_said(now)}"
+
+
+def _scores(before: CellResult, now: CellResult, allowed: float, differs: str) -> tuple[str, str] | None:
+    """The same by its score; None where it is within the tolerance, or no number."""
     if before.bpb is None or now.bpb is None or not (_is_number(before.bpb) and _is_number(now.bpb)):
-        return "same", ""
+        return None
     worse = now.bpb - before.bpb
     if abs(worse) <= allowed:
-        return "same", ""
+        return None
     change, word = ("regressed", "worse") if worse > 0 else ("improved", "better")
     limit = (
-        f"{allowed:g} is within the tolerance" if allowed else "the same machine and torch give the same bits"
+        f"{allowed:g} is within the tolerance ({differs})"
+        if allowed
+        else "the same machine gives the same bits"
     )
     return change, f"{now.bpb:.4f} BPB, {abs(worse):.2g} {word} than {before.bpb:.4f}, where {limit}"
 

@@ -20,8 +20,8 @@ SCHEMA = 1
 _HEADER = "quantgate_baseline"
 #: The kinds of cells that have a baseline; controls are judged in every run.
 _KINDS = frozenset({"format", "recipe", "trainer"})
-#: The evidence that a comparison needs: whose seed judged, and whether a rerun gives the same bits.
-_EVIDENCE = ("judged_seed", "because")
+#: The evidence that a comparison needs: whose seed judged, how many bits; beside it, whether a rerun gives the same.
+_EVIDENCE = ("judged_seed", "bits", "because")
 NOT_REPRODUCIBLE = "not-reproducible"
 
 

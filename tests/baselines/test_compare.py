@@ -9,7 +9,7 @@ import pytest
 
 from quantgate.baselines.compare import compare, hold, why_not_comparable
 from quantgate.baselines.document import Baseline, Entry
-from quantgate.baselines.lanes import PORTABLE_BPB, STATISTICAL_BPB
+from quantgate.baselines.lanes import PORTABLE_BPB, PORTABLE_FEW_BITS_MUON_BPB, STATISTICAL_BPB
 from quantgate.records.cell import Config
 from quantgate.records.result import CellResult, unmeasured
 from quantgate.records.verdict import Verdict
@@ -47,7 +47,7 @@ def test_the_record_says_what_the_cell_was_and_how_it_changed() -> None:
         "change": "regressed",
         "tolerance": 0.0,
         "lane": "exact",
-        "because": "5.2000 BPB, 0.1 worse than 5.1000, where the same machine and torch give the same bits",
+        "because": "5.2000 BPB, 0.1 worse than 5.1000, where the same machine gives the same bits",
     }
 
 
@@ -87,6 +87,30 @@ def test_another_machine_or_torch_is_allowed_what_was_measured(name: str) -> Non
     assert held(before, at(5.1 - 0.9 * PORTABLE_BPB))[:2] == ("same", "portable")
     assert held(before, at(5.1 + 1.1 * PORTABLE_BPB))[:2] == ("regressed", "portable")
     assert held(before, at(5.1 - 1.1 * PORTABLE_BPB))[:2] == ("improved", "portable")
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "bits", "most"),
+    [
+        ("adamw", 2, PORTABLE_BPB),
+        ("muon", 4, PORTABLE_FEW_BITS_MUON_BPB),
+        ("muon", 8, PORTABLE_FEW_BITS_MUON_BPB),
+        ("muon", 16, PORTABLE_BPB),
+        ("muon", "unknown", PORTABLE_FEW_BITS_MUON_BPB),
+        ("my_optimizer", 16, PORTABLE_FEW_BITS_MUON_BPB),
+    ],
+)
+def test_few_bits_under_muon_are_chaotic_and_an_optimizer_of_ones_own_may_be(
+    optimizer: str, bits: object, most: float
+) -> None:
+    before, now = (
+        at(5.1, optimizer=optimizer, evidence={"bits": bits}, environment=machine)
+        for machine in (ELSEWHERE, HERE)
+    )
+    found = hold(of(before), now).baseline
+
+    assert found is not None
+    assert found["tolerance"] == most
 
 
 def test_what_differs_between_the_machines_is_said() -> None:
