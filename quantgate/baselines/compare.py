@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 from quantgate.baselines.document import Baseline, is_kept
@@ -71,10 +72,10 @@ def hold(baseline: Baseline, result: CellResult) -> CellResult:
     if why_not_comparable(before, result):
         return result
     lane, differs = lane_of(before, result)
-    allowed = tolerance(lane, result)
-    change, because = (
-        _verdicts(before, result) or _scores(before, result, allowed, differs) or ("same", differs)
-    )
+    by_gap = lane is Lane.STATISTICAL and before.gap is not None and result.gap is not None
+    allowed = tolerance(lane, result, by_gap=by_gap)
+    scores = _scores(before, result, allowed, differs, by_gap=by_gap)
+    change, because = _verdicts(before, result) or scores or ("same", differs)
     return replace(result, baseline=_record(before, change, allowed, lane, because))
 
 
@@ -96,8 +97,10 @@ def _before(baseline: Baseline, cell: Cell) -> CellResult | None:
         return entry.result
     found = [each.result for each in baseline.entries.values()]
     others = [each for each in found if is_kept(each) and replace(each.cell, seed=cell.seed) == cell]
-    scored = sorted((each for each in others if _is_number(each.bpb)), key=lambda each: each.bpb or 0.0)
-    return scored[len(scored) // 2] if scored else None
+    scored = sorted(
+        ((score, each) for each in others if (score := _score(each)) is not None), key=itemgetter(0)
+    )
+    return scored[len(scored) // 2][1] if scored else None
 
 
 def _verdicts(before: CellResult, now: CellResult) -> tuple[str, str] | None:
@@ -108,20 +111,24 @@ def _verdicts(before: CellResult, now: CellResult) -> tuple[str, str] | None:
     return "improved" if graver < 0 else "regressed", f"it was {_said(before)}, and is {_said(now)}"
 
 
-def _scores(before: CellResult, now: CellResult, allowed: float, differs: str) -> tuple[str, str] | None:
-    """The same by its score; None where it is within the tolerance, or no number."""
-    if before.bpb is None or now.bpb is None or not (_is_number(before.bpb) and _is_number(now.bpb)):
+def _scores(
+    before: CellResult, now: CellResult, allowed: float, differs: str, *, by_gap: bool
+) -> tuple[str, str] | None:
+    """The same by its score, or its gap to the control; None where that is within the tolerance, or no number."""
+    was, found = (each.gap if by_gap else each.bpb for each in (before, now))
+    if was is None or found is None or not (math.isfinite(was) and math.isfinite(found)):
         return None
-    worse = now.bpb - before.bpb
+    worse = found - was
     if abs(worse) <= allowed:
         return None
     change, word = ("regressed", "worse") if worse > 0 else ("improved", "better")
+    what = f"{found:.4f} BPB behind its control" if by_gap else f"{found:.4f} BPB"
     limit = (
         f"{allowed:g} is within the tolerance ({differs})"
         if allowed
         else "the same machine gives the same bits"
     )
-    return change, f"{now.bpb:.4f} BPB, {abs(worse):.2g} {word} than {before.bpb:.4f}, where {limit}"
+    return change, f"{what}, {abs(worse):.2g} {word} than {was:.4f}, where {limit}"
 
 
 def _gravity(result: CellResult) -> int:
@@ -132,8 +139,10 @@ def _said(result: CellResult) -> str:
     return f"{result.verdict} by {result.cause}" if result.cause else str(result.verdict)
 
 
-def _is_number(score: float | None) -> bool:
-    return score is not None and math.isfinite(score)
+def _score(result: CellResult) -> float | None:
+    """What the seeds of a cell are ordered by."""
+    score = result.bpb if result.gap is None else result.gap
+    return score if score is not None and math.isfinite(score) else None
 
 
 def _record(

@@ -20,8 +20,8 @@ SCHEMA = 1
 _HEADER = "quantgate_baseline"
 #: The kinds of cells that have a baseline; controls are judged in every run.
 _KINDS = frozenset({"format", "recipe", "trainer"})
-#: The evidence that a comparison needs: whose seed judged, how many bits; beside it, whether a rerun gives the same.
-_EVIDENCE = ("judged_seed", "bits", "because")
+#: The evidence that a comparison needs: whose seed judged, bits and tolerance; beside it, whether reruns are alike.
+_EVIDENCE = ("judged_seed", "bits", "tolerance", "because")
 NOT_REPRODUCIBLE = "not-reproducible"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,9 @@ import torch
 from quantgate.corpus.tensors import load_data
 from quantgate.records.cell import Config
 from quantgate.training.model import ModelConfig
+
+#: What a user may set that changes bits and that the instruction set does not show.
+VARIABLES = ("MKL_CBWR",)
 
 
 def corpus_record(config: Config) -> dict[str, str]:
@@ -33,6 +37,7 @@ def environment(device: str) -> dict[str, Any]:
         "isa": torch.backends.cpu.get_cpu_capability(),
         "threads": 1,
         "device": name,
+        **{variable.lower(): os.environ[variable] for variable in VARIABLES if variable in os.environ},
     }
 
 

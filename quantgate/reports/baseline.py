@@ -51,9 +51,10 @@ def curves(before: Sequence[Sequence[float | None]], now: Sequence[Sequence[floa
     heads = [f"{step:,}" for step in steps]
     texts = [[_score(row, step, decimals) for step in steps] for row in rows]
     widths = [max(map(len, column)) for column in zip(heads, *texts, strict=True)]
+    named = (("  step", heads), ("  baseline", texts[0]), ("  now", texts[1]))
     return [
-        "  ".join((name.ljust(10), *(text.rjust(width) for text, width in zip(cells, widths, strict=True))))
-        for name, cells in (("  step", heads), ("  baseline", texts[0]), ("  now", texts[1]))
+        "  ".join((name.ljust(10), *map(str.rjust, cells, widths))).rstrip()  # a column a step
+        for name, cells in named
     ]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from quantgate.baselines.compare import compare, hold, why_not_comparable
 from quantgate.baselines.document import Baseline, Entry
-from quantgate.baselines.lanes import PORTABLE_BPB, PORTABLE_FEW_BITS_MUON_BPB, STATISTICAL_BPB
+from quantgate.baselines.lanes import PORTABLE_BPB, STATISTICAL_BPB, STATISTICAL_SHARE
 from quantgate.records.cell import Config
 from quantgate.records.result import CellResult, unmeasured
 from quantgate.records.verdict import Verdict
@@ -79,7 +79,7 @@ def test_what_changes_no_bits_keeps_the_lane_exact(name: str) -> None:
     assert held(at(5.1, environment={**HERE, name: "other"}), at(5.1))[1] == "exact"
 
 
-@pytest.mark.parametrize("name", ["torch", "isa", "cpu", "threads"])
+@pytest.mark.parametrize("name", ["torch", "isa", "cpu", "threads", "mkl_cbwr"])
 def test_another_machine_or_torch_is_allowed_what_was_measured(name: str) -> None:
     before = at(5.1, environment={**HERE, name: "other"})
 
@@ -93,11 +93,11 @@ def test_another_machine_or_torch_is_allowed_what_was_measured(name: str) -> Non
     ("optimizer", "bits", "most"),
     [
         ("adamw", 2, PORTABLE_BPB),
-        ("muon", 4, PORTABLE_FEW_BITS_MUON_BPB),
-        ("muon", 8, PORTABLE_FEW_BITS_MUON_BPB),
+        ("muon", 4, 0.06),
+        ("muon", 8, 0.012),
         ("muon", 16, PORTABLE_BPB),
-        ("muon", "unknown", PORTABLE_FEW_BITS_MUON_BPB),
-        ("my_optimizer", 16, PORTABLE_FEW_BITS_MUON_BPB),
+        ("muon", "unknown", 0.06),
+        ("my_optimizer", 8, 0.012),
     ],
 )
 def test_few_bits_under_muon_are_chaotic_and_an_optimizer_of_ones_own_may_be(
@@ -144,20 +144,41 @@ def test_an_accelerator_is_never_held_to_bits() -> None:
 def test_other_random_numbers_are_allowed_what_seeds_differ_by(
     before: dict[str, Any], now: dict[str, Any]
 ) -> None:
-    def change(bpb: float) -> tuple[str, str]:
-        return held(at(5.1, **before), at(bpb, **now))[:2]
+    def change(gap: float) -> tuple[str, str]:
+        found = {"evidence": {"tolerance": 0.2}, **now}
+        found["evidence"] = {"tolerance": 0.2, **found["evidence"]}
+        return held(at(5.1, gap=0.05, **before), at(9.0, gap=gap, **found))[:2]
 
-    assert change(5.1 + 0.9 * STATISTICAL_BPB) == ("same", "statistical")
-    assert change(5.1 + 1.1 * STATISTICAL_BPB) == ("regressed", "statistical")
-    assert change(5.1 - 1.1 * STATISTICAL_BPB) == ("improved", "statistical")
+    allowed = STATISTICAL_SHARE * 0.2
+    assert change(0.05 + 0.9 * allowed) == ("same", "statistical")
+    assert change(0.05 + 1.1 * allowed) == ("regressed", "statistical")
+    assert change(0.05 - 1.1 * allowed) == ("improved", "statistical")
+
+
+def test_the_gap_is_said_where_it_decides() -> None:
+    now = at(5.3, gap=0.3, evidence={"judged_seed": 89, "tolerance": 0.2})
+
+    assert held(at(5.1, gap=0.1), now)[2] == (
+        "0.3000 BPB behind its control, 0.2 worse than 0.1000, where 0.1 is within the tolerance "
+        "(seed 47 there, 89 here)"
+    )
+
+
+@pytest.mark.parametrize(("was", "found"), [(None, 0.1), (0.1, None), (None, None)])
+def test_without_a_control_the_scores_are_compared(was: float | None, found: float | None) -> None:
+    def change(bpb: float) -> str:
+        return held(at(5.1, gap=was), at(bpb, gap=found, evidence={"judged_seed": 89}))[0]
+
+    assert change(5.1 + 0.9 * STATISTICAL_BPB) == "same"
+    assert change(5.1 + 1.1 * STATISTICAL_BPB) == "regressed"
 
 
 def test_a_seed_that_the_baseline_lacks_is_held_against_the_middle_one_of_its_others() -> None:
     seeds = [
-        at(bpb, seed=seed, canon_name="")
+        at(bpb, seed=seed, gap=None, canon_name="")
         for seed, bpb in ((89, 5.0), (123, 5.6), (144, 5.2), (1597, float("nan")))
     ]
-    found = hold(of(*seeds, at(6.0, optimizer="muon")), at(5.21)).baseline
+    found = hold(of(*seeds, at(6.0, optimizer="muon")), at(5.21, gap=None)).baseline
 
     assert found is not None
     assert (found["change"], found["lane"], found["bpb"]) == ("same", "statistical", 5.2)

@@ -70,7 +70,8 @@ class BaselineKeeper:
         except BaselineError as error:
             return [str(error)]
         kept = len(after.entries) - len(judged)
-        self._written = f"baseline: {len(judged)} cells written to {settings.baseline}, {kept} others kept"
+        cells = f"{len(judged)} cell{'s' * (len(judged) != 1)}"
+        self._written = f"baseline: {cells} written to {settings.baseline}, {kept} others kept"
         return []
 
     def section(self, results: Sequence[CellResult], offered: Collection[Cell]) -> list[Line]:
