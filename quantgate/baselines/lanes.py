@@ -23,10 +23,10 @@ class Lane(StrEnum):
     STATISTICAL = "statistical"
 
 
-#: What changes bits, or may, with what it is where a record does not say. numpy and Python only make texts into tensors.
+#: What changes bits, or may, with what it is where a record does not say. numpy and Python change none.
 FINGERPRINT = {
     **dict.fromkeys(("torch", "isa", "cpu", "threads", "device"), "unknown"),
-    "mkl_cbwr": "unset",
+    **dict.fromkeys(("mkl_cbwr", "mkl_enable_instructions", "onednn_max_cpu_isa"), "unset"),
 }
 #: What a score moves by between machines (BPB): three times what `python -m tests.benchmarks.portability` saw.
 PORTABLE_BPB = 0.003

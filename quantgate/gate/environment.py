@@ -15,8 +15,8 @@ from quantgate.corpus.tensors import load_data
 from quantgate.records.cell import Config
 from quantgate.training.model import ModelConfig
 
-#: What a user may set that changes bits and that the instruction set does not show.
-VARIABLES = ("MKL_CBWR",)
+#: What a user may set that changes bits, or does on some processors, and that torch's instruction set does not show.
+VARIABLES = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
 
 
 def corpus_record(config: Config) -> dict[str, str]:
