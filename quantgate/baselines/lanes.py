@@ -28,16 +28,27 @@ FINGERPRINT = {
     **dict.fromkeys(("torch", "isa", "cpu", "threads", "device"), "unknown"),
     **dict.fromkeys(("mkl_cbwr", "mkl_enable_instructions", "onednn_max_cpu_isa"), "unset"),
 }
-#: What a score moves by between machines (BPB): three times what `python -m tests.benchmarks.portability` saw.
+# The figures are those of `python -m tests.benchmarks.portability`, on one processor (AVX512); no GPU was at hand.
+# Largest differences in BPB after 100 steps, builtin corpus, width 64, seed 47:
+#   a rerun; torch 2.9.1, 2.10, 2.11 and 2.12 beside 2.13; numpy 1.26   none: every curve is equal, bit for bit
+#   ATEN_CPU_CAPABILITY=default, 57 cells of the `pr` matrix   0.0003; under Muon 0.021 to 4 bits, 0.0039 to 8, 0.0002
+#   the same for Adafactor, RMSprop and Lion, to 8 bits        0.0009, 0.0002, 0.0001
+#   the same for int2, ternary, int3, stochastic int4          0.0003; under Muon 0.038
+#   avx2; torch 2.9.1 with `default`                           0.016; 0.021, both under Muon to 4 bits
+#   MKL_CBWR=COMPATIBLE; ONEDNN_MAX_CPU_ISA=SSE41              0.0085; 0.012, both under Muon to 4 bits
+#   seeds 47, 89, 123, 144   0.18 of a score, most of which the control shares; of the gap to it 0.43 of the tolerance
+#                            for the gap (gf4 under AdamW), 0.19 for all others
+
+#: How much a score may move between machines (BPB): three times what was seen.
 PORTABLE_BPB = 0.003
-#: The same under Muon, by the most bits it holds for: it makes small gradients as large as others, so that few bits
-#: round otherwise soon.
-_PORTABLE_MUON: tuple[tuple[float, float], ...] = ((4, 0.06), (8, 0.012), (math.inf, PORTABLE_BPB))
+#: The same under Muon, by the most bits it holds for: it makes small gradients as large as others, so that what was
+#: rounded otherwise soon matters.
+_PORTABLE_MUON: tuple[tuple[float, float], ...] = ((4, 0.1), (8, 0.012), (math.inf, PORTABLE_BPB))
 #: The optimizers of which that was measured; any other may be as Muon is.
 _STEADY = frozenset({"adamw", "sgd", "lion", "rmsprop", "adafactor"})
-#: What the gap to the control moves by between seeds, as a share of the tolerance for the gap.
-STATISTICAL_SHARE = 0.5
-#: What a score moves by between seeds (BPB) where there is no control.
+#: How much the gap to the control may move between seeds, as a share of the tolerance for the gap: 1.5 times.
+STATISTICAL_SHARE = 0.65
+#: How much a score may move between seeds (BPB) where there is no control: 1.6 times.
 STATISTICAL_BPB = 0.3
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from quantgate.baselines.document import Baseline, read, write
+from quantgate.cli.main import main
 from quantgate.records.result import to_line
 from quantgate.subjects.registry import REGISTRY
 from tests.examples import learning, make_cell, make_result
