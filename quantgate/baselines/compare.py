@@ -34,7 +34,7 @@ class Comparison:
 
     #: The cells of the run, each with its `baseline` where it was compared.
     results: tuple[CellResult, ...]
-    #: Ids of cells that only the baseline has.
+    #: Ids of cells that only the baseline has; those that stood in for another seed are left out.
     gone: tuple[str, ...]
     #: Why a cell was not compared with what the baseline says of it, by id.
     not_comparable: dict[str, str]
@@ -54,12 +54,16 @@ def compare(baseline: Baseline, results: Iterable[CellResult], planned: Collecti
     """
     held = tuple(hold(baseline, each) for each in results if each.kind not in {"control", "negative-control"})
     ids = {each.cell.id for each in held} | set(planned)
+    new_seeds = {replace(each.cell, seed=0) for each in held if each.cell.id not in baseline.entries}
+    stood_in = {
+        name for name, entry in baseline.entries.items() if replace(entry.result.cell, seed=0) in new_seeds
+    }
     reasons = {}
     for each in held:
         entry = baseline.entries.get(each.cell.id)
         if entry is not None and (reason := why_not_comparable(entry.result, each)):
             reasons[each.cell.id] = reason
-    return Comparison(held, tuple(sorted(baseline.entries.keys() - ids)), reasons)
+    return Comparison(held, tuple(sorted(baseline.entries.keys() - ids - stood_in)), reasons)
 
 
 def hold(baseline: Baseline, result: CellResult) -> CellResult:

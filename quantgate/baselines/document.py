@@ -67,14 +67,18 @@ def is_reproducible(result: CellResult) -> bool:
     return not isinstance(warnings, Mapping) or NOT_REPRODUCIBLE not in warnings
 
 
-def read(path: Path) -> Baseline:
+def read(path: Path, what: str = "baseline") -> Baseline:
     """Read a baseline, or the `results.jsonl` of a run.
+
+    Args:
+        path: The file.
+        what: What it is called in messages.
 
     Raises:
         MissingBaselineError: There is no such file.
         BaselineError: It cannot be read, is empty, cut, or of another schema; the message names the line.
     """
-    name = f"baseline {str(path)!r}"
+    name = f"{what} {str(path)!r}"
     try:
         lines = path.read_text("utf-8").split("\n")
     except FileNotFoundError:

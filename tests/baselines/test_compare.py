@@ -270,6 +270,11 @@ def test_gone_are_the_cells_that_the_run_does_not_plan() -> None:
     assert found.gone == (make_cell(subject="c").id,)
 
 
+def test_what_another_seed_was_held_against_is_not_gone() -> None:
+    assert compare(of(at(5.1, seed=89)), [at(5.1)]).gone == ()
+    assert compare(of(at(5.1, seed=89), at(5.1)), [at(5.1)]).gone == (make_cell(seed=89).id,)
+
+
 def test_controls_are_left_out_of_a_run() -> None:
     assert compare(of(at(5.1)), [at(5.1, kind="control"), at(5.2)]).changed("regressed") == [
         hold(of(at(5.1)), at(5.2))

@@ -115,7 +115,7 @@ def test_what_was_not_judged_is_not_accepted(quantgate: Command, base: Path, fol
         ),
         (
             ("compare", "base.jsonl", "no.jsonl"),
-            "baseline 'no.jsonl' is not there; a run writes it: pytest -m lowbit --quantgate-report FOLDER",
+            "results 'no.jsonl' is not there; a run writes it: pytest -m lowbit --quantgate-report FOLDER",
         ),
         (
             ("accept", "base.jsonl", "results.jsonl", "--reason", "r", "--only", "mylib_int5-*"),
@@ -132,7 +132,7 @@ def test_what_was_not_judged_is_not_accepted(quantgate: Command, base: Path, fol
         ),
         (
             ("compare", "base.jsonl", "cut.jsonl"),
-            "baseline 'cut.jsonl', line 1 is no JSON, or was cut in mid-line; make it anew, or take the line out",
+            "results 'cut.jsonl', line 1 is no JSON, or was cut in mid-line; make it anew, or take the line out",
         ),
     ],
 )

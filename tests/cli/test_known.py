@@ -86,7 +86,7 @@ def test_where_nothing_changes_nothing_is_written(quantgate: Command, results: P
     [
         (
             ("no.jsonl",),
-            "baseline 'no.jsonl' is not there; a run writes it: pytest -m lowbit --quantgate-report FOLDER",
+            "results 'no.jsonl' is not there; a run writes it: pytest -m lowbit --quantgate-report FOLDER",
         ),
         (("results.jsonl", "--until", "soon"), "argument --until: 'soon' is no date; write 2026-12-31"),
         (("results.jsonl", "--link", "issue 12"), "argument --link: 'issue 12' is no https:// address"),

@@ -8,13 +8,10 @@ from pathlib import Path
 
 from quantgate.baselines.compare import Comparison, compare
 from quantgate.baselines.document import BaselineError, is_kept, write
-from quantgate.cli.expected.chosen import matching, read_named, reason_of, today
+from quantgate.cli.expected.chosen import MAKES_BASELINE, baseline_of, matching, reason_of, results_of, today
 from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.reports.baseline import section
 from quantgate.reports.text import printable
-
-_MAKES = "pytest -m lowbit --quantgate-baseline FILE --quantgate-update-baseline makes it"
-_RUN = "a run writes it: pytest -m lowbit --quantgate-report FOLDER"
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,8 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run_compare(options: argparse.Namespace) -> int:
     """Hold the cells of one file against those of another."""
-    before, now = read_named(options.before, _MAKES), read_named(options.now, _RUN)
-    found = compare(before, [entry.result for entry in now.entries.values()])
+    found = compare(baseline_of(options.before), results_of(options.now))
     if options.json:
         print(json.dumps(_document(found), allow_nan=False))
     else:
@@ -62,13 +58,12 @@ def _document(found: Comparison) -> dict[str, object]:
 def run_accept(options: argparse.Namespace) -> int:
     """Write the chosen cells of a run into a baseline, with the reason."""
     reason = reason_of(options.reason)
-    baseline = read_named(options.baseline, _MAKES)
+    baseline = baseline_of(options.baseline)
     if baseline.is_report:
         raise BaselineError(
-            f"baseline {str(options.baseline)!r} holds the results of a run, which are not changed; {_MAKES}"
+            f"baseline {str(options.baseline)!r} holds the results of a run, which are not changed; {MAKES_BASELINE}"
         )
-    run = read_named(options.results, _RUN)
-    chosen = matching((entry.result for entry in run.entries.values()), options.only)
+    chosen = matching(results_of(options.results), options.only)
     accepted = [each for each in chosen if is_kept(each)]
     for each in chosen:
         if each not in accepted:

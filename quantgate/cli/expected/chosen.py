@@ -27,8 +27,13 @@ def matching(results: Iterable[CellResult], only: str | None) -> list[CellResult
     return chosen
 
 
-def read_named(path: Path, makes: str) -> Baseline:
-    """A baseline or the results of a run; where it is not there, what makes it.
+#: What makes the two kinds of files.
+MAKES_BASELINE = "pytest -m lowbit --quantgate-baseline FILE --quantgate-update-baseline makes it"
+_MAKES_RESULTS = "a run writes it: pytest -m lowbit --quantgate-report FOLDER"
+
+
+def baseline_of(path: Path) -> Baseline:
+    """A baseline, or the results of a run in its place.
 
     Raises:
         BaselineError: It is not there, or cannot be read.
@@ -36,7 +41,19 @@ def read_named(path: Path, makes: str) -> Baseline:
     try:
         return read(path)
     except MissingBaselineError as error:
-        raise MissingBaselineError(f"{error}; {makes}") from None
+        raise MissingBaselineError(f"{error}; {MAKES_BASELINE}") from None
+
+
+def results_of(path: Path) -> list[CellResult]:
+    """The cells of a run's `results.jsonl`, or of a baseline in its place.
+
+    Raises:
+        BaselineError: It is not there, or cannot be read.
+    """
+    try:
+        return [entry.result for entry in read(path, "results").entries.values()]
+    except MissingBaselineError as error:
+        raise MissingBaselineError(f"{error}; {_MAKES_RESULTS}") from None
 
 
 def reason_of(text: str) -> str:

@@ -7,7 +7,7 @@ import os
 from datetime import date
 from pathlib import Path
 
-from quantgate.cli.expected.chosen import matching, read_named, reason_of
+from quantgate.cli.expected.chosen import matching, reason_of, results_of
 from quantgate.cli.status import EXIT_OK
 from quantgate.plan.known_failures import KnownFailuresError
 from quantgate.plan.known_file import Acceptance, accept, read_text
@@ -46,8 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Change the file, and say what became of each cell."""
     why = Acceptance(reason_of(options.reason), options.until, options.link)
-    results = read_named(options.results, "a run writes it: pytest -m lowbit --quantgate-report FOLDER")
-    chosen = matching((entry.result for entry in results.entries.values()), options.only)
+    chosen = matching(results_of(options.results), options.only)
     before = read_text(options.output)
     after = accept(options.output, before, chosen, why)
     if after.text != before:
