@@ -168,7 +168,9 @@ def test_known_failures_are_marked_and_stand_apart() -> None:
     results = [lagging(cell(), known=entry), lagging(cell(optimizer="muon"))]
     lines = failures(results)
 
-    assert text(table(results, [], DEFAULT_LIMITS)[2:]) == "int4  5.60 lags (known)  5.60 lags"
+    (row,) = table(results, [], DEFAULT_LIMITS)[2:]
+    assert text([row]) == "int4  5.60 lags (known)  5.60 lags"
+    assert row[1][1] == {"yellow": True} == colour(replace(results[0], verdict=Verdict.DEAD))
     assert text(lines).splitlines()[:3] + text(lines).splitlines()[4:5] == [
         "sign-lost  int4 x adamw 5.60 lags (known)",
         "  A known failure: amax, https://example.org/12, until 2026-12-31",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quantgate.baselines.document import Baseline, read, write
+from quantgate.baselines.document import Baseline, BaselineError, read, write
 from quantgate.cli.main import main
 from quantgate.records.result import to_line
 from quantgate.subjects.registry import REGISTRY
@@ -144,6 +144,33 @@ def test_workers_hold_their_cells_against_it(regressed: Outcome, project: Projec
     assert outcome.cells["mine"]["baseline"]["change"] == "regressed"
     assert outcome.cells["mine"]["baseline"]["lane"] == "exact"
     assert read(project.folder / "base.jsonl") == better
+
+
+# what is not written
+
+
+UPDATED = (*HELD, "--quantgate-update-baseline", "--quantgate-formats=int8")
+
+
+def test_a_run_that_proves_nothing_writes_nothing(local: Project) -> None:
+    local.write(test_lowbit=TEST_LEARNS)
+    outcome = local.pytest(*UPDATED, "--quantgate-steps=1")
+
+    assert outcome.exit_status == 4
+    assert "baseline: not written, since this run proves nothing" in outcome.lines
+    assert not (local.folder / "base.jsonl").exists()
+
+
+def test_what_cannot_be_written_is_red(local: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, baseline: Baseline) -> None:
+        raise BaselineError("baseline 'base.jsonl' cannot be written: No space left on device")
+
+    monkeypatch.setattr("quantgate.plugin.expected.baseline.write", full)
+    local.write(test_lowbit=TEST_LEARNS)
+    outcome = local.pytest(*UPDATED)
+
+    assert outcome.exit_status == 1
+    assert "quantgate: baseline 'base.jsonl' cannot be written: No space left on device" in outcome.lines
 
 
 # what is refused before anything is trained
