@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from functools import cache
 from typing import Any
@@ -13,6 +14,9 @@ from quantgate.corpus.tensors import load_data
 from quantgate.records.cell import Config
 from quantgate.records.machine import cpu
 from quantgate.training.model import ModelConfig
+
+#: What a user may set that changes bits, or does on some processors, and that torch's instruction set does not show.
+VARIABLES = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
 
 
 def corpus_record(config: Config) -> dict[str, str]:
@@ -33,4 +37,5 @@ def environment(device: str) -> dict[str, Any]:
         "isa": torch.backends.cpu.get_cpu_capability(),
         "threads": 1,
         "device": name,
+        **{variable.lower(): os.environ[variable] for variable in VARIABLES if variable in os.environ},
     }

@@ -31,6 +31,8 @@ class Settings:
     shard: tuple[int, int] | None = None
     report: Path | None = None
     known_failures: Path | None = None
+    baseline: Path | None = None
+    update_baseline: bool = False
     min_cells: int = 0
     #: Names of the options that were given, whatever their value.
     given: frozenset[str] = frozenset()

@@ -62,6 +62,8 @@ def _check_early(session: GateSession) -> None:
     if names & {"formats", "optimizers", "known_failures"}:
         assert session.cells is not None
         assert session.known_failures is not None
+    if names & {"baseline", "update_baseline"} and session.worker is None:
+        assert session.baseline is None or session.baseline.entries
     if "corpus" in names:
         from quantgate.corpus import load
 

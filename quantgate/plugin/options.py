@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     import pytest
 
 
+_SWITCHES = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
+
+
 class OptionError(ValueError):
     """An invalid value of an option."""
 
@@ -34,6 +37,8 @@ class Option:
     help: str
     #: Whether a `lowbit` marker may set it for one test.
     of_cell: bool = False
+    #: Whether its flag takes no value.
+    is_switch: bool = False
 
     @property
     def field(self) -> str:
@@ -136,6 +141,12 @@ def _shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _switch(text: str) -> bool:
+    if text.lower() not in _SWITCHES:
+        raise ValueError(f"{text!r} is none of {', '.join(_SWITCHES)}")
+    return _SWITCHES[text.lower()]
+
+
 def _path(text: str) -> Path:
     try:
         encoded = os.fsencode(_text(text))
@@ -176,7 +187,11 @@ OPTIONS = (
     Option("matrix", _choice("pr", "nightly"), "NAME", "pr | nightly: which cells run"),
     Option("shard", _shard, "K/N", "run the K-th of N parts of the matrix"),
     Option("report", _path, "FOLDER", "write results.jsonl into this folder"),
-    Option("known-failures", _path, "FILE", "TOML file of cells that are known to fail"),
+    Option(
+        "known-failures", _path, "FILE", "TOML file of cells, or patterns of them, that are known to fail"
+    ),
+    Option("baseline", _path, "FILE", "hold cells against this baseline, or results.jsonl of another run"),
+    Option("update-baseline", _switch, "YES|NO", "write this run's cells into the baseline", is_switch=True),
     Option("min-cells", _integer(0, "a number of cells"), "N", "fewer judged cells are a failure"),
 )
 
@@ -192,7 +207,10 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("quantgate", "quantgate: the gate for low-precision training")
     for option in OPTIONS:
         said = f"{option.help}. Also {option.environment} and the ini key {option.dest}."
-        group.addoption(option.flag, dest=option.dest, default=None, metavar=option.metavar, help=said)
+        takes: dict[str, Any] = {"metavar": option.metavar}
+        if option.is_switch:
+            takes = {"action": "store_const", "const": "yes"}
+        group.addoption(option.flag, dest=option.dest, default=None, help=said, **takes)
         parser.addini(option.dest, said, default=None)
 
 

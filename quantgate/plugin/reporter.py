@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from quantgate.gate.validity import broken_trainers, is_users_doing, reasons_of, unlearned, unsaid
+from quantgate.plugin.expected.baseline import BaselineKeeper
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.watchdog import where_it_stood
@@ -50,6 +51,7 @@ class Reporter:
         #: Built-in controls in which a worker died: the machine is at fault.
         self.lost_controls: list[str] = []
         self.report: Report | None = None
+        self.baseline = BaselineKeeper(session)
         self.exit_status = int(pytest.ExitCode.INTERNAL_ERROR)
         #: Whether tests are run, not merely listed.
         self.running = not any(config.getoption(name, False) for name in _LISTING)
@@ -227,6 +229,7 @@ class Reporter:
             if failed:
                 self.problems.append(RATE)
             self.problems += unsaid(list(self.results.values()), self.session.known_failures, self.failed)
+            self.problems += self.baseline.update(self.results.values())
             self._check_least(self.counts.judged, session)
 
     def _users_doing(self, failed: list[CellResult]) -> bool:
@@ -261,7 +264,7 @@ class Reporter:
         for line in terminal.table(results, self.controls, limits):
             _write(terminalreporter, line)
         sections = (terminal.failures(results), terminal.close_calls(results), terminal.remarks(results))
-        for section in sections:
+        for section in (*sections, self.baseline.section(results, self.offered)):
             if section:
                 terminalreporter.write_line("")
             for line in section:

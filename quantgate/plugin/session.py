@@ -8,13 +8,16 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from quantgate.baselines.compare import hold
+from quantgate.baselines.document import Baseline
 from quantgate.gate.astray import AstrayError
 from quantgate.gate.folder import FolderError, RunFolder
 from quantgate.gate.validity import unlearned
 from quantgate.plan import known_failures, matrix
-from quantgate.plan.known_failures import KnownFailure
+from quantgate.plan.known_failures import KnownFailures
 from quantgate.plan.order import take_shard
 from quantgate.plan.settings import Settings
+from quantgate.plugin.expected.baseline import open_baseline
 from quantgate.plugin.options import override
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.timeouts import CELL_TIMEOUT, GRACE
@@ -131,10 +134,31 @@ class GateSession:
         )
 
     @cached_property
-    def known_failures(self) -> Mapping[str, KnownFailure]:
-        """The known failures of this run by cell id."""
+    def known_failures(self) -> KnownFailures:
+        """The known failures of this run."""
         path = self.settings.known_failures
-        return {} if path is None else known_failures.load(path, self._matrix, self.registry)
+        if path is None:
+            return KnownFailures()
+        return known_failures.load(path, self._matrix, self.registry)
+
+    @cached_property
+    def baseline(self) -> Baseline | None:
+        """What this run's cells are held against; None where nothing is, or where this run becomes the baseline."""
+        found = open_baseline(self.settings)
+        return None if self.settings.update_baseline else found
+
+    @property
+    def matrix_ids(self) -> list[str]:
+        """The ids of the cells of the whole matrix, before sharding."""
+        return [cell.id for cell in self._matrix]
+
+    def _expected(self, result: CellResult) -> CellResult:
+        """A result of this run, beside what was known of the cell before."""
+        result = with_shard(result, self.shard)
+        entry = self.known_failures.get(result.cell.id)
+        if entry is not None and entry.excuses(result):
+            result = replace(result, known=entry.to_record())
+        return result if self.baseline is None else hold(self.baseline, result)
 
     @cached_property
     def config(self) -> Config:
@@ -208,12 +232,12 @@ class GateSession:
         """
         if cell not in self._results:
             self.ensure_controls()
-            self._results[cell] = with_shard(self._kept(cell, limit, self._run), self.shard)
+            self._results[cell] = self._expected(self._kept(cell, limit, self._run))
         return self._results[cell]
 
     def examine(self, cell: Cell, limit: float = CELL_TIMEOUT) -> CellResult:
         """The result of the probes of a cell alone."""
-        return with_shard(self._kept(cell, limit, self._trains(cell.trainer).examine), self.shard)
+        return self._expected(self._kept(cell, limit, self._trains(cell.trainer).examine))
 
     def _kept(self, cell: Cell, limit: float, train: Callable[[Cell], CellResult]) -> CellResult:
         try:
@@ -267,4 +291,4 @@ class GateSession:
 
     def unmeasured(self, cell: Cell, verdict: Verdict, because: str) -> CellResult:
         """The result of a cell that has no score."""
-        return with_shard(unmeasured(cell, verdict, because, self.config), self.shard)
+        return self._expected(unmeasured(cell, verdict, because, self.config))

@@ -50,6 +50,11 @@ class CellResult:
     shard: str | None = None
     #: The scores of every seed where a close call asked for more: seed -> BPB.
     seeds: Mapping[str, float | None] = field(default_factory=dict)
+    #: What the cell was in the baseline and how it changed: `bpb, verdict, cause, curve, change (same | regressed |
+    #: improved | new), tolerance, lane (exact | portable | statistical), because`; None where nothing was compared.
+    baseline: Mapping[str, Any] | None = None
+    #: The entry of the known failures that excuses the cell: `pattern, reason, cause, until, link`; None without one.
+    known: Mapping[str, Any] | None = None
 
     @property
     def cell(self) -> Cell:
@@ -63,6 +68,11 @@ class CellResult:
             storage=self.storage,  # type: ignore[arg-type]
             scope=self.scope,  # type: ignore[arg-type]
         )
+
+    @property
+    def regressed(self) -> bool:
+        """Whether it is worse than its baseline, and not known to be."""
+        return self.known is None and self.baseline is not None and self.baseline.get("change") == "regressed"
 
     def to_record(self) -> dict[str, Any]:
         """A dict of JSON's own types: NaN and infinities become None."""

@@ -25,6 +25,7 @@ _COLOURS: dict[Verdict, Mapping[str, bool]] = {
     Verdict.UNJUDGED: {"cyan": True},
 }
 _FAILED: Mapping[str, bool] = {"red": True}
+_KNOWN: Mapping[str, bool] = {"yellow": True}
 
 CONTROL_ROW = "(float32 control)"
 DEFAULT_SEED = f"s{SEEDS[0]}"
@@ -97,17 +98,21 @@ def table(results: Sequence[CellResult], controls: Sequence[CellResult], limits:
 
 def failures(results: Sequence[CellResult]) -> list[Line]:
     """Failed cells by cause, each cause with its evidence and its hint said once."""
-    groups: dict[tuple[str, str], list[CellResult]] = {}
+    groups: dict[tuple[str, str, str | None], list[CellResult]] = {}
     for result in results:
         if not result.verdict.passes:
-            groups.setdefault((result.cause or str(result.verdict), result.subject), []).append(result)
+            cause, known_as = result.cause or str(result.verdict), _known_as(result)
+            groups.setdefault((cause, result.subject, known_as), []).append(result)
     lines: list[Line] = []
-    for (cause, subject), members in groups.items():
+    for (cause, subject, known_as), members in groups.items():
         cells = ", ".join(
             " ".join(filter(None, (member.optimizer, _variant(member), _cell_text(member))))
             for member in members[:6]
         ) + (f" and {len(members) - 6} more" if len(members) > 6 else "")
-        lines.append([(printable(cause), _FAILED), (printable(f"  {subject} x {cells}"), _PLAIN)])
+        marked = _FAILED if known_as is None else _KNOWN
+        lines.append([(printable(cause), marked), (printable(f"  {subject} x {cells}"), _PLAIN)])
+        if known_as is not None:
+            lines.append([(printable(f"  A known failure: {known_as}"), _KNOWN)])
         if because := members[0].evidence.get("because"):
             lines.append([(f"  {printable(str(because))}", _PLAIN)])
         known = CAUSES.get(cause)
@@ -191,7 +196,7 @@ def close_calls(results: Sequence[CellResult]) -> list[Line]:
 
 def colour(result: CellResult) -> Mapping[str, bool]:
     """How a result is marked up."""
-    return _COLOURS.get(result.verdict, _FAILED)
+    return _COLOURS.get(result.verdict, _FAILED) if result.known is None else _KNOWN
 
 
 def _row_name(result: CellResult) -> str:
@@ -209,6 +214,14 @@ def _variant(result: CellResult) -> str:
 
 
 def _cell_text(result: CellResult) -> str:
-    if result.bpb is None:
-        return str(result.verdict)
-    return f"{result.bpb:.2f} {result.verdict}"
+    verdict = str(result.verdict) if result.known is None else f"{result.verdict} (known)"
+    return verdict if result.bpb is None else f"{result.bpb:.2f} {verdict}"
+
+
+def _known_as(result: CellResult) -> str | None:
+    """Why a failure is known; None where it is not."""
+    known = result.known
+    if known is None:
+        return None
+    until = f", until {known['until']}" if known.get("until") else ""
+    return f"{known.get('reason')}{f', {link}' if (link := known.get('link')) else ''}{until}"
