@@ -9,6 +9,7 @@ import pytest
 
 from quantgate.plugin import hookspecs
 from quantgate.plugin.fixtures import lowbit_cell, lowbit_corpus, lowbit_format, lowbit_model
+from quantgate.plugin.history import hide, hide_from, restore
 from quantgate.plugin.lifecycle import (
     close,
     existing_session,
@@ -50,6 +51,8 @@ def pytest_configure(config: pytest.Config) -> None:
             f"quantgate: -p no:{REPORTER} would leave a run without its judge; -p no:quantgate leaves the gate out"
         )
     try:
+        if settings_of(config).db is not None:
+            hide(config)
         if settings_of(config).given or config.hook.pytest_quantgate_register.get_hookimpls():
             _check_early(session_of(config))
     except ValueError as error:
@@ -82,11 +85,14 @@ def pytest_enter_pdb() -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     close(config)
+    restore(config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput[FOLDER_INPUT] = str(folder_of(node.config).path)
+    if settings_of(node.config).db is not None:
+        hide_from(node)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from quantgate.gate.validity import invalid_reasons, is_users_doing, unlearned, unsaid
+from quantgate.plugin.history import History
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.watchdog import where_it_stood
@@ -49,6 +50,7 @@ class Reporter:
         #: Built-in controls in which a worker died: the machine is at fault.
         self.lost_controls: list[str] = []
         self.report: Report | None = None
+        self.history = History(session.settings.db, config.rootpath)
         self.exit_status = int(pytest.ExitCode.INTERNAL_ERROR)
         #: Whether tests are run, not merely listed.
         self.running = not any(config.getoption(name, False) for name in _LISTING)
@@ -190,6 +192,7 @@ class Reporter:
             self._check_least(0, session)
         if self.report is not None:
             self._close(self.report, session)
+        self.history.record([*self.results.values(), *self.controls], int(session.exitstatus))
 
     def _close(self, report: Report, session: pytest.Session) -> None:
         counts = self.counts
@@ -270,6 +273,8 @@ class Reporter:
             terminalreporter.write_line(f"quantgate: {printable(problem)}", red=True)
         if self.report is not None:
             terminalreporter.write_line(f"results: {printable(str(self.report.path))}")
+        for line in self.history.said:
+            terminalreporter.write_line(f"history: {line}", yellow=not self.history.is_recorded)
 
     @property
     def _is_empty_shard(self) -> bool:
