@@ -33,7 +33,7 @@ class Address:
     @property
     def digest(self) -> str:
         """What tells this database from others, without naming it; it survives a change of the password."""
-        plain = self.url.set(password=None).render_as_string(hide_password=False)
+        plain = self.url.difference_update_query(["password"]).render_as_string(hide_password=True)
         return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 

@@ -13,6 +13,7 @@ _MEANINGS = (
     ("connection refused", "nothing listens at its port"),
     ("no such file or directory", "nothing listens at its socket"),
     ("timeout", "it did not answer in time"),
+    ("timed out", "it did not answer in time"),
     ("unable to open", "there is no such file"),
     ("locked", "another program holds its lock"),
     ("readonly", "it is read-only"),
@@ -34,7 +35,7 @@ _MEANINGS = (
 
 def why_failed(error: BaseException) -> str:
     """Why a database failed, without what its driver says of it."""
-    words = str(error).lower()
+    words = str(getattr(error, "orig", None) or error).lower()  # of the driver alone, not of the statement
     for word, meaning in _MEANINGS:
         if word in words:
             return meaning

@@ -37,7 +37,8 @@ def deliver(run: Run, address: Address) -> Said:
             store.write(run)
             if kept is not None:
                 kept.unlink(missing_ok=True)
-            said = [f"{len(run.results)} cells recorded", *_bring_waiting(store, address)]
+            many = len(run.results)
+            said = [f"{many} cell{'s' * (many != 1)} recorded", *_bring_waiting(store, address)]
         return Said(True, tuple(said))
     except (SchemaError, UnreachableError, RefusedError) as error:
         reason = str(error)

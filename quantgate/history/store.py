@@ -8,10 +8,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from threading import Timer
+from threading import Event, Timer
 from typing import Any
 
-from sqlalchemy import Connection, Engine, TableClause, exc, insert, text
+from sqlalchemy import Connection, Engine, Insert, exc, insert, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from quantgate.databases.address import Address
@@ -95,19 +95,16 @@ def _write(connection: Connection, run: Run) -> bool:
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     is_text = dialect is sqlite
 
-    def fresh(place: TableClause, rows: Iterable[Row]) -> int:
-        statement = dialect.insert(place).on_conflict_do_nothing()
-        return sum(connection.execute(statement, _timed(row, is_text)).rowcount for row in rows)
-
-    def add(place: TableClause, rows: Iterable[Row]) -> None:
+    def add(statement: Insert, rows: Iterable[Row]) -> None:
         if made := [_timed(row, is_text) for row in rows]:
-            connection.execute(insert(place), made)
+            connection.execute(statement, made)
 
-    if not fresh(RUNS, [run_row(run)]):  # its row comes with all the others, or none
-        return False
-    fresh(ENVIRONMENTS, environment_rows(run))
-    add(VERDICTS, verdict_rows(run))
-    add(SAMPLES, sample_rows(run))
+    new = dialect.insert(RUNS).on_conflict_do_nothing().returning(RUNS.c.run)
+    if connection.execute(new, _timed(run_row(run), is_text)).first() is None:
+        return False  # with this row came all the others
+    add(dialect.insert(ENVIRONMENTS).on_conflict_do_nothing(), environment_rows(run))
+    add(insert(VERDICTS), verdict_rows(run))
+    add(insert(SAMPLES), sample_rows(run))
     return True
 
 
@@ -122,20 +119,30 @@ def _timed(row: Row, is_text: bool) -> Row:
 
 @contextmanager
 def _given_up_after(seconds: float, connection: Connection) -> Iterator[None]:
-    """Close the socket of a connection whose server neither answers nor goes away."""
+    """Close the socket of a connection whose server neither answers nor goes away.
+
+    Raises:
+        TimeoutError: It was closed.
+    """
     driver: Any = connection.connection.dbapi_connection
     if not hasattr(driver, "fileno"):  # a file
         yield
         return
-    timer = Timer(seconds, _shut, [driver.fileno()])
+    is_over = Event()
+
+    def shut() -> None:
+        is_over.set()
+        with socket.socket(fileno=os.dup(driver.fileno())) as mine:
+            mine.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(seconds, shut)
     timer.daemon = True
     timer.start()
     try:
         yield
+    except exc.SQLAlchemyError:
+        if is_over.is_set():
+            raise TimeoutError("timed out") from None
+        raise
     finally:
         timer.cancel()
-
-
-def _shut(number: int) -> None:
-    with socket.socket(fileno=os.dup(number)) as mine:
-        mine.shutdown(socket.SHUT_RDWR)

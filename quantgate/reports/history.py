@@ -43,7 +43,7 @@ def series_text(points: Sequence[Point], steps: Sequence[Step]) -> str:
     if any((point.sha or "").endswith("-dirty") for point in shown):
         lines.append("  + after a commit: with changes that were not committed")
     lines.append("")
-    lines += [line for step in steps for line in step_lines(step)] or ["no step"]
+    lines += [line for step in steps for line in _step_lines(step)] or ["no step"]
     return "\n".join(lines)
 
 
@@ -58,23 +58,11 @@ def regressions_text(steps: Sequence[Step], since: datetime) -> str:
         lines.append(
             printable(f"{after.cell}{f', branch {after.branch}' if after.branch else ''}, {after.steps} steps")
         )
-        lines += [f"  {line}" for line in step_lines(step)]
+        lines += [f"  {line}" for line in _step_lines(step)]
+        if step.mended is not None:
+            found = f"{_sha(step.mended)} ({step.mended.ended:%Y-%m-%d}): {_found(step.mended)}"
+            lines.append(printable(f"  mended at {found}"))
     return "\n".join(lines)
-
-
-def step_lines(step: Step) -> Iterator[str]:
-    """A step in a sentence or some: the commit, from what to what, why, and what else changed."""
-    before, after = step.before, step.after
-    yield printable(
-        f"{step.kind} at {_sha(after)} ({after.ended:%Y-%m-%d}): {_found(before)} -> {_found(after)}; "
-        f"before it {_sha(before)}"
-    )
-    if step.kind in {"regressed", "changed"} and not after.verdict.passes and (after.cause or after.because):
-        yield printable(f"  {': '.join(filter(None, (after.cause, after.because)))}")
-    if step.also:
-        yield printable(f"  also: {', '.join(step.also)}")
-    if step.mended is not None:
-        yield printable(f"  mended at {_sha(step.mended)} ({step.mended.ended:%Y-%m-%d}): {_found(step.mended)}")
 
 
 def series_record(points: Sequence[Point], steps: Sequence[Step]) -> dict[str, Any]:
@@ -102,6 +90,19 @@ def step_record(step: Step) -> dict[str, Any]:
         "also": list(step.also),
         "mended": None if step.mended is None else _point_record(step.mended),
     }
+
+
+def _step_lines(step: Step) -> Iterator[str]:
+    """A step in a sentence or some: the commit, from what to what, why, and what else changed."""
+    before, after = step.before, step.after
+    yield printable(
+        f"{step.kind} at {_sha(after)} ({after.ended:%Y-%m-%d}): {_found(before)} -> {_found(after)}; "
+        f"before it {_sha(before)}"
+    )
+    if step.kind in {"regressed", "changed"} and not after.verdict.passes and (after.cause or after.because):
+        yield printable(f"  {': '.join(filter(None, (after.cause, after.because)))}")
+    if step.also:
+        yield printable(f"  also: {', '.join(step.also)}")
 
 
 def _point_record(point: Point) -> dict[str, Any]:
