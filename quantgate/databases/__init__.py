@@ -2,5 +2,5 @@
 
 Addresses hold passwords and name machines that are nobody's business, so that they are found, and failures put into
 words, in this folder alone. SQLAlchemy and the drivers are loaded when a database is asked for. Imports no other layer.
-Read by `logs`, `history`, `plugin` and `cli`.
+Read by `logs`, `history` and `cli`.
 """

@@ -74,7 +74,9 @@ def _parse(address: str, extra: str) -> URL:
     try:
         from sqlalchemy import exc, make_url
     except ImportError:
-        raise ValueError(f"databases are reached through SQLAlchemy: pip install 'quantgate[{extra}]'") from None
+        raise ValueError(
+            f"databases are reached through SQLAlchemy: pip install 'quantgate[{extra}]'"
+        ) from None
     if address.startswith("postgres://"):  # as hosts of databases write it
         address = address.replace("postgres://", "postgresql://", 1)
     try:

@@ -18,7 +18,8 @@ Row = dict[str, Any]
 
 #: A longer text is cut; PostgreSQL's indexes take 2,700 bytes at the most, and a character is up to four.
 MOST_CHARACTERS = 500
-#: What of an environment has a column of its own.
+#: What of a result has a column of its own: as text, and of an environment.
+_TEXTS = ("canon_name", "subject", "kind", "format", "optimizer", "storage", "scope", "cause", "shard")
 ENVIRONMENT = ("torch", "numpy", "python", "cpu", "isa", "threads", "device")
 
 
@@ -37,9 +38,7 @@ class Run:
     quantgate: str = __version__
 
     @classmethod
-    def now(
-        cls, results: Sequence[CellResult], exit_status: int, sha: str | None, branch: str | None
-    ) -> Run:
+    def now(cls, results: Sequence[CellResult], exit_status: int, sha: str | None, branch: str | None) -> Run:
         """A run that ends now."""
         ended = datetime.now(UTC).replace(microsecond=0)
         name = f"{ended:%Y%m%dT%H%M%SZ}-{secrets.token_hex(6)}"
@@ -89,7 +88,17 @@ def verdict_rows(run: Run) -> list[Row]:
             "cell": storable(result.cell.id),
             **{
                 name: storable(getattr(result, name))
-                for name in ("canon_name", "subject", "kind", "format", "optimizer", "storage", "scope", "cause", "shard")
+                for name in (
+                    "canon_name",
+                    "subject",
+                    "kind",
+                    "format",
+                    "optimizer",
+                    "storage",
+                    "scope",
+                    "cause",
+                    "shard",
+                )
             },
             **{name: getattr(result, name) for name in ("seed", "width", "steps")},
             **{
@@ -107,7 +116,9 @@ def verdict_rows(run: Run) -> list[Row]:
 
 def environment_rows(run: Run) -> list[Row]:
     """The rows of `ssot.quantgate_environments`, in an order that two writers share."""
-    found = {_fingerprint(result.environment): result.environment for result in run.results if result.environment}
+    found = {
+        _fingerprint(result.environment): result.environment for result in run.results if result.environment
+    }
     return [
         {
             "environment": digest,

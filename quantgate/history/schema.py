@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
@@ -20,6 +21,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.schema import CreateSchema
+from sqlalchemy.types import TypeEngine
 
 SCHEMA = "ssot"
 _VERSION_TABLE = "quantgate_version"
@@ -29,9 +31,18 @@ _LOCK = 827_0047
 
 
 def _table(name: str, texts: str, numbers: str = "", whole: str = "", times: str = "") -> TableClause:
-    time = DateTime(timezone=True).with_variant(Text(), "sqlite")  # which has no times, and keeps them as text
-    kinds = ((texts, Text()), (numbers, Double()), (whole, BigInteger()), (times, time))
-    return table(name, *(column(each, kind) for names, kind in kinds for each in names.split()), schema=SCHEMA)
+    time = DateTime(timezone=True).with_variant(
+        Text(), "sqlite"
+    )  # which has no times, and keeps them as text
+    kinds: tuple[tuple[str, TypeEngine[Any]], ...] = (
+        (texts, Text()),
+        (numbers, Double()),
+        (whole, BigInteger()),
+        (times, time),
+    )
+    return table(
+        name, *(column(each, kind) for names, kind in kinds for each in names.split()), schema=SCHEMA
+    )
 
 
 SAMPLES = _table("bpb_samples", "canon_name format algo sha run_id", "bpb", "hidden seed step", "ts")

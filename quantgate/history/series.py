@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Literal
 
 from quantgate.records.verdict import Verdict
@@ -87,7 +87,7 @@ def find_steps(points: Sequence[Point]) -> tuple[Step, ...]:
     if not judged:
         return ()
     level = judged[0].bpb
-    for before, after in zip(judged, judged[1:], strict=False):
+    for before, after in pairwise(judged):
         kind = _kind(before, after, level)
         if kind is not None:
             steps.append(Step(kind, before, after))

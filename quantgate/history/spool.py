@@ -105,4 +105,6 @@ def read_run(path: Path) -> Run:
     except FileNotFoundError:
         raise
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)) from None
+        raise ValueError(
+            f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
+        ) from None

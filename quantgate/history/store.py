@@ -113,7 +113,8 @@ def _timed(row: Row, is_text: bool) -> Row:
     if not is_text:
         return row
     return {
-        name: value.isoformat(sep=" ") if isinstance(value, datetime) else value for name, value in row.items()
+        name: value.isoformat(sep=" ") if isinstance(value, datetime) else value
+        for name, value in row.items()
     }
 
 

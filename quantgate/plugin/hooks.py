@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from quantgate.plugin import hookspecs
+from quantgate.plugin.database.hiding import hide, hide_from, restore
 from quantgate.plugin.fixtures import lowbit_cell, lowbit_corpus, lowbit_format, lowbit_model
-from quantgate.plugin.history import hide, hide_from, restore
 from quantgate.plugin.lifecycle import (
     close,
     existing_session,
@@ -51,9 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
             f"quantgate: -p no:{REPORTER} would leave a run without its judge; -p no:quantgate leaves the gate out"
         )
     try:
-        if settings_of(config).db is not None:
-            hide(config)
-        if settings_of(config).given or config.hook.pytest_quantgate_register.get_hookimpls():
+        settings = settings_of(config)
+        if settings.db is not None:
+            hide(config, settings)
+        if settings.given or config.hook.pytest_quantgate_register.get_hookimpls():
             _check_early(session_of(config))
     except ValueError as error:
         raise pytest.UsageError(f"quantgate: {error}") from None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from quantgate.gate.validity import invalid_reasons, is_users_doing, unlearned, unsaid
-from quantgate.plugin.history import History
+from quantgate.plugin.database.recording import History
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.watchdog import where_it_stood
@@ -273,8 +273,8 @@ class Reporter:
             terminalreporter.write_line(f"quantgate: {printable(problem)}", red=True)
         if self.report is not None:
             terminalreporter.write_line(f"results: {printable(str(self.report.path))}")
-        for line in self.history.said:
-            terminalreporter.write_line(f"history: {line}", yellow=not self.history.is_recorded)
+        for said in self.history.said:
+            terminalreporter.write_line(f"history: {said}", yellow=not self.history.is_recorded)
 
     @property
     def _is_empty_shard(self) -> bool:

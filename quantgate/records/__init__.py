@@ -2,5 +2,5 @@
 
 Holds the cell that was trained and the configuration it was trained with, the verdict on a curve, and the result that
 is a line of `results.jsonl`. Imports `diagnosis`, for the causes that a message names, and the standard library alone.
-Read by `training`, `subjects`, `probes`, `plan`, `gate`, `faults`, `logs`, `reports`, `plugin` and `cli`.
+Read by `training`, `subjects`, `probes`, `plan`, `gate`, `faults`, `logs`, `history`, `reports`, `plugin` and `cli`.
 """

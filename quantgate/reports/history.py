@@ -13,7 +13,7 @@ from quantgate.reports.text import printable
 #: Runs that are drawn; the earlier ones are counted.
 MOST_RUNS = 30
 #: Columns of the drawing.
-_WIDTH = 36
+_WIDTH = 34
 _MARKS = {"regressed": "!", "mended": "+", "improved": "+", "changed": "~"}
 
 
@@ -26,7 +26,9 @@ def series_text(points: Sequence[Point], steps: Sequence[Step]) -> str:
     where = f", branch {last.branch}" if last.branch else ""
     kind = "" if last.kind == "format" else f" ({last.kind})"
     lines = [
-        printable(f"{last.cell}{kind}: {len(points)} run{'s' * (len(points) != 1)} of {last.steps} steps{where}"),
+        printable(
+            f"{last.cell}{kind}: {len(points)} run{'s' * (len(points) != 1)} of {last.steps} steps{where}"
+        ),
         printable(f"{last.canon_name}"),
         "",
         f"  {'commit':<13} {'date':<10}    BPB verdict    {low:<8.2f}{f'{high:.2f}':>{_WIDTH - 8}}",
@@ -56,7 +58,9 @@ def regressions_text(steps: Sequence[Step], since: datetime) -> str:
         after = step.after
         lines.append("")
         lines.append(
-            printable(f"{after.cell}{f', branch {after.branch}' if after.branch else ''}, {after.steps} steps")
+            printable(
+                f"{after.cell}{f', branch {after.branch}' if after.branch else ''}, {after.steps} steps"
+            )
         )
         lines += [f"  {line}" for line in _step_lines(step)]
         if step.mended is not None:
@@ -95,10 +99,8 @@ def step_record(step: Step) -> dict[str, Any]:
 def _step_lines(step: Step) -> Iterator[str]:
     """A step in a sentence or some: the commit, from what to what, why, and what else changed."""
     before, after = step.before, step.after
-    yield printable(
-        f"{step.kind} at {_sha(after)} ({after.ended:%Y-%m-%d}): {_found(before)} -> {_found(after)}; "
-        f"before it {_sha(before)}"
-    )
+    yield f"{step.kind} at {_sha(after)} ({after.ended:%Y-%m-%d}): {_found(before)} -> {_found(after)}"
+    yield f"  the run before it: {_sha(before)} ({before.ended:%Y-%m-%d})"
     if step.kind in {"regressed", "changed"} and not after.verdict.passes and (after.cause or after.because):
         yield printable(f"  {': '.join(filter(None, (after.cause, after.because)))}")
     if step.also:

@@ -26,7 +26,9 @@ SECRET = ("secret-host", "secret-user", "secret-password", "secret_database")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    pytest.importorskip("psycopg", reason="PostgreSQL is reached by psycopg: pip install 'quantgate[history]'")
+    pytest.importorskip(
+        "psycopg", reason="PostgreSQL is reached by psycopg: pip install 'quantgate[history]'"
+    )
     with postgres.server() as address:
         yield address
 
@@ -72,7 +74,10 @@ def test_a_cell_is_drawn_over_commits_and_its_step_named(quantgate: Command, db:
     assert (said.status, said.err) == (0, "")
     first, second = said.out.split("\n\n\n")
     lines = first.splitlines()
-    assert lines[:2] == [f"{CELL}: 4 runs of 100 steps, branch main", "IGLA-TIER1-GATE-int8-h64-LRdefault-rng47-adamw"]
+    assert lines[:2] == [
+        f"{CELL}: 4 runs of 100 steps, branch main",
+        "IGLA-TIER1-GATE-int8-h64-LRdefault-rng47-adamw",
+    ]
     assert [(line[:14], line[26:42]) for line in lines[4:8]] == [
         ("  aaaaaaaaaaaa", "   5.22 learns  "),
         ("  bbbbbbbbbbbb", "   5.22 learns  "),
@@ -81,7 +86,8 @@ def test_a_cell_is_drawn_over_commits_and_its_step_named(quantgate: Command, db:
     ]
     day = f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%d}"
     assert lines[9:] == [
-        f"regressed at cccccccccccc ({day}): 5.22 learns -> 7.09 dead; before it bbbbbbbbbbbb",
+        f"regressed at cccccccccccc ({day}): 5.22 learns -> 7.09 dead",
+        f"  the run before it: bbbbbbbbbbbb ({datetime.now(UTC) - timedelta(days=3):%Y-%m-%d})",
         "  gradient-blocked: round() has no gradient",
     ]
     assert second.startswith(f"{CELL}: 1 run of 100 steps, branch mine\n")
@@ -104,17 +110,22 @@ def test_a_cell_as_json(quantgate: Command, db: str) -> None:
     (series,) = map(json.loads, said.out.splitlines())
     assert [each["sha"][0] for each in series["runs"]] == ["a", "b", "c", "d"]
     (change,) = series["changes"]
-    assert (change["change"], change["before"]["sha"][0], change["after"]["sha"][0]) == ("regressed", "b", "c")
+    assert (change["change"], change["before"]["sha"][0], change["after"]["sha"][0]) == (
+        "regressed",
+        "b",
+        "c",
+    )
 
 
 def test_regressions_of_all_cells(quantgate: Command, db: str) -> None:
     said = quantgate("history", "--regressions", "--since", "30d", "--db", db)
 
-    since, day = (f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}" for days in (30, 2))
+    since, before, day = (f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}" for days in (30, 3, 2))
     assert said == (
         1,
         f"1 regression since {since}\n\n{CELL}, branch main, 100 steps\n"
-        f"  regressed at cccccccccccc ({day}): 5.22 learns -> 7.09 dead; before it bbbbbbbbbbbb\n"
+        f"  regressed at cccccccccccc ({day}): 5.22 learns -> 7.09 dead\n"
+        f"    the run before it: bbbbbbbbbbbb ({before})\n"
         "    gradient-blocked: round() has no gradient\n",
         "",
     )
@@ -138,7 +149,9 @@ def test_what_was_mended_is_no_failure(quantgate: Command, db: str) -> None:
     assert "  mended at ffffffffffff (" in said.out
 
 
-def test_the_variable_may_hold_the_address(quantgate: Command, db: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_may_hold_the_address(
+    quantgate: Command, db: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("QUANTGATE_DB", db)
 
     assert quantgate("history", CELL).status == 0
@@ -162,7 +175,11 @@ def test_the_variable_may_hold_the_address(quantgate: Command, db: str, monkeypa
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_exits_4_and_says_why(
-    quantgate: Command, folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+    quantgate: Command,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    message: str,
 ) -> None:
     monkeypatch.delenv("QUANTGATE_DB", raising=False)
     (folder / "empty.db").touch()
@@ -202,9 +219,17 @@ def test_an_address_is_never_shown(quantgate: Command, monkeypatch: pytest.Monke
 @pytest.mark.parametrize(
     ("package", "address", "message"),
     [
-        ("sqlalchemy", "sqlite:///x.db", "databases are reached through SQLAlchemy: pip install 'quantgate[history]'"),
+        (
+            "sqlalchemy",
+            "sqlite:///x.db",
+            "databases are reached through SQLAlchemy: pip install 'quantgate[history]'",
+        ),
         ("psycopg", "postgresql://h/x", "PostgreSQL is reached by psycopg: pip install 'quantgate[history]'"),
-        ("alembic", "sqlite:///x.db", "Alembic keeps the tables of a history: pip install 'quantgate[history]'"),
+        (
+            "alembic",
+            "sqlite:///x.db",
+            "Alembic keeps the tables of a history: pip install 'quantgate[history]'",
+        ),
     ],
 )
 def test_without_the_extra_what_to_install_is_said(

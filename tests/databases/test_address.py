@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("sqlalchemy", reason="databases are reached through SQLAlchemy: pip install 'quantgate[logs]'")
+pytest.importorskip(
+    "sqlalchemy", reason="databases are reached through SQLAlchemy: pip install 'quantgate[logs]'"
+)
 
 from quantgate.databases.address import Address, find_address
 from quantgate.databases.failure import why_failed
@@ -43,7 +45,9 @@ def test_a_database_is_known_by_a_digest_that_survives_its_password() -> None:
     assert one.digest != find(SECRET.replace("5433", "5434"), is_private=True).digest
 
 
-def test_a_file_of_sqlite_is_the_same_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_sqlite_is_the_same_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
 
     assert find("sqlite:///fleet.db") == find(f"sqlite:///{tmp_path}/fleet.db")

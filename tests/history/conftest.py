@@ -25,7 +25,9 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(scope="package")
 def server() -> Iterator[postgres.Server]:
-    pytest.importorskip("psycopg", reason="PostgreSQL is reached by psycopg: pip install 'quantgate[history]'")
+    pytest.importorskip(
+        "psycopg", reason="PostgreSQL is reached by psycopg: pip install 'quantgate[history]'"
+    )
     with postgres.cluster() as running:
         yield running
 

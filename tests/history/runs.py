@@ -31,10 +31,9 @@ def result(
     because = "round() has no gradient" if cause else ""
     base = unmeasured(Cell(subject, kind, "adamw", 47), Verdict(verdict), because, Config())
     curve = () if bpb is None else ((0, 7.02), (50, None), (100, bpb))
-    return replace(
-        base, bpb=bpb, cause=cause, curve=curve, environment=environment, corpus={"name": "builtin", "sha256": "ab" * 32},
-        **fields,
-    )  # fmt: skip
+    measured = {"bpb": bpb, "cause": cause, "curve": curve, "environment": environment}
+    given: Any = {**measured, "corpus": {"name": "builtin", "sha256": "ab" * 32}, **fields}
+    return replace(base, **given)
 
 
 CELLS = (

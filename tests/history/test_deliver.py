@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,19 +19,16 @@ import pytest
 
 from quantgate.databases import engine
 from quantgate.databases.address import Address
-from quantgate.history import deliver as delivering
 from quantgate.history import store
 from quantgate.history.address import find_history
 from quantgate.history.deliver import Said, deliver
 from quantgate.history.run import Run
 from quantgate.history.spool import Spool
 from tests.history.conftest import Ask
-from tests.history.runs import CELLS, result, run
+from tests.history.runs import result, run
 from tests.logs.postgres import Server
 
-INCIDENT = (
-    "SELECT canon_name, MIN(bpb) FROM ssot.bpb_samples WHERE canon_name LIKE 'IGLA-TIER1-%' GROUP BY canon_name"
-)
+INCIDENT = "SELECT canon_name, MIN(bpb) FROM ssot.bpb_samples WHERE canon_name LIKE 'IGLA-TIER1-%' GROUP BY canon_name"
 RUNS = "SELECT run FROM ssot.quantgate_runs ORDER BY run"
 COUNTS = "SELECT (SELECT COUNT(*) FROM ssot.quantgate_runs), (SELECT COUNT(*) FROM ssot.quantgate_verdicts), \
 (SELECT COUNT(*) FROM ssot.bpb_samples)"
@@ -115,7 +113,9 @@ def test_no_score_is_no_number(database: Address, ask: Ask) -> None:
     broken = result(float("nan"), "diverged", gap=float("inf"))
 
     assert deliver(run(broken), database).recorded
-    assert ask(database, "SELECT bpb, gap, verdict FROM ssot.quantgate_verdicts") == [(None, None, "diverged")]
+    assert ask(database, "SELECT bpb, gap, verdict FROM ssot.quantgate_verdicts") == [
+        (None, None, "diverged")
+    ]
 
 
 # once
@@ -199,6 +199,7 @@ def test_a_server_that_is_killed_in_mid_write_has_all_of_a_run_or_nothing(
     assert not waiting(fleet)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 def test_a_server_that_never_answers_is_given_up(
     fleet: Address, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -296,7 +297,9 @@ def test_a_role_that_may_not_write(fleet: Address, server: Server) -> None:
 # files that wait
 
 
-def test_a_home_that_cannot_be_written_to_costs_no_record(file: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_written_to_costs_no_record(
+    file: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
 
     assert deliver(run(), file) == Said(True, ("5 cells recorded",))
@@ -325,14 +328,16 @@ def test_a_file_that_is_no_run_is_said_and_keeps_no_other_from_its_way(file: Add
     assert waiting(file) == [later, cut]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), TypeError("secret")], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), TypeError("secret")], ids=lambda error: type(error).__name__
+)
 def test_whatever_ends_a_delivery_leaves_the_file(
     file: Address, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     def ends(self: store.Store, run: Run) -> bool:
         raise error
 
-    monkeypatch.setattr(delivering.Store, "write", ends)
+    monkeypatch.setattr(store.Store, "write", ends)
 
     kept(
         deliver(run(), file),

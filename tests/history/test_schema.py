@@ -21,8 +21,8 @@ FLEET = (
     "sha text, run_id text, ts {}, note text DEFAULT 'none')"
 )
 ROW = (
-    "INSERT INTO ssot.bpb_samples VALUES ('IGLA-TIER1-int8-h64-LR0.001-rng47-adamw', 'int8', 'adamw', 64, 47, 100, 6.5, "
-    "'abc', 'r1', '2025-01-01', 'mine')"
+    "INSERT INTO ssot.bpb_samples VALUES ('IGLA-TIER1-int8-h64-LR0.001-rng47-adamw', 'int8', 'adamw', 64, 47, 100, "
+    "6.5, 'abc', 'r1', '2025-01-01', 'mine')"
 )
 VERSION = "SELECT version_num FROM ssot.quantgate_version"
 
@@ -32,7 +32,9 @@ def make_schema(address: Address, ask: Ask) -> None:
         ask(address, "CREATE SCHEMA ssot")
 
 
-@pytest.mark.parametrize("table", [schema.SAMPLES, schema.RUNS, schema.ENVIRONMENTS, schema.VERDICTS], ids=str)
+@pytest.mark.parametrize(
+    "table", [schema.SAMPLES, schema.RUNS, schema.ENVIRONMENTS, schema.VERDICTS], ids=str
+)
 def test_the_migrations_make_the_tables_that_are_written(database: Address, table: TableClause) -> None:
     deliver(run(), database)
     engine = open_engine(database, extra="history", schema="ssot")
@@ -71,7 +73,10 @@ def test_a_table_that_lost_a_column_since_is_refused(database: Address, ask: Ask
     deliver(run(), database)
     ask(database, "ALTER TABLE ssot.bpb_samples DROP COLUMN sha")
 
-    kept(deliver(run(), database), "its table ssot.bpb_samples is another: it has no sha; name another database")
+    kept(
+        deliver(run(), database),
+        "its table ssot.bpb_samples is another: it has no sha; name another database",
+    )
 
 
 def test_a_table_of_another_program_is_refused(database: Address, ask: Ask) -> None:
@@ -89,7 +94,8 @@ def test_a_later_version_is_refused(database: Address, ask: Ask) -> None:
     ask(database, "UPDATE ssot.quantgate_version SET version_num = '99'")
 
     kept(
-        deliver(run(), database), "its history has version 99, and this quantgate knows up to 1: upgrade quantgate"
+        deliver(run(), database),
+        "its history has version 99, and this quantgate knows up to 1: upgrade quantgate",
     )
     assert ask(database, COUNTS) == [(1, 5, 9)]
 

@@ -27,7 +27,10 @@ def points(*found: tuple[float | None, str]) -> list[Point]:
 
 
 def told(steps: tuple[Step, ...]) -> list[tuple[str, str | None, str | None, str | None]]:
-    return [(step.kind, step.before.sha, step.after.sha, step.mended and step.mended.sha) for step in steps]
+    return [
+        (step.kind, step.before.sha, step.after.sha, None if step.mended is None else step.mended.sha)
+        for step in steps
+    ]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,10 @@ def told(steps: tuple[Step, ...]) -> list[tuple[str, str | None, str | None, str
         # What was not judged says nothing.
         ([(5.22, "learns"), (None, "unjudged"), (7.0, "dead")], [("regressed", "a", "c", None)]),
         ([(None, "unjudged")], []),
-        ([(None, "crashed"), (5.2, "learns"), (5.3, "learns")], [("mended", "a", "b", None), ("regressed", "b", "c", None)]),
+        (
+            [(None, "crashed"), (5.2, "learns"), (5.3, "learns")],
+            [("mended", "a", "b", None), ("regressed", "b", "c", None)],
+        ),
     ],
 )  # fmt: skip
 def test_steps(found: list[tuple[float | None, str]], steps: list[object]) -> None:

@@ -39,6 +39,7 @@ REFUSED = [
     ("shard", "2", "'2' is not a shard; write 2/8 for the second of eight"),
     ("report", " ", "an empty value"),
     ("known-failures", " ", "an empty value"),
+    ("db", " ", "an empty value"),
     ("min-cells", "-1", "'-1' is not a number of cells (a whole number of at least 0)"),
     ("min-cells", "many", "'many' is not a number of cells (a whole number of at least 0)"),
 ]  # fmt: skip
@@ -62,6 +63,8 @@ VALUES: dict[str, list[tuple[str, object]]] = {
 }
 #: Options whose value is looked at at once; the test of precedence gives them files.
 FILES = ("corpus", "report", "known-failures")
+#: What has tests of its own: `database/test_database.py`.
+OWN = ("db",)
 
 
 def said(result: pytest.RunResult) -> str:
@@ -146,7 +149,7 @@ def test_precedence_of_files(pytester: pytest.Pytester, option: str, monkeypatch
 def test_every_option_is_in_the_tables_of_this_file() -> None:
     names = {option.name for option in OPTIONS}
     assert {option for option, _, _ in REFUSED} == names
-    assert {*VALUES, *FILES} == names
+    assert {*VALUES, *FILES, *OWN} == names
 
 
 def test_limits_the_wrong_way_round(pytester: pytest.Pytester) -> None:

@@ -27,18 +27,24 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="a cell from commit to commit, and what regressed",
         description="Reads what `pytest --quantgate-db` recorded.",
     )
-    history.add_argument("cell", metavar="CELL", nargs="?", help="such as int8-adamw-s47, or a canonical name")
+    history.add_argument(
+        "cell", metavar="CELL", nargs="?", help="such as int8-adamw-s47, or a canonical name"
+    )
     history.add_argument(
         "--regressions", action="store_true", help="of every cell; exit status 1 while one is not mended"
     )
-    history.add_argument("--since", default="30d", metavar="SPAN", help="how far back --regressions looks (30d)")
+    history.add_argument(
+        "--since", default="30d", metavar="SPAN", help="how far back --regressions looks (30d)"
+    )
     history.add_argument("--branch", metavar="NAME", help="only runs of this branch")
     history.add_argument(
         "--db",
         metavar="ADDRESS",
         help=f"env:NAME or @FILE holds its SQLAlchemy URL; without a password, the URL itself ({_VARIABLE})",
     )
-    history.add_argument("--json", action="store_true", help="a JSON object a series, or a regression, a line")
+    history.add_argument(
+        "--json", action="store_true", help="a JSON object a series, or a regression, a line"
+    )
     history.set_defaults(command=run)
 
 
@@ -58,7 +64,9 @@ def _cell(options: argparse.Namespace, address: Address) -> int:
     points = [point for point in found if options.branch in {None, point.branch}]
     if not points:
         branches = sorted({point.branch or "none" for point in found})
-        raise ValueError(f"no run of {options.cell!r} is of branch {options.branch!r}; there are {', '.join(branches)}")
+        raise ValueError(
+            f"no run of {options.cell!r} is of branch {options.branch!r}; there are {', '.join(branches)}"
+        )
     for place, series in enumerate(by_series(points)):
         steps = find_steps(series)
         if options.json:

@@ -43,7 +43,10 @@ def upgrade() -> None:
     op.create_table(
         "quantgate_environments",
         sa.Column("environment", sa.Text, primary_key=True),
-        *(sa.Column(name, sa.Text) for name in ("torch", "numpy", "python", "cpu", "isa", "threads", "device")),
+        *(
+            sa.Column(name, sa.Text)
+            for name in ("torch", "numpy", "python", "cpu", "isa", "threads", "device")
+        ),
         sa.Column("everything", sa.Text, nullable=False),
         schema="ssot",
     )
@@ -52,7 +55,10 @@ def upgrade() -> None:
         sa.Column("run_id", sa.Text, primary_key=True),
         sa.Column("run", sa.Text, nullable=False),
         sa.Column("cell", sa.Text, nullable=False),
-        *(sa.Column(name, sa.Text, nullable=False) for name in ("canon_name", "subject", "kind", "format", "optimizer")),
+        *(
+            sa.Column(name, sa.Text, nullable=False)
+            for name in ("canon_name", "subject", "kind", "format", "optimizer")
+        ),
         *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("seed", "width", "steps")),
         sa.Column("lr", sa.Double),
         sa.Column("storage", sa.Text, nullable=False),
