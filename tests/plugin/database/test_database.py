@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
+# Pytester forgets the modules that a run in this process imports; these must not be there twice.
 pytest.importorskip("alembic", reason="a history is kept by Alembic: pip install 'quantgate[history]'")
 pytest.importorskip("psycopg", reason="PostgreSQL is reached by psycopg: pip install 'quantgate[history]'")
-
-# Pytester forgets the modules that a run in this process imports; these cannot be there twice.
 
 from quantgate.plugin.database.hiding import without_hidden
 from quantgate.plugin.database.recording import History
