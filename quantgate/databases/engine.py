@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,10 +17,14 @@ if TYPE_CHECKING:
 
 #: Seconds to wait for a connection, and for a lock that another program holds.
 PATIENCE = 10
+_LOGGERS = ("sqlalchemy", "psycopg", "alembic")
 
 
-def open_engine(address: Address, *, extra: str, writes: bool = False, schema: str | None = None) -> Engine:
-    """An engine for a database; nothing is connected yet.
+@contextmanager
+def open_engine(
+    address: Address, *, extra: str, writes: bool = False, schema: str | None = None
+) -> Iterator[Engine]:
+    """An engine for a database, for a while; nothing is connected yet.
 
     Args:
         address: Where it is.
@@ -29,7 +36,34 @@ def open_engine(address: Address, *, extra: str, writes: bool = False, schema: s
         ValueError: The driver is not installed.
     """
     if address.is_sqlite:
-        return _sqlite(Path(str(address.url.database)), writes, schema)
+        engine = _sqlite(Path(str(address.url.database)), writes, schema)
+    else:
+        engine = _postgresql(address, extra, writes)
+    with _kept_back(_LOGGERS):
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+
+@contextmanager
+def _kept_back(names: Iterable[str]) -> Iterator[None]:
+    """Keep back what libraries log: they name hosts and users."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.propagate for logger in loggers]
+    nowhere = logging.NullHandler()
+    for logger in loggers:
+        logger.propagate = False
+        logger.addHandler(nowhere)
+    try:
+        yield
+    finally:
+        for logger, propagates in zip(loggers, before, strict=True):
+            logger.removeHandler(nowhere)
+            logger.propagate = propagates
+
+
+def _postgresql(address: Address, extra: str, writes: bool) -> Engine:
     from sqlalchemy import create_engine, exc
 
     options: dict[str, Any] = {"connect_timeout": PATIENCE}

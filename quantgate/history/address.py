@@ -22,7 +22,8 @@ def find_history(given: str, *, is_private: bool = False) -> Address:
         ValueError: There is none, it holds a password for all to see, or a package is not installed.
     """
     address = find_address(given, extra=EXTRA, is_private=is_private)
-    open_engine(address, extra=EXTRA).dispose()  # which loads the driver
+    with open_engine(address, extra=EXTRA):  # which loads the driver
+        pass
     if find_spec("alembic") is None:
         raise ValueError(f"Alembic keeps the tables of a history: pip install 'quantgate[{EXTRA}]'")
     return address

@@ -6,6 +6,7 @@ that was written already is not written again: it arrives once.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from quantgate.databases.address import Address
 from quantgate.history.run import Run
 from quantgate.history.schema import SchemaError
 from quantgate.history.spool import Spool, read_run
-from quantgate.history.store import RefusedError, Store, UnreachableError, open_store
+from quantgate.history.store import MOST_SECONDS, RefusedError, Store, UnreachableError, open_store
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,15 @@ def deliver(run: Run, address: Address) -> Said:
         address: Its database.
     """
     kept, no_file = _keep(run, address)
+    said: list[str] = []
     try:
         with open_store(address) as store:
             store.write(run)
+            many = len(run.results)
+            said.append(f"{many} cell{'s' * (many != 1)} recorded")
             if kept is not None:
                 kept.unlink(missing_ok=True)
-            many = len(run.results)
-            said = [f"{many} cell{'s' * (many != 1)} recorded", *_bring_waiting(store, address)]
+            said += _bring_waiting(store, address)
         return Said(True, tuple(said))
     except (SchemaError, UnreachableError, RefusedError) as error:
         reason = str(error)
@@ -46,6 +49,8 @@ def deliver(run: Run, address: Address) -> Said:
         reason = "it was interrupted"
     except Exception as error:  # the run is judged, whatever a driver does
         reason = f"{type(error).__name__}; what it says is not shown, as it may hold the address"
+    if said:
+        return Said(True, (*said, f"earlier runs still wait: {reason}"))
     if kept is None:
         return Said(False, (f"not recorded: {reason}", f"nor kept for the next run: {no_file}"))
     return Said(False, (f"not recorded: {reason}", f"kept for the next run with this database: {kept}"))
@@ -61,16 +66,18 @@ def _keep(run: Run, address: Address) -> tuple[Path | None, str]:
 
 def _bring_waiting(store: Store, address: Address) -> list[str]:
     """Bring earlier runs, and say what became of them."""
-    brought, said = 0, []
+    brought, said, begun = 0, [], time.monotonic()
     try:
         waiting = list(Spool.of(address.digest).waiting())
     except OSError:
         return []
     for path in waiting:
+        if time.monotonic() - begun > MOST_SECONDS:
+            said.append(f"earlier runs still wait, for the next run: it took too long ({path.parent})")
+            break
         try:
-            store.write(read_run(path))
+            brought += store.write(read_run(path))  # or another run did
             path.unlink(missing_ok=True)
-            brought += 1
         except FileNotFoundError:  # another run has brought it
             continue
         except RefusedError as error:

@@ -32,8 +32,7 @@ def open_history(address: Address) -> Iterator[Connection]:
     Raises:
         ValueError: It cannot be reached, or holds no history of this version.
     """
-    engine = open_engine(address, extra=EXTRA, schema=SCHEMA)
-    try:
+    with open_engine(address, extra=EXTRA, schema=SCHEMA) as engine:
         try:
             connection = engine.connect()
         except (exc.SQLAlchemyError, sqlite3.Error) as error:
@@ -44,8 +43,6 @@ def open_history(address: Address) -> Iterator[Connection]:
                 yield connection
             except (exc.SQLAlchemyError, sqlite3.Error) as error:
                 raise ValueError(f"the database failed while it was read: {why_failed(error)}") from None
-    finally:
-        engine.dispose()
 
 
 def points_of(connection: Connection, cell: str) -> list[Point]:

@@ -84,11 +84,8 @@ def open_store(address: Address) -> Iterator[Store]:
         SchemaError: Its tables are of a later version, or another's.
         UnreachableError: It cannot be reached, or may not be written to.
     """
-    engine = open_engine(address, extra=EXTRA, writes=True, schema=SCHEMA)
-    try:
+    with open_engine(address, extra=EXTRA, writes=True, schema=SCHEMA) as engine:
         yield Store(engine)
-    finally:
-        engine.dispose()
 
 
 def _write(connection: Connection, run: Run) -> bool:

@@ -190,10 +190,13 @@ def test_nothing_can_be_written_through_it(filled: Filled) -> None:
     from quantgate.databases.address import find_address
     from quantgate.databases.engine import open_engine
 
-    engine = open_engine(find_address(filled(COMMITS), extra="logs"), extra="logs")
-    with engine.connect() as connection, pytest.raises(exc.DBAPIError, match=r"read-?only"):
+    address = find_address(filled(COMMITS), extra="logs")
+    with (
+        open_engine(address, extra="logs") as engine,
+        engine.connect() as connection,
+        pytest.raises(exc.DBAPIError, match=r"read-?only"),
+    ):
         connection.execute(text("CREATE TABLE mine (a int)"))
-    engine.dispose()
 
 
 SECRET = ("secret-host", "secret-user", "secret-password", "secret_database")

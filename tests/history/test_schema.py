@@ -37,10 +37,8 @@ def make_schema(address: Address, ask: Ask) -> None:
 )
 def test_the_migrations_make_the_tables_that_are_written(database: Address, table: TableClause) -> None:
     deliver(run(), database)
-    engine = open_engine(database, extra="history", schema="ssot")
-    with engine.connect() as connection:
+    with open_engine(database, extra="history", schema="ssot") as engine, engine.connect() as connection:
         there = {each["name"] for each in inspect(connection).get_columns(table.name, schema="ssot")}
-    engine.dispose()
 
     assert there == {each.name for each in table.columns}
 

@@ -37,8 +37,7 @@ def read_sql(address: Address, wanted: Wanted, table: str = DEFAULT_TABLE) -> It
     """
     from sqlalchemy import exc
 
-    engine = open_engine(address, extra=EXTRA)
-    try:
+    with open_engine(address, extra=EXTRA) as engine:
         try:
             connection = engine.connect()
         except (exc.SQLAlchemyError, sqlite3.Error) as error:
@@ -48,8 +47,6 @@ def read_sql(address: Address, wanted: Wanted, table: str = DEFAULT_TABLE) -> It
                 yield _reading(connection, address.is_sqlite, wanted, table)
             except exc.SQLAlchemyError as error:
                 raise ValueError(f"the database failed while it was read: {why_failed(error)}") from None
-    finally:
-        engine.dispose()
 
 
 def _reading(connection: Connection, sqlite: bool, wanted: Wanted, table: str) -> Reading:
