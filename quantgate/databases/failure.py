@@ -4,6 +4,8 @@ from __future__ import annotations
 
 #: What a driver's words mean, the most telling first.
 _MEANINGS = (
+    ("not null constraint", "a column of its table may not be empty"),
+    ("not-null constraint", "a column of its table may not be empty"),
     ("password authentication failed", "it refused the user or the password"),
     ("no password supplied", "it asks for a password, and the address has none"),
     ("permission denied", "its user lacks the right"),
@@ -27,8 +29,6 @@ _MEANINGS = (
     ("no space left", "its disk is full"),
     ("not a database", "the file is no SQLite database"),
     ("malformed", "its file is damaged"),
-    ("not null constraint", "a column of its table may not be empty"),
-    ("not-null constraint", "a column of its table may not be empty"),
     ("closed the connection", "its server went away"),
     ("connection is lost", "its server went away"),
     ("terminating connection", "its server went away"),

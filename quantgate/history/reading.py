@@ -51,7 +51,13 @@ def points_of(connection: Connection, cell: str) -> list[Point]:
     Raises:
         ValueError: There is no such cell; the nearest are named.
     """
-    named = or_(VERDICTS.c.cell == storable(cell), VERDICTS.c.canon_name == storable(cell))
+    name = storable(cell)
+    cells = select(VERDICTS.c.cell).where(VERDICTS.c.canon_name == name)
+    named = or_(
+        VERDICTS.c.cell == name,
+        VERDICTS.c.canon_name == name,
+        and_(VERDICTS.c.cell.in_(cells), VERDICTS.c.lr.is_(None)),  # lost, so that its name lacks the rate
+    )
     found = [_point(row) for row in connection.execute(_points().where(named))]
     if not found:
         known = [str(each) for each in connection.scalars(select(VERDICTS.c.cell).distinct())]
@@ -67,7 +73,6 @@ def points_since(connection: Connection, since: datetime) -> Iterator[Point]:
     series = (
         VERDICTS.c.cell,
         VERDICTS.c.kind,
-        VERDICTS.c.canon_name,
         VERDICTS.c.steps,
         func.coalesce(RUNS.c.branch, ""),
     )
@@ -77,13 +82,24 @@ def points_since(connection: Connection, since: datetime) -> Iterator[Point]:
     both = union_all(
         _points().where(wanted, RUNS.c.ts >= when), select(*columns).where(earlier.c.place == 1)
     ).subquery()
-    order = (both.c.cell, both.c.kind, both.c.canon_name, both.c.steps, func.coalesce(both.c.branch, ""))
+    order = (both.c.cell, both.c.kind, both.c.steps, func.coalesce(both.c.branch, ""))
     rows = connection.execution_options(yield_per=5000).execute(select(both).order_by(*order))
     return map(_point, rows)
 
 
 def _points(*more: ColumnElement[Any]) -> Select[Any]:
-    chosen = ("cell", "kind", "canon_name", "steps", "bpb", "verdict", "cause", "because", "corpus_sha256")
+    chosen = (
+        "cell",
+        "kind",
+        "canon_name",
+        "steps",
+        "bpb",
+        "verdict",
+        "cause",
+        "because",
+        "lr",
+        "corpus_sha256",
+    )
     return (
         select(
             *(VERDICTS.c[name] for name in chosen),
@@ -115,6 +131,7 @@ def _point(row: Row[Any]) -> Point:
         because=row.because,
         setting=(
             ("quantgate", row.quantgate),
+            ("lr", None if row.lr is None else f"{row.lr:g}"),
             ("corpus", corpus),
             *((name, getattr(row, name)) for name in _SETTING),
         ),

@@ -37,9 +37,9 @@ class Point:
     setting: tuple[tuple[str, str | None], ...]
 
     @property
-    def series(self) -> tuple[str, str, str, int, str]:
-        """What the points that it is compared with share."""
-        return self.cell, self.kind, self.canon_name, self.steps, self.branch or ""
+    def series(self) -> tuple[str, str, int, str]:
+        """What the points that it is compared with share; the rate of a cell that was lost is not known."""
+        return self.cell, self.kind, self.steps, self.branch or ""
 
     @property
     def is_judged(self) -> bool:

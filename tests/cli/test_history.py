@@ -104,6 +104,20 @@ def test_a_branch_is_chosen_and_a_canonical_name_taken(quantgate: Command, db: s
     )
 
 
+def test_a_cell_that_is_lost_steps_though_its_rate_is_not_known(quantgate: Command, db: str) -> None:
+    name = "IGLA-TIER1-GATE-nf4-h64-LR0.0002-rng47-adamw"
+    fine = result(subject="nf4", canon_name=name, lr=2e-4)
+    record(
+        db,
+        aged(run(fine, sha="a" * 40), 2),
+        aged(run(result(None, "crashed", subject="nf4"), sha="b" * 40), 1),
+    )
+
+    for asked in ("nf4-adamw-s47", name):
+        assert "regressed at bbbbbbbbbbbb (" in quantgate("history", asked, "--db", db).out
+    assert "nf4-adamw-s47, branch main" in quantgate("history", "--regressions", "--db", db).out
+
+
 def test_a_cell_as_json(quantgate: Command, db: str) -> None:
     said = quantgate("history", CELL, "--db", db, "--branch", "main", "--json")
 

@@ -343,3 +343,43 @@ def test_whatever_ends_a_delivery_leaves_the_file(
         else "TypeError; what it says is not shown, as it may hold the address",
     )
     monkeypatch.undo()
+
+
+def test_what_ends_the_delivery_of_earlier_runs_leaves_this_one_recorded(
+    file: Address, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = Spool.of(file.digest).keep(run())
+    wrote = store.Store.write
+
+    def ends(self: store.Store, made: Run) -> bool:
+        if made.name == earlier.stem:
+            raise KeyboardInterrupt
+        return wrote(self, made)
+
+    monkeypatch.setattr(store.Store, "write", ends)
+
+    assert deliver(run(day=1), file) == Said(
+        True, ("5 cells recorded", "earlier runs still wait: it was interrupted")
+    )
+    assert waiting(file) == [earlier]
+    assert ask(file, COUNTS) == [(1, 5, 9)]
+
+
+def test_a_run_that_a_table_refuses_keeps_no_other_from_its_way(
+    database: Address, ask: Ask, caplog: pytest.LogCaptureFixture
+) -> None:
+    if not database.is_sqlite:
+        ask(database, "CREATE SCHEMA ssot")
+    ask(
+        database,
+        "CREATE TABLE ssot.bpb_samples (canon_name text, format text, algo text, hidden int, seed int, step int, "
+        "bpb real, sha text NOT NULL, run_id text, ts text)",
+    )
+    refused = "the database refuses it: a column of its table may not be empty"
+    path = kept(deliver(run(sha=None), database), refused)
+
+    assert deliver(run(), database) == Said(
+        True, ("5 cells recorded", f"an earlier run still waits: {refused} ({path})")
+    )
+    assert ask(database, COUNTS) == [(1, 5, 9)]
+    assert not caplog.records  # which would name hosts and users

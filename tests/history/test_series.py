@@ -77,17 +77,16 @@ def test_what_else_changed_is_said() -> None:
     assert step.also == ("the commit is the same", "torch 2.13.0 -> 2.14.0")
 
 
-def test_branches_steps_and_rates_are_series_of_their_own() -> None:
+def test_branches_steps_and_kinds_are_series_of_their_own() -> None:
     one, other = points((5.22, "learns"), (7.0, "dead"))
     apart = [
         one,
         replace(other, branch="mine"),
         replace(other, steps=200),
-        replace(other, canon_name="IGLA-LR1"),
         replace(other, kind="control"),
     ]
 
-    assert [len(series) for series in by_series(apart)] == [1] * 5
+    assert [len(series) for series in by_series(apart)] == [1] * 4
 
 
 def test_a_series_is_in_the_order_of_time() -> None:
