@@ -376,7 +376,7 @@ def test_a_run_that_a_table_refuses_keeps_no_other_from_its_way(
         "bpb real, sha text NOT NULL, run_id text, ts text)",
     )
     refused = "the database refuses it: a column of its table may not be empty"
-    path = kept(deliver(run(sha=None), database), refused)
+    path = kept(deliver(run(result(), sha=None), database), refused)
 
     assert deliver(run(), database) == Said(
         True, ("5 cells recorded", f"an earlier run still waits: {refused} ({path})")
