@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -39,28 +40,41 @@ def open_engine(
         engine = _sqlite(Path(str(address.url.database)), writes, schema)
     else:
         engine = _postgresql(address, extra, writes)
-    with _kept_back(_LOGGERS):
+    with _KEPT_BACK:
         try:
             yield engine
         finally:
             engine.dispose()
 
 
-@contextmanager
-def _kept_back(names: Iterable[str]) -> Iterator[None]:
-    """Keep back what libraries log: they name hosts and users."""
-    loggers = [logging.getLogger(name) for name in names]
-    before = [logger.propagate for logger in loggers]
-    nowhere = logging.NullHandler()
-    for logger in loggers:
-        logger.propagate = False
-        logger.addHandler(nowhere)
-    try:
-        yield
-    finally:
-        for logger, propagates in zip(loggers, before, strict=True):
-            logger.removeHandler(nowhere)
-            logger.propagate = propagates
+class _KeptBack:
+    """Keeps back what libraries log, which names hosts and users, while any thread has a database open."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._many = 0
+        self._before: dict[logging.Logger, bool] = {}
+        self._nowhere = logging.NullHandler()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._many += 1
+            if self._many == 1:
+                for logger in map(logging.getLogger, _LOGGERS):
+                    self._before[logger] = logger.propagate
+                    logger.propagate = False
+                    logger.addHandler(self._nowhere)
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._many -= 1
+            if self._many == 0:
+                for logger, propagates in self._before.items():
+                    logger.removeHandler(self._nowhere)
+                    logger.propagate = propagates
+
+
+_KEPT_BACK = _KeptBack()
 
 
 def _postgresql(address: Address, extra: str, writes: bool) -> Engine:
