@@ -1,6 +1,6 @@
 """The command line.
 
-`quantgate doctor | explain | run | judge | vectors | baseline | known | power | calibrate | incident`.
+`quantgate doctor | explain | run | judge | history | vectors | baseline | known | power | calibrate | incident`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quantgate.cli import calibrate, doctor, explain, incident, power, run
-from quantgate.cli.elsewhere import judge, vectors
+from quantgate.cli.elsewhere import history, judge, vectors
 from quantgate.cli.expected import baseline, known
 from quantgate.cli.status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from quantgate.records.version import __version__
@@ -24,7 +24,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _Parser(prog="quantgate", description="The gate for low-precision training.")
     parser.add_argument("--version", action="version", version=f"quantgate {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (doctor, explain, run, judge, vectors, baseline, known, power, calibrate, incident):
+    for command in (
+        doctor,
+        explain,
+        run,
+        judge,
+        history,
+        vectors,
+        baseline,
+        known,
+        power,
+        calibrate,
+        incident,
+    ):
         command.add(commands)
     options = parser.parse_args(arguments)
     sys.path.insert(0, str(Path.cwd()))  # module:attribute is looked up from here, as pytest does

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from quantgate.plugin import hookspecs
+from quantgate.plugin.database.hiding import hide, hide_from, restore
 from quantgate.plugin.fixtures import lowbit_cell, lowbit_corpus, lowbit_format, lowbit_model
 from quantgate.plugin.lifecycle import (
     close,
@@ -50,7 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
             f"quantgate: -p no:{REPORTER} would leave a run without its judge; -p no:quantgate leaves the gate out"
         )
     try:
-        if settings_of(config).given or config.hook.pytest_quantgate_register.get_hookimpls():
+        settings = settings_of(config)
+        if settings.db is not None:
+            hide(config, settings)
+        if settings.given or config.hook.pytest_quantgate_register.get_hookimpls():
             _check_early(session_of(config))
     except ValueError as error:
         raise pytest.UsageError(f"quantgate: {error}") from None
@@ -84,11 +88,14 @@ def pytest_enter_pdb() -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     close(config)
+    restore(config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput[FOLDER_INPUT] = str(folder_of(node.config).path)
+    if settings_of(node.config).db is not None:
+        hide_from(node)
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -19,6 +19,8 @@ from quantgate.plan.settings import Settings
 if TYPE_CHECKING:
     import pytest
 
+    from quantgate.databases.address import Address
+
 
 _SWITCHES = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 
@@ -39,6 +41,10 @@ class Option:
     of_cell: bool = False
     #: Whether its flag takes no value.
     is_switch: bool = False
+    #: How a variable is parsed where it may say more than what others see: a password.
+    parse_variable: Callable[[str], Any] | None = None
+    #: Whether it is read by the controller alone, and hidden from its workers.
+    is_hidden: bool = False
 
     @property
     def field(self) -> str:
@@ -56,14 +62,15 @@ class Option:
     def environment(self) -> str:
         return self.dest.upper()
 
-    def read(self, text: str, source: str) -> Any:
-        """Parse the text of an option.
+    def read(self, text: str, source: str, *, is_variable: bool = False) -> Any:
+        """Parse the text of an option, be it that of a variable.
 
         Raises:
             OptionError: The value is invalid; the message names `source`.
         """
+        parse = self.parse_variable if is_variable and self.parse_variable else self.parse
         try:
-            return self.parse(text.strip())
+            return parse(text.strip())
         except ValueError as error:
             raise OptionError(f"invalid {source}: {error}") from None
 
@@ -157,6 +164,18 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def _database(text: str) -> Address:
+    from quantgate.history.address import find_history
+
+    return find_history(_text(text))
+
+
+def _private_database(text: str) -> Address:
+    from quantgate.history.address import find_history
+
+    return find_history(_text(text), is_private=True)
+
+
 OPTIONS = (
     Option(
         "formats", _names, "NAMES", "formats and recipes, by name or module:attribute[@bits]", of_cell=True
@@ -192,6 +211,14 @@ OPTIONS = (
     ),
     Option("baseline", _path, "FILE", "hold cells against this baseline, or results.jsonl of another run"),
     Option("update-baseline", _switch, "YES|NO", "write this run's cells into the baseline", is_switch=True),
+    Option(
+        "db",
+        _database,
+        "ADDRESS",
+        "record the run in this database: @FILE, env:NAME, or an SQLAlchemy URL without a password",
+        parse_variable=_private_database,
+        is_hidden=True,
+    ),
     Option("min-cells", _integer(0, "a number of cells"), "N", "fewer judged cells are a failure"),
 )
 
@@ -223,9 +250,11 @@ def read_settings(config: pytest.Config) -> Settings:
     _refuse_misspelt(config)
     values: dict[str, Any] = {}
     for option in OPTIONS:
-        found = _find(config, option)
+        found = None if option.is_hidden and hasattr(config, "workerinput") else _find(config, option)
         if found is not None:
-            values[option.field] = option.read(*found)
+            text, source = found
+            is_variable = source.startswith(option.environment)
+            values[option.field] = option.read(text, source, is_variable=is_variable)
     settings = Settings(**values, given=frozenset(values))
     if settings.dead_bpb < settings.fail_bpb:
         if "dead_bpb" in settings.given:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from quantgate.gate.validity import broken_trainers, is_users_doing, reasons_of, unlearned, unsaid
+from quantgate.plugin.database.recording import History
 from quantgate.plugin.expected.baseline import BaselineKeeper
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
@@ -52,6 +53,7 @@ class Reporter:
         self.lost_controls: list[str] = []
         self.report: Report | None = None
         self.baseline = BaselineKeeper(session)
+        self.history = History(session.settings.db, config.rootpath)
         self.exit_status = int(pytest.ExitCode.INTERNAL_ERROR)
         #: Whether tests are run, not merely listed.
         self.running = not any(config.getoption(name, False) for name in _LISTING)
@@ -193,6 +195,7 @@ class Reporter:
             self._check_least(0, session)
         if self.report is not None:
             self._close(self.report, session)
+        self.history.record([*self.results.values(), *self.controls], int(session.exitstatus))
 
     def _close(self, report: Report, session: pytest.Session) -> None:
         counts = self.counts
@@ -281,6 +284,8 @@ class Reporter:
             terminalreporter.write_line(f"quantgate: {printable(problem)}", red=True)
         if self.report is not None:
             terminalreporter.write_line(f"results: {printable(str(self.report.path))}")
+        for said in self.history.said:
+            terminalreporter.write_line(f"history: {said}", yellow=not self.history.is_recorded)
 
     @property
     def _is_empty_shard(self) -> bool:

@@ -15,8 +15,9 @@ from quantgate.records.cell import Cell, Config
 from quantgate.records.verdict import CHANCE_BPB, DEFAULT_LIMITS, Limits, Verdict
 from quantgate.records.version import __version__
 
-#: The lane that this package's runs take in the fleet's canonical names.
-LANE = "GATE"
+#: The lane of this package's runs in the fleet's canonical names: what asks for the first tier finds them, and none is
+#: taken for a cell of the fleet's own.
+LANE = "TIER1-GATE"
 
 
 @dataclass(frozen=True)

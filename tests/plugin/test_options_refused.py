@@ -43,6 +43,7 @@ REFUSED = [
     ("known-failures", " ", "an empty value"),
     ("baseline", " ", "an empty value"),
     ("update-baseline", "maybe", "'maybe' is none of yes, no, true, false, 1, 0"),
+    ("db", " ", "an empty value"),
     ("min-cells", "-1", "'-1' is not a number of cells (a whole number of at least 0)"),
     ("min-cells", "many", "'many' is not a number of cells (a whole number of at least 0)"),
 ]  # fmt: skip
@@ -69,6 +70,8 @@ VALUES: dict[str, list[tuple[str, object]]] = {
 SWITCHES = {option.name for option in OPTIONS if option.is_switch}
 #: Options whose value is looked at at once; the test of precedence gives them files.
 FILES = ("corpus", "report", "known-failures", "baseline")
+#: What has tests of its own: `database/test_database.py`.
+OWN = ("db",)
 
 
 def said(result: pytest.RunResult) -> str:
@@ -154,7 +157,7 @@ def test_precedence_of_files(pytester: pytest.Pytester, option: str, monkeypatch
 def test_every_option_is_in_the_tables_of_this_file() -> None:
     names = {option.name for option in OPTIONS}
     assert {option for option, _, _ in REFUSED} == names
-    assert {*VALUES, *FILES} == names
+    assert {*VALUES, *FILES, *OWN} == names
 
 
 def test_limits_the_wrong_way_round(pytester: pytest.Pytester) -> None:

@@ -185,8 +185,13 @@ def test_a_result_knows_its_cell() -> None:
 
 
 def test_the_canonical_name_follows_the_fleets() -> None:
-    assert canon_name(Cell("gf8", "format", "muon", 89, 128), 5e-3) == "IGLA-GATE-gf8-h128-LR0.005-rng89-muon"
-    assert canon_name(Cell("gf8", "format", "muon", 89), None) == "IGLA-GATE-gf8-h64-LRdefault-rng89-muon"
+    assert (
+        canon_name(Cell("gf8", "format", "muon", 89, 128), 5e-3)
+        == "IGLA-TIER1-GATE-gf8-h128-LR0.005-rng89-muon"
+    )
+    assert (
+        canon_name(Cell("gf8", "format", "muon", 89), None) == "IGLA-TIER1-GATE-gf8-h64-LRdefault-rng89-muon"
+    )
 
 
 def test_a_shard_marks_a_copy() -> None:
