@@ -1,4 +1,4 @@
-"""The command line: `quantgate doctor | explain | run | judge | vectors | power | calibrate | incident`."""
+"""The command line: `quantgate doctor | explain | run | judge | ... `, a file a command."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from quantgate.cli import calibrate, doctor, explain, incident, power, run
 from quantgate.cli.elsewhere import judge, vectors
+from quantgate.cli.pipeline import init, merge, plan
 from quantgate.cli.status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from quantgate.records.version import __version__
 from quantgate.reports.text import printable
@@ -20,9 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _Parser(prog="quantgate", description="The gate for low-precision training.")
     parser.add_argument("--version", action="version", version=f"quantgate {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (doctor, explain, run, judge, vectors, power, calibrate, incident):
+    for command in (doctor, explain, run, judge, vectors, power, calibrate, incident, init, plan, merge):
         command.add(commands)
-    options = parser.parse_args(arguments)
+    options, options.more = parser.parse_known_args(arguments)
+    if options.more and not getattr(options, "takes_more", False):
+        parser.error(f"unrecognized arguments: {' '.join(options.more)}")
     sys.path.insert(0, str(Path.cwd()))  # module:attribute is looked up from here, as pytest does
     try:
         status: int = options.command(options)

@@ -13,7 +13,7 @@ from quantgate.gate.validity import invalid_reasons, is_users_doing, unlearned, 
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.watchdog import where_it_stood
-from quantgate.plugin.report import Report, ReportError
+from quantgate.plugin.report import Report, ReportError, closing
 from quantgate.plugin.session import GateSession
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
@@ -194,7 +194,9 @@ class Reporter:
     def _close(self, report: Report, session: pytest.Session) -> None:
         counts = self.counts
         said = {"exit_status": int(session.exitstatus), **asdict(counts), "problems": self.problems}
-        report.close(said)
+        left_out = {cell.id: "skipped" for cell in sorted(self.skipped - self.results.keys(), key=str)}
+        left_out |= {c.id: "deselected" for c in self.offered if c not in set(self.planned.values())}
+        report.close(said, closing(self.session, said, left_out))
         if report.problem is not None:
             self.problems.append(report.problem)
             if session.exitstatus == pytest.ExitCode.OK:

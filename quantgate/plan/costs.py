@@ -1,0 +1,53 @@
+"""What a cell costs, in milliseconds of one core: the measure by which shards are cut and cells are dealt.
+
+Measured for every cell of the nightly matrix, and recorded in `tests/plan/seconds.csv`; `python -m tests.benchmarks.costs
+table tests/plan/seconds.csv` prints the tables below from it, and says how far they are off. What they lack (an
+optimizer, a format, a recipe or a trainer of somebody's own) is taken for AdamW's, and for the usual format.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from quantgate.formats import BUILTIN
+from quantgate.records.cell import DEFAULT_STEPS, Cell
+
+#: The widths that were measured.
+_NARROW, _WIDE = 64, 128
+#: Before the first step and after the last, at these widths: the probes, the model, the scores.
+_SETUP = (90.0, 230.0)
+#: A step, by optimizer, at these widths.
+_STEP = MappingProxyType(
+    {
+        "adamw": (7.2, 16.7),
+        "muon": (10.0, 21.0),
+    }
+)
+#: A cell of a family of formats beside the usual cell, by what its weights are stored in.
+_FAMILY = MappingProxyType({("int", "master"): 1.0})
+
+
+def cost(cell: Cell, steps: int = DEFAULT_STEPS) -> int:
+    """Milliseconds of one core that a cell takes, its probes with it and its control without."""
+    known = BUILTIN.get(cell.subject) if cell.kind == "format" else None
+    factor = 1.0 if known is None else _FAMILY.get((known.family, cell.storage), 1.0)
+    return max(1, round(factor * _float32(cell, steps)))
+
+
+def control_cost(control: Cell, steps: int = DEFAULT_STEPS) -> int:
+    """Milliseconds of one core that a control, or a negative control, takes."""
+    return max(1, round(_float32(control, steps)))
+
+
+def _float32(cell: Cell, steps: int) -> float:
+    return _at(_SETUP, cell.width) + steps * _at(_STEP.get(cell.optimizer, _STEP["adamw"]), cell.width)
+
+
+def _at(measured: tuple[float, float], width: int) -> float:
+    """A cost at another width: a constant and a part that grows as its square.
+
+    Only sums and products, which every machine rounds the same way: shards are cut on different ones.
+    """
+    narrow, wide = measured
+    grows = (wide - narrow) / (_WIDE * _WIDE - _NARROW * _NARROW)
+    return narrow + grows * (width * width - _NARROW * _NARROW)
