@@ -33,29 +33,19 @@ class _Engine:
     total: str
     #: The index of the first job.
     first: int
-    #: What is missing where there is an index and no total.
+    #: What to do where there is an index and no total.
     advice: str
-    #: The number of the run that all its jobs share.
-    run: str | None = None
 
 
 _ENGINES = (
-    _Engine("GitLab", "CI_NODE_INDEX", "CI_NODE_TOTAL", 1, "give the job `parallel: 8`", "CI_PIPELINE_ID"),
-    _Engine(
-        "CircleCI",
-        "CIRCLE_NODE_INDEX",
-        "CIRCLE_NODE_TOTAL",
-        0,
-        "give the job `parallelism: 8`",
-        "CIRCLE_WORKFLOW_ID",
-    ),
+    _Engine("GitLab", "CI_NODE_INDEX", "CI_NODE_TOTAL", 1, "give the job `parallel: 8`"),
+    _Engine("CircleCI", "CIRCLE_NODE_INDEX", "CIRCLE_NODE_TOTAL", 0, "give the job `parallelism: 8`"),
     _Engine(
         "Buildkite",
         "BUILDKITE_PARALLEL_JOB",
         "BUILDKITE_PARALLEL_JOB_COUNT",
         0,
         "give the step `parallelism: 8`",
-        "BUILDKITE_BUILD_ID",
     ),
     _Engine(
         "Kubernetes",
@@ -69,10 +59,17 @@ _ENGINES = (
         JOB_INDEX,
         JOB_TOTAL,
         0,
-        f"set it beside the index: `{JOB_TOTAL}: ${{{{ strategy.job-total }}}}` on GitHub",
-        "GITHUB_RUN_ID",
+        f"set it beside the index, `{JOB_TOTAL}: ${{{{ strategy.job-total }}}}` on GitHub",
     ),
 )
+#: What the jobs of one run share, by engine.
+_RUNS = {
+    "GitHub": "GITHUB_RUN_ID",
+    "GitLab": "CI_PIPELINE_ID",
+    "CircleCI": "CIRCLE_WORKFLOW_ID",
+    "Buildkite": "BUILDKITE_BUILD_ID",
+    "Slurm": "SLURM_ARRAY_JOB_ID",
+}
 _SLURM = "SLURM_ARRAY_TASK_ID"
 
 
@@ -103,9 +100,8 @@ def position(environment: Mapping[str, str]) -> tuple[int, int]:
 
 def run_of(environment: Mapping[str, str]) -> str | None:
     """What names this run of a pipeline in each of its jobs; None where no engine says."""
-    names = {engine.name: engine.run for engine in _ENGINES} | {"Slurm": "SLURM_ARRAY_JOB_ID"}
-    said = [f"{name} {environment[run]}" for name, run in names.items() if run and environment.get(run)]
-    return said[0].replace("the workflow", "GitHub") if said else None
+    said = (f"{engine} {environment[name]:.80}" for engine, name in _RUNS.items() if environment.get(name))
+    return next(said, None)
 
 
 def _position(engine: _Engine, environment: Mapping[str, str]) -> tuple[int, int]:

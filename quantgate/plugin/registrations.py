@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Sequence
 
 import pytest
@@ -76,11 +77,18 @@ def collect_as_tests_do(arguments: Sequence[str]) -> GateSession:
     whole = ["--collect-only", "-q", "-p", "no:cacheprovider", "--quantgate-shard", "1/1"]
     status, said = _pytest(["-m", "lowbit", *arguments, *whole], asked)
     if status not in _ENDED or asked.session is None:
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
-        told = [line.removeprefix("E ").strip() for line in lines if line.startswith(("E ", "ERROR"))]
-        last = (told or lines or [f"pytest ended with status {int(status)}"])[0]
-        raise ValueError(f"the tests cannot be collected: {last.removeprefix('ERROR: ').removeprefix('quantgate: ')}")
+        raise ValueError(f"the tests cannot be collected: {_reason(said) or f'pytest ended with status {status}'}")
     return asked.session
+
+
+def _reason(said: str) -> str:
+    """The line that says why, of all that pytest said."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    for begins in (r"[\w.()]+: error: ", r"ERROR: (?!usage:)(quantgate: )?", r"E\s+(quantgate: )?", ""):
+        for line in lines:
+            if found := re.match(begins, line):
+                return line[found.end() :]
+    return ""
 
 
 def _pytest(arguments: Sequence[str], plugin: object) -> tuple[int, str]:

@@ -192,12 +192,16 @@ class Reporter:
             self._close(self.report, session)
 
     def _close(self, report: Report, session: pytest.Session) -> None:
+        self._note_losses(report, session)
         counts = self.counts
         said = {"exit_status": int(session.exitstatus), **asdict(counts), "problems": self.problems}
         left_out = {cell.id: "skipped" for cell in sorted(self.skipped - self.results.keys(), key=str)}
         left_out |= {c.id: "deselected" for c in self.offered if c not in set(self.planned.values())}
         report.close(said, closing(self.session, said, left_out))
-        if report.problem is not None:
+        self._note_losses(report, session)
+
+    def _note_losses(self, report: Report, session: pytest.Session) -> None:
+        if report.problem is not None and report.problem not in self.problems:
             self.problems.append(report.problem)
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
