@@ -23,9 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in (doctor, explain, run, judge, vectors, power, calibrate, incident, init, plan, merge):
         command.add(commands)
-    options, options.more = parser.parse_known_args(arguments)
-    if options.more and not getattr(options, "takes_more", False):
-        parser.error(f"unrecognized arguments: {' '.join(options.more)}")
+    options, more = parser.parse_known_args(arguments, argparse.Namespace(takes_more=False))
+    if more and not options.takes_more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    options.more = more
     sys.path.insert(0, str(Path.cwd()))  # module:attribute is looked up from here, as pytest does
     try:
         status: int = options.command(options)

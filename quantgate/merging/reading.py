@@ -103,4 +103,6 @@ def _take(line: bytes, place: str, found: _Lines) -> None:
     if result.kind in CONTROLS:
         found.controls[result.kind, result.cell.id] = result
     else:
-        found.results[result.cell.id] = result  # a run writes a second record of a cell where it is the graver one
+        found.results[result.cell.id] = (
+            result  # a run writes a second record of a cell where it is the graver one
+        )

@@ -49,7 +49,14 @@ def issue(turns: Sequence[Turn]) -> str:
     ]
     for turn in turns[:_MOST_ROWS]:
         now = turn.now
-        row = (_code(turn.id), turn.before, str(now.verdict), _score(now.bpb), _score(now.bpb_control), now.cause or "")
+        row = (
+            _code(turn.id),
+            turn.before,
+            str(now.verdict),
+            _score(now.bpb),
+            _score(now.bpb_control),
+            now.cause or "",
+        )
         lines.append(f"| {' | '.join((row[0], *map(_plain, row[1:])))} |")
     if len(turns) > _MOST_ROWS:
         lines.append(f"\n{len(turns) - _MOST_ROWS} more are in the report.")

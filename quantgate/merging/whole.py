@@ -63,7 +63,9 @@ def merge(parts: Sequence[Part]) -> Merged:
     missing = tuple(name for name in plan.cells if name not in results and name not in left_out)
     known = {name: cause for closing in closings for name, cause in closing.known_failures.items()}
     order = {name: place for place, name in enumerate(plan.cells)}
-    ordered = tuple(sorted(results.values(), key=lambda each: (order.get(each.cell.id, len(order)), each.cell.id)))
+    ordered = tuple(
+        sorted(results.values(), key=lambda each: (order.get(each.cell.id, len(order)), each.cell.id))
+    )
     controls = _controls(parts)
     differ = dict(_differences(parts))
     problems = [
@@ -71,7 +73,9 @@ def merge(parts: Sequence[Part]) -> Merged:
         *_of_cells(parts, plan, missing, [each for each in results if each not in order], twice),
         *([f"the corpus differs: {_values(differ['corpus'])}"] if "corpus" in differ else []),
     ]
-    status, why = _status(parts, controls, problems, [each for each in ordered if not _is_accepted(each, known)])
+    status, why = _status(
+        parts, controls, problems, [each for each in ordered if not _is_accepted(each, known)]
+    )
     ran = [each for each in ordered if each.verdict is not Verdict.UNJUDGED]
     skipped = sum(why_not == "skipped" for why_not in left_out.values())
     closing = Closing(
@@ -107,7 +111,9 @@ def _check_one_run(parts: Sequence[Part]) -> None:
     numbers = {part.shard.split("/")[1]: part.name for part in parts if part.shard is not None}
     if len(numbers) > 1:
         (few, one), (many, other) = list(numbers.items())[:2]
-        raise ValueError(f"{one} is one of {few} shards and {other} one of {many}; give the shards of one run")
+        raise ValueError(
+            f"{one} is one of {few} shards and {other} one of {many}; give the shards of one run"
+        )
 
 
 def _difference(one: Plan, other: Plan) -> str:
@@ -183,7 +189,11 @@ def _of_parts(parts: Sequence[Part]) -> Iterator[str]:
 
 
 def _of_cells(
-    parts: Sequence[Part], plan: Plan, missing: Sequence[str], unplanned: Sequence[str], twice: Sequence[Twice]
+    parts: Sequence[Part],
+    plan: Plan,
+    missing: Sequence[str],
+    unplanned: Sequence[str],
+    twice: Sequence[Twice],
 ) -> Iterator[str]:
     if not plan.cells:
         yield "what was planned is not known: no part has a closing line"
@@ -208,7 +218,10 @@ def _absent(parts: Sequence[Part]) -> str:
 
 
 def _status(
-    parts: Sequence[Part], controls: Sequence[CellResult], problems: Sequence[str], failing: Sequence[CellResult]
+    parts: Sequence[Part],
+    controls: Sequence[CellResult],
+    problems: Sequence[str],
+    failing: Sequence[CellResult],
 ) -> tuple[int, tuple[str, ...]]:
     """The exit status of a run with all these cells and controls, and what it adds to the problems.
 
@@ -218,7 +231,9 @@ def _status(
     failed, invalid = unlearned(controls), invalid_reasons(controls)
     given = frozenset(name for closing in closings for name in closing.given)
     optimizers = {name for closing in closings for name in closing.optimizers}
-    users = is_users_doing([each for each in controls if each.cell in failed], Settings(given=given), optimizers)
+    users = is_users_doing(
+        [each for each in controls if each.cell in failed], Settings(given=given), optimizers
+    )
     misused = any(
         part.closing is not None and part.closing.exit_status == USAGE and not unlearned(part.controls)
         for part in parts

@@ -1,8 +1,8 @@
 """What a cell costs, in milliseconds of one core: the measure by which shards are cut and cells are dealt.
 
-Measured for every cell of the nightly matrix, and recorded in `tests/plan/seconds.csv`; `python -m tests.benchmarks.costs
-table tests/plan/seconds.csv` prints the tables below from it, and says how far they are off. What they lack (an
-optimizer, a format, a recipe or a trainer of somebody's own) is taken for AdamW's, and for the usual format.
+Measured for every cell of the nightly matrix, and recorded in `tests/plan/seconds.csv`; from it, `python -m
+tests.benchmarks.costs table tests/plan/seconds.csv` prints the tables below, and says how far they are off. What they
+lack (an optimizer, a format, a recipe or a trainer of somebody's own) is taken for AdamW's, and for the usual format.
 """
 
 from __future__ import annotations

@@ -120,9 +120,13 @@ def _position(engine: _Engine, environment: Mapping[str, str]) -> tuple[int, int
 def _slurm(environment: Mapping[str, str]) -> tuple[int, int]:
     """The place in a Slurm array, whose indices begin anywhere and have a step."""
     names = {part: f"SLURM_ARRAY_TASK_{part}" for part in ("ID", "MIN", "MAX", "COUNT", "STEP")}
-    if missing := [name for part, name in names.items() if part not in {"STEP", "MAX"} and name not in environment]:
+    if missing := [
+        name for part, name in names.items() if part not in {"STEP", "MAX"} and name not in environment
+    ]:
         raise ValueError(f"'auto': {_SLURM} is set and {missing[0]} is not; write the shard, 2/8")
-    values = {part: _number("Slurm", name, environment[name]) for part, name in names.items() if name in environment}
+    values = {
+        part: _number("Slurm", name, environment[name]) for part, name in names.items() if name in environment
+    }
     task, first, count = values["ID"], values["MIN"], values["COUNT"]
     step = max(1, values.get("STEP", 1))
     last = values.get("MAX", first + step * (count - 1))
@@ -132,11 +136,15 @@ def _slurm(environment: Mapping[str, str]) -> tuple[int, int]:
             "place that can be told; give it consecutive indices, `--array=1-8`, or write the shard, 2/8"
         )
     if not first <= task <= last:
-        raise ValueError(f"'auto': {_SLURM}={task} lies outside the array, {first} to {last}; write the shard, 2/8")
+        raise ValueError(
+            f"'auto': {_SLURM}={task} lies outside the array, {first} to {last}; write the shard, 2/8"
+        )
     return (task - first) // step + 1, count
 
 
 def _number(engine: str, name: str, text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text.strip(), flags=re.ASCII):
-        raise ValueError(f"'auto': {name}={text!r}, from {engine}, is not a whole number; write the shard, 2/8")
+        raise ValueError(
+            f"'auto': {name}={text!r}, from {engine}, is not a whole number; write the shard, 2/8"
+        )
     return int(text)

@@ -184,7 +184,7 @@ OPTIONS = (
     Option("min-cells", _integer(0, "a number of cells"), "N", "fewer judged cells are a failure"),
 )
 
-#: Variables of the gate that are no options: the folder that corpora are kept in, a job's place for `--quantgate-shard auto`.
+#: Variables of the gate that are no options: the folder that corpora are kept in, and a job's place for `shard = auto`.
 OTHER_VARIABLES = frozenset({"QUANTGATE_CACHE", "QUANTGATE_JOB_INDEX", "QUANTGATE_JOB_TOTAL"})
 _PREFIX = "quantgate_"
 

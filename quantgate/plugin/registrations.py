@@ -77,7 +77,9 @@ def collect_as_tests_do(arguments: Sequence[str]) -> GateSession:
     whole = ["--collect-only", "-q", "-p", "no:cacheprovider", "--quantgate-shard", "1/1"]
     status, said = _pytest(["-m", "lowbit", *arguments, *whole], asked)
     if status not in _ENDED or asked.session is None:
-        raise ValueError(f"the tests cannot be collected: {_reason(said) or f'pytest ended with status {status}'}")
+        raise ValueError(
+            f"the tests cannot be collected: {_reason(said) or f'pytest ended with status {status}'}"
+        )
     return asked.session
 
 
@@ -92,7 +94,7 @@ def _reason(said: str) -> str:
 
 
 def _pytest(arguments: Sequence[str], plugin: object) -> tuple[int, str]:
-    """pytest's exit status, and what it said."""
+    """Pytest's exit status, and what it said."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         status = pytest.main(list(arguments), plugins=[plugin])

@@ -12,8 +12,8 @@ from quantgate.gate.astray import AstrayError
 from quantgate.gate.folder import RunFolder
 from quantgate.plan import known_failures, matrix
 from quantgate.plan.known_failures import KnownFailure
-from quantgate.plan.shards import take_shard
 from quantgate.plan.settings import Settings
+from quantgate.plan.shards import take_shard
 from quantgate.plugin.options import override
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.timeouts import CELL_TIMEOUT, GRACE

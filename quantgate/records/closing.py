@@ -63,10 +63,7 @@ class Closing:
     def to_line(self) -> str:
         """The line, without its newline."""
         record = {"kind": KIND, "schema": SCHEMA, **jsonable(asdict(self))}
-        plan = record["plan"]
-        record["plan"] = {
-            "count": len(self.plan.cells), "digest": self.plan.digest, "settings": plan["settings"], "cells": plan["cells"],
-        }  # fmt: skip
+        record["plan"] = {"count": len(self.plan.cells), "digest": self.plan.digest, **record["plan"]}
         return json.dumps(record, allow_nan=False, ensure_ascii=True)
 
     @classmethod
@@ -86,7 +83,10 @@ class Closing:
             plan = Plan(_texts(said["cells"]), dict(said["settings"]))
             made = cls(
                 plan,
-                **{name: _whole(record[name]) for name in ("exit_status", "planned", "ran", "judged", "skipped")},
+                **{
+                    name: _whole(record[name])
+                    for name in ("exit_status", "planned", "ran", "judged", "skipped")
+                },
                 shard=_shard(record["shard"]),
                 run=None if record["run"] is None else _text(record["run"]),
                 problems=_texts(record["problems"]),

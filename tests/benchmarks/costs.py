@@ -109,7 +109,9 @@ def tables(path: Path) -> str:
         pairs = [
             (some, seconds[subject, optimizer, width, storage, FEW_STEPS])
             for (subject, optimizer, at, storage, steps), some in seconds.items()
-            if at == width and steps == DEFAULT_STEPS and (subject, optimizer, width, storage, FEW_STEPS) in seconds
+            if at == width
+            and steps == DEFAULT_STEPS
+            and (subject, optimizer, width, storage, FEW_STEPS) in seconds
         ]
         slope = statistics.median((many - few) / (DEFAULT_STEPS - FEW_STEPS) for many, few in pairs)
         setups[width] = statistics.median(few - FEW_STEPS * slope for _, few in pairs)
@@ -120,7 +122,8 @@ def tables(path: Path) -> str:
             each = [
                 some
                 for (subject, by, at, storage, steps), some in seconds.items()
-                if (by, at, storage, steps) == (optimizer, width, "master", DEFAULT_STEPS) and subject != CONTROL
+                if (by, at, storage, steps) == (optimizer, width, "master", DEFAULT_STEPS)
+                and subject != CONTROL
             ]
             steps_of[optimizer, width] = (statistics.median(each) - setups[width]) / DEFAULT_STEPS
         shown = ", ".join(f"{1e3 * steps_of[optimizer, width]:.2f}" for width in widths)
@@ -131,7 +134,9 @@ def tables(path: Path) -> str:
             usual = setups[width] + steps * steps_of[optimizer, width]
             shares.setdefault((BUILTIN[subject].family, storage), []).append(some / usual)
     lines += [f"_FAMILY[{key}] = {statistics.median(each):.2f}" for key, each in sorted(shares.items())]
-    off = sorted(some / (cost(cell_of(key), key[4]) / 1e3) for key, some in seconds.items() if key[0] != CONTROL)
+    off = sorted(
+        some / (cost(cell_of(key), key[4]) / 1e3) for key, some in seconds.items() if key[0] != CONTROL
+    )
     lines.append(
         f"# {len(off)} recorded cells over the table as it stands: median {statistics.median(off):.2f}, "
         f"5% below {off[len(off) // 20]:.2f}, 5% above {off[-len(off) // 20]:.2f}"

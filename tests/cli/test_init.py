@@ -15,7 +15,7 @@ from quantgate.cli.pipeline import files
 from tests.cli.conftest import Command
 from tests.plugin.project import Project
 
-LIBRARY = '''
+LIBRARY = """
 def fake_quant_int4(x):
     scale = x.detach().abs().amax() / 7
     return x + ((x / scale).round() * scale - x).detach()
@@ -28,7 +28,7 @@ class LSQ:
 
 def prepare(model):
     return model
-'''
+"""
 NOTE = (
     "this quantgate is a folder here; a runner installs quantgate==0.1.0, which an index must have, or write "
     '"quantgate @ git+https://HOST/OWNER/quantgate@v0.1.0" there'
@@ -118,7 +118,10 @@ def test_what_is_there_stays_as_it_is_and_what_it_lacks_is_said(quantgate: Comma
 
     assert said.status == 0
     assert "conftest.py is no UTF-8 text and stays as it is. It needs:\n\n    import quantgate\n" in said.out
-    assert "tests/test_lowbit.py is there and is something else; it stays as it is. Add:\n\n    def test_learns" in said.out
+    assert (
+        "tests/test_lowbit.py is there and is something else; it stays as it is. Add:\n\n    def test_learns"
+        in said.out
+    )
     assert ".github/workflows/lowbit.yml is there and is something else; it stays as it is. Add:" in said.out
     assert said.out.endswith("\nNothing to write.\n")
     assert (repository / files.TEST).read_bytes() == b"def test_mine(): ...\n"
@@ -158,7 +161,10 @@ def test_what_is_registered_is_what_is_planned(
 @pytest.mark.parametrize(
     ("subject", "said"),
     [
-        ("mylib.quant:fake_quant_int", "unknown attribute of mylib.quant 'fake_quant_int'; did you mean 'fake_quant_int4'?"),
+        (
+            "mylib.quant:fake_quant_int",
+            "unknown attribute of mylib.quant 'fake_quant_int'; did you mean 'fake_quant_int4'?",
+        ),
         ("mylib.qant:x", "'mylib.qant:x': module 'mylib.qant' cannot be imported (No module named 'mylib.qant')"),
         ("int4", "'int4': no attribute after the module; write function:module:name"),
         ("recipe:mylib.quant:prepare", "'recipe:mylib.quant:prepare': a recipe says its bits; write "),
@@ -191,7 +197,9 @@ def test_what_it_writes_is_green_as_it_is(quantgate: Command, repository: Path) 
 
 def test_the_workflow_installs_the_gate_and_what_the_repository_needs(tmp_path: Path) -> None:
     def installs(requirement: str) -> str:
-        found: str = yaml.safe_load(files.workflow(requirement, tmp_path))["jobs"]["lowbit"]["steps"][2]["run"]
+        found: str = yaml.safe_load(files.workflow(requirement, tmp_path))["jobs"]["lowbit"]["steps"][2][
+            "run"
+        ]
         return found
 
     assert installs("quantgate==0.1.0") == 'pip install "quantgate==0.1.0"'
@@ -207,7 +215,10 @@ def test_the_workflow_installs_the_gate_and_what_the_repository_needs(tmp_path: 
     [
         (None, "", ("quantgate==0.1.0", "")),
         (
-            {"url": "https://user:token@github.com/o/quantgate", "vcs_info": {"vcs": "git", "commit_id": "ab" * 20}},
+            {
+                "url": "https://user:token@github.com/o/quantgate",
+                "vcs_info": {"vcs": "git", "commit_id": "ab" * 20},
+            },
             "",
             (f"quantgate @ git+https://github.com/o/quantgate@{'ab' * 20}", ""),
         ),
@@ -235,6 +246,6 @@ def test_the_gate_comes_from_where_it_came_from(
         stdout = origin
 
     monkeypatch.setattr(files, "distribution", lambda name: Installed())
-    monkeypatch.setattr(files.subprocess, "run", lambda *given, **more: Git)
+    monkeypatch.setattr("subprocess.run", lambda *given, **more: Git)
 
     assert files.source() == expected

@@ -33,7 +33,6 @@ def plan(quantgate: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> A
     for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
         monkeypatch.delenv(name, raising=False)
 
-
     def run(*more: str) -> Said:
         for name in ("conftest", "test_lowbit"):  # of the test before
             sys.modules.pop(name, None)
@@ -51,7 +50,9 @@ def found(said: Said) -> dict[str, Any]:
 
 def test_a_plan_is_the_cells_their_cost_their_shard_and_the_controls(plan: Any) -> None:
     Path("test_lowbit.py").write_text(TEST_LEARNS)
-    said = found(plan("--shards", "2", "--quantgate-formats", "int4,nf4", "--quantgate-optimizers", "adamw,sgd"))
+    said = found(
+        plan("--shards", "2", "--quantgate-formats", "int4,nf4", "--quantgate-optimizers", "adamw,sgd")
+    )
 
     assert (said["count"], said["selected"]) == (4, 4)
     assert said["settings"]["steps"] == 100
@@ -148,7 +149,9 @@ def test_a_plan_costs_no_torch(folder: Path) -> None:
         "import sys; from quantgate.cli.main import main; main(['plan', '-p', 'no:hypothesispytest']); "
         "sys.exit(3 if {'torch', 'numpy'} & sys.modules.keys() else 0)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder
+    )
 
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["count"] == 3

@@ -43,5 +43,7 @@ def halves(base: Path, **second: Any) -> tuple[Path, Path]:
     adamw, sgd = (tuple(cell for cell in CELLS if cell.optimizer == name) for name in ("adamw", "sgd"))
     return (
         report(base / "a", [*map(learning, adamw), control(adamw[0]), negative(adamw[0])], shard="1/2"),
-        report(base / "b", [*map(learning, sgd), control(sgd[0]), negative(sgd[0])], **{"shard": "2/2", **second}),
+        report(
+            base / "b", [*map(learning, sgd), control(sgd[0]), negative(sgd[0])], **{"shard": "2/2", **second}
+        ),
     )

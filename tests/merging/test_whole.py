@@ -41,7 +41,9 @@ def test_the_order_of_the_reports_is_nothing(tmp_path: Path) -> None:
 
 def test_a_shard_that_fails_fails_the_whole(tmp_path: Path) -> None:
     a, _ = halves(tmp_path)
-    c = report(tmp_path / "c", [make_result(SGD[0]), learning(SGD[1]), control(SGD[0])], shard="2/2", exit_status=1)
+    c = report(
+        tmp_path / "c", [make_result(SGD[0]), learning(SGD[1]), control(SGD[0])], shard="2/2", exit_status=1
+    )
     whole = merged(a, c)
 
     assert whole.closing.exit_status == 1
@@ -114,7 +116,9 @@ def test_cells_that_were_skipped_or_deselected_are_not_missing(tmp_path: Path) -
 
 def test_a_shard_that_is_twice_and_agrees_is_said_and_no_fault(tmp_path: Path) -> None:
     a, b = halves(tmp_path)
-    again = report(tmp_path / "c", [*(learning(cell, bpb=5.1001) for cell in SGD), control(SGD[0])], shard="2/2")
+    again = report(
+        tmp_path / "c", [*(learning(cell, bpb=5.1001) for cell in SGD), control(SGD[0])], shard="2/2"
+    )
     whole = merged(a, b, again)
 
     assert whole.closing.exit_status == 0
@@ -162,9 +166,7 @@ def test_another_corpus_is_a_fault(tmp_path: Path) -> None:
     c = report(tmp_path / "c", [learning(cell, **other) for cell in SGD], shard="2/2")
 
     assert merged(a, c).closing.exit_status == 1
-    assert merged(a, c).closing.problems == (
-        f"the corpus differs: {'ab' * 10} in {a}, {'cd' * 10} in {c}",
-    )
+    assert merged(a, c).closing.problems == (f"the corpus differs: {'ab' * 10} in {a}, {'cd' * 10} in {c}",)
 
 
 # shards of different runs
@@ -183,7 +185,11 @@ def other_plan(folder: Path, plan: Plan, **said: Any) -> Path:
             {},
             "are no shards of one run: 4 and 3 cells are planned, int8-sgd-s47 in one of them alone",
         ),
-        (PLAN, {"run": "GitHub 2"}, "are no shards of one run: GitHub 1 and GitHub 2; give the reports of one"),
+        (
+            PLAN,
+            {"run": "GitHub 2"},
+            "are no shards of one run: GitHub 1 and GitHub 2; give the reports of one",
+        ),
     ],
 )
 def test_shards_of_different_runs_are_refused(tmp_path: Path, plan: Plan, said: Any, message: str) -> None:
@@ -209,8 +215,11 @@ def test_another_number_of_shards_is_refused(tmp_path: Path) -> None:
 def test_a_negative_control_that_learns_makes_the_whole_invalid(tmp_path: Path) -> None:
     a, _ = halves(tmp_path)
     c = report(
-        tmp_path / "c", [*map(learning, SGD), control(SGD[0]), negative(SGD[0], fails=False)], shard="2/2", exit_status=70
-    )  # fmt: skip
+        tmp_path / "c",
+        [*map(learning, SGD), control(SGD[0]), negative(SGD[0], fails=False)],
+        shard="2/2",
+        exit_status=70,
+    )
     whole = merged(a, c)
 
     assert whole.closing.exit_status == 70
@@ -223,7 +232,12 @@ def test_a_negative_control_that_learns_makes_the_whole_invalid(tmp_path: Path) 
     ("exit_status", "optimizers", "given", "whole_status"),
     [
         (70, (), (), 70),  # a built-in optimizer: the machine is at fault
-        (4, ("sgd",), (), 1),  # somebody's own, and no other in its shard: its cells are not judged, others are
+        (
+            4,
+            ("sgd",),
+            (),
+            1,
+        ),  # somebody's own, and no other in its shard: its cells are not judged, others are
         (4, (), ("steps",), 1),
     ],
 )

@@ -81,7 +81,8 @@ NOT_TOLD = (
         ),
         (
             {"CI_NODE_INDEX": "0", "CI_NODE_TOTAL": "8"},
-            "'auto': CI_NODE_INDEX=0 and CI_NODE_TOTAL=8 contradict each other; indices of GitLab go from 1 to the total",
+            "'auto': CI_NODE_INDEX=0 and CI_NODE_TOTAL=8 contradict each other; indices of GitLab go from 1 to the "
+            "total",
         ),
         (
             {"CIRCLE_NODE_INDEX": "8", "CIRCLE_NODE_TOTAL": "8"},
@@ -99,8 +100,8 @@ NOT_TOLD = (
         ),
         (
             slurm(3, 1, 7, 3),
-            "'auto': the Slurm array from 1 to 7 by 1 has 3 tasks, so that task 3 has no place that can be told; give it "
-            "consecutive indices, `--array=1-8`, or write the shard, 2/8",
+            "'auto': the Slurm array from 1 to 7 by 1 has 3 tasks, so that task 3 has no place that can be told; give "
+            "it consecutive indices, `--array=1-8`, or write the shard, 2/8",
         ),
         (
             slurm(9, 1, 8, 8),
@@ -113,7 +114,7 @@ NOT_TOLD = (
     ],
 )
 def test_what_tells_no_place_is_refused(environment: dict[str, str], message: str) -> None:
-    with pytest.raises(ValueError, match="^'auto'") as refused:
+    with pytest.raises(ValueError, match=r"^'auto'") as refused:
         position(environment)
 
     assert str(refused.value) == message

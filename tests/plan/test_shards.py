@@ -40,9 +40,9 @@ def test_shards_are_a_partition(cells: list[Cell], parts: int) -> None:
 @given(st.lists(CELLS, unique=True, min_size=1, max_size=60), st.integers(1, 9))
 def test_more_shards_take_no_longer(cells: list[Cell], parts: int) -> None:
     # Negative controls at the narrowest width of a shard may be cheaper than those that it was cut with.
-    assert makespan(split(cells, parts + 1)) <= makespan(split(cells, parts)) * 1.0001 + NEGATIVE_CONTROLS * max(
-        control_cost(cell.control) for cell in cells
-    )
+    assert makespan(split(cells, parts + 1)) <= makespan(
+        split(cells, parts)
+    ) * 1.0001 + NEGATIVE_CONTROLS * max(control_cost(cell.control) for cell in cells)
 
 
 def test_without_a_shard_all_cells_run_in_their_order() -> None:
@@ -79,12 +79,13 @@ def test_shards_are_the_same_in_every_process() -> None:
         "from quantgate.plan.shards import split; from quantgate.subjects.registry import Registry; "
         "print([[cell.id for cell in part] for part in split(plan(Settings(matrix='nightly'), Registry()), 7)])"
     )
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}
-        ).stdout
-        for seed in ("1", "2")
-    }  # fmt: skip
+    said = set()
+    for seed in ("1", "2"):
+        environment = {"PYTHONHASHSEED": seed, "PYTHONPATH": ":".join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+        )
+        said.add(done.stdout)
 
     assert len(said) == 1
 
@@ -115,10 +116,16 @@ def test_costs_are_what_was_recorded(seconds: dict[Key, float]) -> None:
 def test_wide_and_long_cells_and_muons_cost_more() -> None:
     narrow = Cell("int4", "format", "adamw", 47)
 
-    assert cost(narrow) < cost(Cell("int4", "format", "muon", 47)) < cost(Cell("int4", "format", "adamw", 47, 128))
+    assert (
+        cost(narrow)
+        < cost(Cell("int4", "format", "muon", 47))
+        < cost(Cell("int4", "format", "adamw", 47, 128))
+    )
     assert cost(narrow, 1000) > 8 * cost(narrow)
     assert cost(Cell("int4", "format", "adamw", 47, 32)) < cost(narrow)
-    assert all(cost(Cell("int4", "format", name, 47, width)) > 0 for name in OPTIMIZERS for width in (16, 512))
+    assert all(
+        cost(Cell("int4", "format", name, 47, width)) > 0 for name in OPTIMIZERS for width in (16, 512)
+    )
 
 
 def test_what_was_not_measured_costs_what_is_usual() -> None:

@@ -26,8 +26,8 @@ printf '%s' "{name}" >> "$CALLS"; printf ' [%s]' "$@" >> "$CALLS"; printf '\\n' 
 
 def load(path: Path) -> dict[str, Any]:
     """A workflow or action as data."""
-    found: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
-    return found
+    found: dict[Any, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return {"on" if name is True else name: value for name, value in found.items()}  # YAML reads `on` as true
 
 
 def steps(path: Path) -> dict[tuple[str, str], dict[str, Any]]:

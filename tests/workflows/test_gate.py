@@ -11,7 +11,9 @@ from tests.merging.shards import report
 from tests.workflows.steps import ACTION, WORKFLOWS, Runner, load
 
 LOWBIT = WORKFLOWS / "lowbit.yml"
-CALLED = json.dumps({"workflow_repository": "owner/quantgate", "workflow_sha": "ab" * 20, "status": "success"})
+CALLED = json.dumps(
+    {"workflow_repository": "owner/quantgate", "workflow_sha": "ab" * 20, "status": "success"}
+)
 
 
 def install(runner: Runner, quantgate: str, more: str, job: str = CALLED) -> tuple[int, list[str], str]:
@@ -30,7 +32,7 @@ def install(runner: Runner, quantgate: str, more: str, job: str = CALLED) -> tup
     [
         ("self", ".", f"pip [install] [quantgate @ git+https://github.com/owner/quantgate@{'ab' * 20}] [.]"),
         ("self", "", f"pip [install] [quantgate @ git+https://github.com/owner/quantgate@{'ab' * 20}]"),
-        ("quantgate==0.1.0", "'.[dev, qat]' -r reqs.txt", "pip [install] [quantgate==0.1.0] [.[dev, qat]] [-r] [reqs.txt]"),
+        ("quantgate==1", "'.[dev, qat]' -r reqs.txt", "pip [install] [quantgate==1] [.[dev, qat]] [-r] [reqs.txt]"),
         ("-c constraints.txt -e .", "", "pip [install] [-c] [constraints.txt] [-e] [.]"),
         ("quantgate", "'; touch pwned; $(touch pwned)'", "pip [install] [quantgate] [; touch pwned; $(touch pwned)]"),
     ],
@@ -59,7 +61,8 @@ def test_a_github_that_does_not_say_what_was_called_is_said(runner: Runner) -> N
             "-k 'int4 or int8'",
             "tests/a b.py",
             1,
-            "pytest [-m] [lowbit] [-n] [auto] [--quantgate-report] [quantgate-report] [-k] [int4 or int8] [tests/a] [b.py]",
+            "pytest [-m] [lowbit] [-n] [auto] [--quantgate-report] [quantgate-report] [-k] [int4 or int8] "
+            "[tests/a] [b.py]",
         ),
         ("-n 2", "", 70, "pytest [-m] [lowbit] [-n] [auto] [--quantgate-report] [quantgate-report] [-n] [2]"),
     ],
@@ -98,7 +101,8 @@ def test_a_report_without_its_closing_line_is_red(runner: Runner, exit_status: s
 
 
 @pytest.mark.parametrize(
-    ("exit_status", "said"), [("4", "configuration"), ("5", "no cell was selected"), ("", "exit status unknown")]
+    ("exit_status", "said"),
+    [("4", "configuration"), ("5", "no cell was selected"), ("", "exit status unknown")],
 )
 def test_what_leaves_no_report_is_said(runner: Runner, exit_status: str, said: str) -> None:
     runner.expressions = {"steps.gate.outputs.status": exit_status}
@@ -113,7 +117,9 @@ def test_the_action_installs_itself(runner: Runner) -> None:
     runner.expressions = {"inputs.install": "'.[dev]' -r more.txt"}
     done = runner.run(ACTION, "", "Install", {"GITHUB_ACTION_PATH": "/actions/q/.github/actions/lowbit"})
 
-    assert done.calls == ["pip [install] [/actions/q/.github/actions/lowbit/../../..] [.[dev]] [-r] [more.txt]"]
+    assert done.calls == [
+        "pip [install] [/actions/q/.github/actions/lowbit/../../..] [.[dev]] [-r] [more.txt]"
+    ]
 
 
 @pytest.mark.parametrize("closed", [True, False])

@@ -26,7 +26,9 @@ def test_every_action_is_pinned_to_one_commit_with_its_version_beside_it(path: P
 
 
 def test_an_action_has_the_same_commit_everywhere() -> None:
-    texts = [path.read_text("utf-8") for path in (*FILES, ROOT / "quantgate" / "cli" / "pipeline" / "files.py")]
+    texts = [
+        path.read_text("utf-8") for path in (*FILES, ROOT / "quantgate" / "cli" / "pipeline" / "files.py")
+    ]
     commits: dict[str, set[str]] = {}
     for name, commit in re.findall(r"uses: ([\w./-]+)@([0-9a-f]{40} # \S+)", "".join(texts)):
         commits.setdefault(name, set()).add(commit)
@@ -44,16 +46,24 @@ def test_nothing_is_permitted_but_what_a_job_asks_for(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in FILES if path != BY_CI], ids=lambda path: path.name)
 def test_every_command_is_run_by_a_test(path: Path) -> None:
-    installs = {("plan", "Install"), ("shard", "Install"), ("merge", "Install")}  # `pip install` of the checkout
+    installs = {
+        ("plan", "Install"),
+        ("shard", "Install"),
+        ("merge", "Install"),
+    }  # `pip install` of the checkout
     missing = [
-        (job, name) for job, name in steps(path) if (job, name) not in installs and f'"{job}", "{name}"' not in TESTS
+        (job, name)
+        for job, name in steps(path)
+        if (job, name) not in installs and f'"{job}", "{name}"' not in TESTS
     ]
 
     assert missing == []
 
 
 @pytest.mark.parametrize(
-    "command", [("actionlint",), ("zizmor", "--offline", "--persona=auditor", ".github")], ids=lambda each: each[0]
+    "command",
+    [("actionlint",), ("zizmor", "--offline", "--persona=auditor", ".github")],
+    ids=lambda each: each[0],
 )
 def test_a_linter_finds_nothing(command: tuple[str, ...]) -> None:
     if shutil.which(command[0]) is None:

@@ -63,4 +63,6 @@ def test_publishing_needs_no_secret_and_signs_what_it_publishes() -> None:
     assert publish["permissions"] == {"id-token": "write"}
     assert publish["steps"][-1]["with"]["attestations"] is True
     assert "secrets." not in RELEASE.read_text("utf-8")
-    assert all("id-token" not in job["permissions"] for name, job in said["jobs"].items() if name != "publish")
+    assert all(
+        "id-token" not in job["permissions"] for name, job in said["jobs"].items() if name != "publish"
+    )

@@ -12,7 +12,11 @@ from urllib.parse import unquote, urlsplit
 from quantgate.records.version import __version__
 from quantgate.subjects.paths import Target
 
-CONFTEST, TEST, WORKFLOW = Path("conftest.py"), Path("tests/test_lowbit.py"), Path(".github/workflows/lowbit.yml")
+CONFTEST, TEST, WORKFLOW = (
+    Path("conftest.py"),
+    Path("tests/test_lowbit.py"),
+    Path(".github/workflows/lowbit.yml"),
+)
 
 _EXAMPLE = '''\
 def example_int4(x):
@@ -23,10 +27,11 @@ def example_int4(x):
 
 quantgate.register_format("example_int4", example_int4, bits=4)
 '''
-_TEST = '''\
+#: The test file.
+LEARNS = """\
 def test_learns(lowbit_cell):  # one test for each format x optimizer
     lowbit_cell.assert_learns()
-'''
+"""
 _WORKFLOW = """\
 # Fails a pull request in which a low-precision number format stops learning: https://pypi.org/project/quantgate
 name: lowbit
@@ -76,8 +81,8 @@ def registration(path: str | None, target: Target | None) -> str:
     """What a conftest says to register this subject; an example where none is named."""
     if path is None or target is None:
         return f"import quantgate\n\n\n{_EXAMPLE}"
-    role, _, rest = path.partition("@")[0].rpartition(":")[0].rpartition(":")
-    module, attribute = rest, path.partition("@")[0].rpartition(":")[2]
+    place, _, attribute = path.partition("@")[0].rpartition(":")
+    module = place.rpartition(":")[2]
     first = attribute.partition(".")[0]
     name = f"{module.rpartition('.')[2]}_{attribute.replace('.', '_')}"
     bits = "" if target.bits is None else f", bits={target.bits:g}"
@@ -87,11 +92,6 @@ def registration(path: str | None, target: Target | None) -> str:
         "recipe": f'register_recipe("{name}", {attribute}{bits})',
     }[target.role]
     return f"import quantgate\nfrom {module} import {first}\n\nquantgate.{call}\n"
-
-
-def test() -> str:
-    """The test file."""
-    return _TEST
 
 
 def workflow(requirement: str, folder: Path) -> str:
@@ -108,16 +108,19 @@ def source() -> tuple[str, str]:
         The requirement, and what is to be said of it; empty where it is sure.
     """
     try:
-        said = json.loads(distribution("quantgate").read_text("direct_url.json") or "{}")
+        direct = json.loads(distribution("quantgate").read_text("direct_url.json") or "{}")
     except (PackageNotFoundError, ValueError):
-        said = {}
-    url = str(said.get("url", ""))
-    if "vcs_info" in said:
-        return f"quantgate @ git+{_public(url)}@{said['vcs_info'].get('commit_id', f'v{__version__}')}", ""
-    if "dir_info" not in said:
+        direct = {}
+    url = str(direct.get("url", ""))
+    if "vcs_info" in direct:
+        return f"quantgate @ git+{_public(url)}@{direct['vcs_info'].get('commit_id', f'v{__version__}')}", ""
+    if "dir_info" not in direct:
         return f"quantgate=={__version__}", ""
     if origin := _origin(unquote(urlsplit(url).path)):
-        return f"quantgate @ git+{origin}@v{__version__}", f"it installs quantgate from {origin} at the tag v{__version__}"
+        return (
+            f"quantgate @ git+{origin}@v{__version__}",
+            f"it installs quantgate from {origin} at the tag v{__version__}",
+        )
     return (
         f"quantgate=={__version__}",
         f"this quantgate is a folder here; a runner installs quantgate=={__version__}, which an index must have, or "
@@ -129,7 +132,11 @@ def _origin(folder: str) -> str | None:
     """The https address of a checkout's origin; None where it has none."""
     try:
         done = subprocess.run(
-            ["git", "-C", folder, "remote", "get-url", "origin"], capture_output=True, text=True, check=False, timeout=10
+            ["git", "-C", folder, "remote", "get-url", "origin"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
         )
     except (OSError, subprocess.SubprocessError):
         return None

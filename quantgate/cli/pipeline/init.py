@@ -55,7 +55,9 @@ def run(options: argparse.Namespace) -> int:
     """Show what would be written, ask, and write it."""
     target = None if options.subject is None else _target(options.subject)
     requirement, note = files.source()
-    changes = planned(Path(), registration=files.registration(options.subject, target), requirement=requirement)
+    changes = planned(
+        Path(), registration=files.registration(options.subject, target), requirement=requirement
+    )
     for change in changes:
         print(printable_lines(change.left or change.diff), end="\n\n")
     writing = [change for change in changes if not change.left]
@@ -75,7 +77,9 @@ def run(options: argparse.Namespace) -> int:
 def _target(path: str) -> Target:
     target = resolve(path)
     if isinstance(target.found, Format):
-        raise ValueError(f"{path!r} is a Format, which needs no registration: pytest --quantgate-formats {path}")
+        raise ValueError(
+            f"{path!r} is a Format, which needs no registration: pytest --quantgate-formats {path}"
+        )
     if target.role == "recipe" and target.bits is None:
         raise ValueError(f"{path!r}: a recipe says its bits; write {path}@8, say")
     return target
@@ -89,7 +93,7 @@ def planned(folder: Path, *, registration: str, requirement: str) -> list[Change
     """
     return [
         _conftest(folder, registration),
-        _whole(folder, files.TEST, files.test(), "lowbit_cell"),
+        _whole(folder, files.TEST, files.LEARNS, "lowbit_cell"),
         _whole(folder, files.WORKFLOW, files.workflow(requirement, folder), "lowbit"),
     ]
 
@@ -102,7 +106,9 @@ def _conftest(folder: Path, text: str) -> Change:
     before = _read(folder / there[0])
     if before is None or "quantgate" in before:
         why = "speaks of quantgate already" if before else "is no UTF-8 text"
-        return Change(there[0], "", "", f"{there[0]} {why} and stays as it is. It needs:\n\n{_indented(text)}")
+        return Change(
+            there[0], "", "", f"{there[0]} {why} and stays as it is. It needs:\n\n{_indented(text)}"
+        )
     gap = "" if not before else "\n" if before.endswith("\n") else "\n\n"
     return Change(there[0], before, f"{before}{gap}\n{text}" if before else text)
 
@@ -114,7 +120,9 @@ def _whole(folder: Path, path: Path, text: str, word: str) -> Change:
     before = _read(folder / path)
     if before is not None and word in before:
         return Change(path, "", "", f"{path} is there already and stays as it is.")
-    return Change(path, "", "", f"{path} is there and is something else; it stays as it is. Add:\n\n{_indented(text)}")
+    return Change(
+        path, "", "", f"{path} is there and is something else; it stays as it is. Add:\n\n{_indented(text)}"
+    )
 
 
 def _read(path: Path) -> str | None:

@@ -20,11 +20,15 @@ _MOST_LINES = 20
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    command = commands.add_parser("merge", help="the reports of shards as one, and the exit status of the whole")
+    command = commands.add_parser(
+        "merge", help="the reports of shards as one, and the exit status of the whole"
+    )
     command.add_argument(
         "parts", nargs="+", type=Path, metavar="REPORT", help="a shard's report folder, or its results.jsonl"
     )
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="the whole's report folder")
+    command.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="the whole's report folder"
+    )
     command.add_argument(
         "--before",
         type=Path,
@@ -41,7 +45,9 @@ def run(options: argparse.Namespace) -> int:
     before = None if options.before is None else read_part(options.before)
     taken = {_folder(path) for path in (*options.parts, *([options.before] if options.before else []))}
     if options.output.resolve() in taken:
-        raise ValueError(f"-o {str(options.output)!r} is one of the reports that are read; name another folder")
+        raise ValueError(
+            f"-o {str(options.output)!r} is one of the reports that are read; name another folder"
+        )
     merged = merge(parts)
     turns = [] if before is None else turned(before.results, merged.results)
     _write(options.output, merged, turns)
@@ -62,7 +68,9 @@ def _write(folder: Path, merged: Merged, turns: list[Turn]) -> None:
     report = Report(folder)
     for result in (*merged.results, *merged.controls):
         report.append(result)
-    counts = {name: getattr(merged.closing, name) for name in ("exit_status", "planned", "ran", "judged", "skipped")}
+    counts = {
+        name: getattr(merged.closing, name) for name in ("exit_status", "planned", "ran", "judged", "skipped")
+    }
     report.close({**counts, "problems": list(merged.closing.problems)}, merged.closing)
     if report.problem is not None:
         raise ValueError(report.problem)
@@ -109,7 +117,10 @@ def _described(merged: Merged, turns: list[Turn]) -> dict[str, Any]:
         "failing": [result.cell.id for result in merged.failing],
         "missing": list(merged.missing),
         "twice": [{"id": each.id, "agree": each.agree, "said": dict(each.said)} for each in merged.twice],
-        "differ": {name: {value: list(names) for value, names in said.items()} for name, said in merged.differ.items()},
+        "differ": {
+            name: {value: list(names) for value, names in said.items()}
+            for name, said in merged.differ.items()
+        },
         "turned": [{"id": turn.id, "before": turn.before, "now": str(turn.now.verdict)} for turn in turns],
         "problems": list(closing.problems),
     }

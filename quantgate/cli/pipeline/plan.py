@@ -28,7 +28,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Collects the tests as `pytest -m lowbit` with these options would, and trains nothing.",
     )
     command.add_argument("--shards", type=int, default=1, metavar="N", help="parts of about equal time (1)")
-    command.add_argument("--json", action="store_true", help="JSON on a terminal too, where people get a table")
+    command.add_argument(
+        "--json", action="store_true", help="JSON on a terminal too, where people get a table"
+    )
     command.set_defaults(command=run, takes_more=True)
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from quantgate.merging.reading import Part, read_part
 from quantgate.merging.whole import Merged, merge
-from tests.plugin.conftest import Shared
 from quantgate.subjects.registry import REGISTRY
+from tests.plugin.conftest import Shared
 from tests.plugin.project import BLOCKED, NARROW, TEST_LEARNS, Outcome, Project
 
 OPTIONS = (
@@ -33,12 +33,16 @@ def parts(shared_local: Shared, monkeypatch: pytest.MonkeyPatch) -> dict[str, Pa
     monkeypatch.setenv("CI_PIPELINE_ID", "77")
     for name in ("1", "2"):
         monkeypatch.setenv("CI_NODE_INDEX", name)
-        outcomes[name] = shared_local(f"shards-{name}", lambda project: run(project, "--quantgate-shard=auto"))
+        outcomes[name] = shared_local(
+            f"shards-{name}", lambda project: run(project, "--quantgate-shard=auto")
+        )
     return {name: read_part(outcome.folder / "out") for name, outcome in outcomes.items()}
 
 
 def said(results: Any) -> dict[str, tuple[object, ...]]:
-    return {each.cell.id: (each.verdict, each.cause, each.bpb, each.curve, each.bpb_control) for each in results}
+    return {
+        each.cell.id: (each.verdict, each.cause, each.bpb, each.curve, each.bpb_control) for each in results
+    }
 
 
 def test_shards_give_the_verdicts_of_one_run(parts: dict[str, Part]) -> None:
@@ -50,7 +54,9 @@ def test_shards_give_the_verdicts_of_one_run(parts: dict[str, Part]) -> None:
     assert said(whole.controls) | said(one.controls) == said(whole.controls)
     assert whole.closing.exit_status == one.closing.exit_status == 1
     assert whole.closing.plan.digest == one.closing.plan.digest
-    assert (whole.closing.planned, whole.closing.judged) == (one.closing.planned, one.closing.judged) == (6, 6)
+    assert (
+        (whole.closing.planned, whole.closing.judged) == (one.closing.planned, one.closing.judged) == (6, 6)
+    )
 
 
 def test_each_shard_says_the_whole_plan_its_place_and_its_run(parts: dict[str, Part]) -> None:
