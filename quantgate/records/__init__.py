@@ -1,7 +1,7 @@
 """What a run leaves: plain values that every layer shares.
 
 Holds the cell that was trained and the configuration it was trained with, the verdict on a curve, and the result that
-is a line of `results.jsonl`, and that file's closing line. Imports `diagnosis`, for the causes that a message names, and
-the standard library alone. Read by `training`, `subjects`, `probes`, `plan`, `gate`, `faults`, `logs`, `reports`,
+is a line of `results.jsonl`, with that file's closing line. Imports `diagnosis`, for the causes that a message names,
+and the standard library alone. Read by `training`, `subjects`, `probes`, `plan`, `gate`, `faults`, `logs`, `reports`,
 `merging`, `plugin` and `cli`.
 """

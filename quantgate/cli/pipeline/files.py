@@ -33,7 +33,7 @@ def test_learns(lowbit_cell):  # one test for each format x optimizer
     lowbit_cell.assert_learns()
 """
 _WORKFLOW = """\
-# Fails a pull request in which a low-precision number format stops learning: https://pypi.org/project/quantgate
+# Fails a pull request in which a low-precision number format stops learning, and says why.
 name: lowbit
 
 on:
