@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from quantgate.plan.costs import control_cost, cost
 from quantgate.records.cell import DEFAULT_STEPS, Cell
@@ -25,44 +26,79 @@ def take_shard(
 def split(cells: Sequence[Cell], n: int, steps: int = DEFAULT_STEPS) -> tuple[tuple[Cell, ...], ...]:
     """At most `n` shards, none of them empty, whose longest is as short as can be.
 
-    The cells that share a control stand in one row, the longest first, and the row is cut where a shard is full: so at
-    most n - 1 controls are trained twice. What is full is found by bisection. All is computed in whole milliseconds,
-    and is the same in every process.
+    The cells that share a control stand in one row, the longest first, and the row is cut where a shard is full; what
+    is full is found by bisection. The narrowest cells are cut first, and the others fill what these leave: a shard with
+    a narrow cell has narrow negative controls. At most two controls a shard are trained elsewhere too. All is computed
+    in whole milliseconds, and is the same in every process.
     """
-    if not cells:
-        return ()
-    groups: dict[Cell, list[int]] = {}
-    costs = [cost(cell, steps) for cell in cells]
-    for place, cell in enumerate(cells):
-        groups.setdefault(cell.control, []).append(place)
-    row = [
-        (place, costs[place], control, control_cost(control, steps))
+    narrowest = min((cell.width for cell in cells), default=0)
+    narrow = _row(cells, [place for place, cell in enumerate(cells) if cell.width == narrowest], steps)
+    wide = _row(cells, [place for place, cell in enumerate(cells) if cell.width > narrowest], steps)
+    parts = _cut(narrow, [_Part() for _ in range(n)])
+    parts = _cut(wide, parts)
+    return tuple(tuple(cells[place] for place in sorted(part.places)) for part in parts if part.places)
+
+
+@dataclass(frozen=True)
+class _Job:
+    place: int
+    seconds: int
+    control: Cell
+    control_seconds: int
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A shard so far: the places of its cells, and what they and their controls take."""
+
+    places: tuple[int, ...] = ()
+    load: int = 0
+
+
+def _row(cells: Sequence[Cell], places: Sequence[int], steps: int) -> list[_Job]:
+    groups: dict[Cell, list[_Job]] = {}
+    for place in places:
+        control = cells[place].control
+        job = _Job(place, cost(cells[place], steps), control, control_cost(control, steps))
+        groups.setdefault(control, []).append(job)
+    return [
+        job
         for control in sorted(groups, key=lambda each: (each.width, each.seed, each.optimizer))
-        for place in sorted(groups[control], key=lambda each: (-costs[each], each))
+        for job in sorted(groups[control], key=lambda each: (-each.seconds, each.place))
     ]
-    low = max(seconds + (1 + NEGATIVE_CONTROLS) * control for _, seconds, _, control in row)
-    high = low + sum(seconds for _, seconds, _, _ in row) + sum(control_cost(each, steps) for each in groups)
+
+
+def _cut(row: Sequence[_Job], parts: Sequence[_Part]) -> list[_Part]:
+    """The parts with the row dealt out in order, such that the longest is as short as can be."""
+    low = max((part.load for part in parts), default=0)
+    high = low + sum(job.seconds + (1 + NEGATIVE_CONTROLS) * job.control_seconds for job in row)
     while low < high:
         middle = (low + high) // 2
-        if len(_fill(row, middle)) <= n:
-            high = middle
-        else:
+        if _fill(row, parts, middle) is None:
             low = middle + 1
-    return tuple(tuple(cells[place] for place in sorted(part)) for part in _fill(row, low))
+        else:
+            high = middle
+    return _fill(row, parts, low) or list(parts)
 
 
-def _fill(row: Sequence[tuple[int, int, Cell, int]], full: int) -> list[list[int]]:
-    """The row cut into parts that take at most so long."""
-    parts: list[list[int]] = []
-    load, last = full + 1, None
-    for place, seconds, control, control_seconds in row:
-        more = seconds + (0 if control == last else control_seconds)
-        if load + more > full:
-            parts.append([])
-            load, more = NEGATIVE_CONTROLS * control_seconds, seconds + control_seconds
-        parts[-1].append(place)
-        load, last = load + more, control
-    return parts
+def _fill(row: Sequence[_Job], parts: Sequence[_Part], full: int) -> list[_Part] | None:
+    """The parts with the row added, none of them longer than `full`; None where they do not hold it."""
+    places, loads = [list(part.places) for part in parts], [part.load for part in parts]
+    part, last = 0, None
+    for job in row:
+        while part < len(parts):
+            controls = 0 if job.control == last else 1
+            controls += 0 if places[part] else NEGATIVE_CONTROLS
+            more = job.seconds + controls * job.control_seconds
+            if loads[part] + more <= full:
+                break
+            part, last = part + 1, None
+        else:
+            return None
+        places[part].append(job.place)
+        loads[part] += more
+        last = job.control
+    return [_Part(tuple(held), load) for held, load in zip(places, loads, strict=True)]
 
 
 def makespan(shards: Sequence[Sequence[Cell]], steps: int = DEFAULT_STEPS) -> int:

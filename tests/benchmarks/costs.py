@@ -177,8 +177,9 @@ class Simulation:
 def simulate(cells: Sequence[Cell], n: int, seconds: Mapping[Key, float]) -> Simulation:
     """How long the longest of n shards takes, its controls with it, beside the longest-first bound.
 
-    The bound hands out every cell, every control once, and every shard's three negative controls one by one, as if a
-    cell needed no control on the shard that it comes to.
+    The bound hands out cells and controls, the longest first, each to the shard that has least, as if a cell needed no
+    control on the shard that it comes to; only one control, of the cheapest, and its three negative controls are on
+    each shard. No shard is shorter than a cell with its own controls.
     """
 
     def taken(cell: Cell) -> float:
@@ -191,10 +192,11 @@ def simulate(cells: Sequence[Cell], n: int, seconds: Mapping[Key, float]) -> Sim
         negative = min(controls, key=lambda control: control.width)
         loads.append(sum(map(taken, (*shard, *controls))) + NEGATIVE_CONTROLS * taken(negative))
         trained += len(controls)
-    once = list(dict.fromkeys(cell.control for cell in cells))
-    least = min(map(taken, once))
-    jobs = [*map(taken, cells), *map(taken, once), *([least] * NEGATIVE_CONTROLS * len(shards))]
-    return Simulation(n, max(loads), longest_first(jobs, n), trained)
+    once = sorted(taken(control) for control in {cell.control for cell in cells})
+    each = (1 + NEGATIVE_CONTROLS) * once[0]
+    bound = each + longest_first([*map(taken, cells), *once[len(shards) :]], n)
+    unit = max(taken(cell) + (1 + NEGATIVE_CONTROLS) * taken(cell.control) for cell in cells)
+    return Simulation(n, max(loads), max(bound, unit), trained)
 
 
 def simulations(seconds: Mapping[Key, float]) -> dict[str, list[Simulation]]:
