@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from quantgate.plan.costs import control_cost, cost
 from quantgate.records.cell import DEFAULT_STEPS, Cell
@@ -82,22 +83,33 @@ def _cut(row: Sequence[_Job], parts: Sequence[_Part]) -> list[_Part]:
 
 
 def _fill(row: Sequence[_Job], parts: Sequence[_Part], full: int) -> list[_Part] | None:
-    """The parts with the row added, none of them longer than `full`; None where they do not hold it."""
+    """The parts with the row added, none of them longer than `full`; None where they do not hold it.
+
+    A part that the next job does not fit into takes the longest of the same control that does.
+    """
     places, loads = [list(part.places) for part in parts], [part.load for part in parts]
-    part, last = 0, None
-    for job in row:
-        while part < len(parts):
-            controls = 0 if job.control == last else 1
-            controls += 0 if places[part] else NEGATIVE_CONTROLS
-            more = job.seconds + controls * job.control_seconds
-            if loads[part] + more <= full:
+    pending = [list(jobs) for _, jobs in groupby(row, key=lambda job: job.control)]
+    for part in range(len(parts)):
+        while pending:
+            first = pending[0][0]
+            controls = 1 + (0 if places[part] else NEGATIVE_CONTROLS)
+            room = full - loads[part] - controls * first.control_seconds
+            taken = []
+            for job in pending[0]:
+                if job.seconds <= room:
+                    taken.append(job.place)
+                    room -= job.seconds
+            if not taken:
                 break
-            part, last = part + 1, None
-        else:
-            return None
-        places[part].append(job.place)
-        loads[part] += more
-        last = job.control
+            places[part] += taken
+            loads[part] = full - room
+            held = set(taken)
+            pending[0] = [job for job in pending[0] if job.place not in held]
+            if pending[0]:
+                break
+            pending.pop(0)
+    if pending:
+        return None
     return [_Part(tuple(held), load) for held, load in zip(places, loads, strict=True)]
 
 

@@ -55,7 +55,7 @@ def test_the_cells_of_a_shard_share_their_controls() -> None:
     cells = plan(Settings(matrix="nightly"), Registry())
     controls = [{cell.control for cell in shard} for shard in split(cells, 8)]
 
-    assert sum(map(len, controls)) <= len({cell.control for cell in cells}) + 7
+    assert sum(map(len, controls)) <= len({cell.control for cell in cells}) + 2 * 7
 
 
 def test_a_shard_beyond_the_last_is_empty() -> None:
@@ -98,10 +98,15 @@ def test_every_cell_of_the_nightly_matrix_was_recorded(seconds: dict[Key, float]
 
 
 def test_recorded_shards_take_at_most_a_tenth_longer_than_longest_first(seconds: dict[Key, float]) -> None:
-    found = {(name, each.n): each.ratio for name, all in simulations(seconds).items() for each in all}
+    found = simulations(seconds)
 
-    assert {name: found[name] for name in found if found[name] > 1.1} == {}
-    assert found.keys() == {(name, n) for name in ("pr", "nightly") for n in (2, 8, 64)}
+    assert {name: [each.n for each in all] for name, all in found.items()} == {
+        "pr": [2, 8, 64],
+        "nightly": [2, 8, 64],
+    }
+    assert [each for all in found.values() for each in all if each.makespan > 1.1 * each.greedy] == []
+    # Nor beside a bound that shares all controls but one a shard, where shards hold more than some thirty cells.
+    assert [each for each in found["nightly"] if each.n < 64 and each.makespan > 1.1 * each.ideal] == []
 
 
 def test_costs_are_what_was_recorded(seconds: dict[Key, float]) -> None:
@@ -129,4 +134,7 @@ def test_wide_and_long_cells_and_muons_cost_more() -> None:
 
 
 def test_what_was_not_measured_costs_what_is_usual() -> None:
-    assert cost(Cell("mine", "format", "sophia", 47)) == control_cost(Cell("fp32", "control", "adamw", 47))
+    usual = cost(Cell("bf16", "format", "adamw", 47))
+
+    assert cost(Cell("mine", "format", "sophia", 47)) == cost(Cell("theirs", "recipe", "adamw", 47)) == usual
+    assert control_cost(Cell("fp32", "control", "sophia", 47)) < usual
