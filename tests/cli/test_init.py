@@ -152,8 +152,6 @@ def test_what_is_registered_is_what_is_planned(
     assert (repository / "conftest.py").read_text() == (
         f"import quantgate\nfrom mylib.quant import {attribute}\n\nquantgate.{call}\n"
     )
-    for name in ("conftest", "test_lowbit"):
-        sys.modules.pop(name, None)
     planned: dict[str, Any] = json.loads(quantgate("plan", "-W", "ignore", "-p", "no:hypothesispytest").out)
     assert {cell["subject"] for cell in planned["cells"]} == {f"quant_{attribute}"}
 

@@ -34,8 +34,6 @@ def plan(quantgate: Command, folder: Path, monkeypatch: pytest.MonkeyPatch) -> A
         monkeypatch.delenv(name, raising=False)
 
     def run(*more: str) -> Said:
-        for name in ("conftest", "test_lowbit"):  # of the test before
-            sys.modules.pop(name, None)
         # Pytest would rewrite modules that this process has imported.
         return quantgate("plan", *more, "-W", "ignore", "-p", "no:hypothesispytest")
 

@@ -259,6 +259,18 @@ def test_a_control_that_does_not_learn_is_judged_over_all_shards(
     assert merged(c).closing.exit_status == exit_status
 
 
+@pytest.mark.parametrize("first", ["learning", "dead"])
+def test_of_a_control_that_two_shards_trained_the_one_that_does_not_learn_counts(
+    tmp_path: Path, first: str
+) -> None:
+    healthy = report(tmp_path / "a", [learning(CELLS[0]), control(CELLS[0])], shard="1/2")
+    dead = report(tmp_path / "b", [*map(learning, CELLS[1:]), control(CELLS[0], learns=False)], shard="2/2")
+    whole = merged(*((healthy, dead) if first == "learning" else (dead, healthy)))
+
+    assert [c.verdict for c in whole.controls] == [Verdict.DEAD]
+    assert whole.closing.exit_status == 70
+
+
 def test_misuse_in_a_shard_is_a_usage_error_of_the_whole(tmp_path: Path) -> None:
     whole = merged(*halves(tmp_path, exit_status=4, problems=("registered too late",)))
 
