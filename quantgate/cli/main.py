@@ -1,7 +1,4 @@
-"""The command line.
-
-`quantgate doctor | explain | run | judge | history | vectors | baseline | known | power | calibrate | incident`.
-"""
+"""The command line: `quantgate doctor | explain | run | judge | ... `, a file a command."""
 
 from __future__ import annotations
 
@@ -14,9 +11,19 @@ from pathlib import Path
 from quantgate.cli import calibrate, doctor, explain, incident, power, run
 from quantgate.cli.elsewhere import history, judge, vectors
 from quantgate.cli.expected import baseline, known
+from quantgate.cli.pipeline import init, merge, plan
 from quantgate.cli.status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from quantgate.records.version import __version__
 from quantgate.reports.text import printable
+
+#: In the order of `quantgate --help`: at the desk, elsewhere, what is expected, in a pipeline, the gate itself.
+COMMANDS = (
+    *(doctor, run, explain, init),
+    *(judge, history, vectors),
+    *(baseline, known),
+    *(plan, merge),
+    *(power, calibrate, incident),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,21 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _Parser(prog="quantgate", description="The gate for low-precision training.")
     parser.add_argument("--version", action="version", version=f"quantgate {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (
-        doctor,
-        explain,
-        run,
-        judge,
-        history,
-        vectors,
-        baseline,
-        known,
-        power,
-        calibrate,
-        incident,
-    ):
+    for command in COMMANDS:
         command.add(commands)
-    options = parser.parse_args(arguments)
+    options, more = parser.parse_known_args(arguments, argparse.Namespace(takes_more=False))
+    if more and not options.takes_more:
+        parser.error(f"unrecognized arguments: {' '.join(more)}")
+    options.more = more
     sys.path.insert(0, str(Path.cwd()))  # module:attribute is looked up from here, as pytest does
     try:
         status: int = options.command(options)

@@ -38,15 +38,23 @@ class RunFolder:
         """Make the folder, for this user alone, unless another process of the run did."""
         self.path.mkdir(mode=0o700, exist_ok=True)
 
-    def publish_plan(self, cells: Mapping[str, Cell], offered: Iterable[Cell]) -> None:
+    def publish_plan(
+        self, cells: Mapping[str, Cell], offered: Iterable[Cell], whole: Iterable[str] = ()
+    ) -> None:
         """Publish the selected cells by the node ids of their tests, and every cell that could have been selected.
 
         Only the first call of a run has an effect.
+
+        Args:
+            cells: The selected ones.
+            offered: Those of this shard.
+            whole: The ids of all of the run's, of which this may be one shard.
         """
         if not self._plan.exists():
             plan = {
                 "selected": {nodeid: asdict(cell) for nodeid, cell in cells.items()},
                 "offered": [asdict(cell) for cell in offered],
+                "whole": list(whole),
             }
             self._write(self._plan, json.dumps(plan))
 
@@ -59,6 +67,10 @@ class RunFolder:
         plan = json.loads(self._plan.read_text("utf-8"))
         selected = {nodeid: Cell(**cell) for nodeid, cell in plan["selected"].items()}
         return selected, dict.fromkeys(Cell(**cell) for cell in plan["offered"])
+
+    def whole(self) -> tuple[str, ...]:
+        """The ids of the whole run's cells, as `publish_plan` was given them."""
+        return tuple(json.loads(self._plan.read_text("utf-8"))["whole"]) if self._plan.exists() else ()
 
     @property
     def is_planned(self) -> bool:

@@ -39,3 +39,12 @@ class Settings:
     min_cells: int = 0
     #: Names of the options that were given, whatever their value.
     given: frozenset[str] = frozenset()
+
+
+#: What decides how every cell of a run is trained and judged, whichever cells those are.
+_SHARED = ("steps", "lr", "corpus", "device", "fail_bpb", "dead_bpb")
+
+
+def shared_settings(settings: Settings) -> dict[str, object]:
+    """The settings that all cells of a run share: two runs that differ in them are no parts of one."""
+    return {name: getattr(settings, name) for name in _SHARED}

@@ -233,7 +233,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     gate.plan = {item.nodeid: cell for item in session.items if (cell := _cell_of(item))}
     if gate.is_used:  # with workers, their controller reports on what they collected
-        gate.folder.publish_plan(gate.plan, gate.offered)
+        gate.folder.publish_plan(gate.plan, gate.offered, (cell.id for cell in gate.whole))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -142,9 +142,13 @@ def _text(text: str) -> str:
 
 
 def _shard(text: str) -> tuple[int, int]:
+    if text == "auto":
+        from quantgate.plan.engines import position  # which few runs ask
+
+        return position(os.environ)
     match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
     if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise ValueError(f"{text!r} is not a shard; write 2/8 for the second of eight")
+        raise ValueError(f"{text!r} is not a shard; write 2/8 for the second of eight, or auto")
     return int(match[1]), int(match[2])
 
 
@@ -204,7 +208,7 @@ OPTIONS = (
     Option("dead-bpb", _positive, "BPB", "a cell at or above it is dead (6.9)"),
     Option("corpus", _text, "TEXT", "builtin | tinyshakespeare | PATH of an ASCII text"),
     Option("matrix", _choice("pr", "nightly"), "NAME", "pr | nightly: which cells run"),
-    Option("shard", _shard, "K/N", "run the K-th of N parts of the matrix"),
+    Option("shard", _shard, "K/N", "run the K-th of N parts of the matrix; auto: as the CI engine says"),
     Option("report", _path, "FOLDER", "write results.jsonl into this folder"),
     Option(
         "known-failures", _path, "FILE", "TOML file of cells, or patterns of them, that are known to fail"
@@ -222,8 +226,8 @@ OPTIONS = (
     Option("min-cells", _integer(0, "a number of cells"), "N", "fewer judged cells are a failure"),
 )
 
-#: Variables of the gate that are no options: the folder that corpora are kept in.
-OTHER_VARIABLES = frozenset({"QUANTGATE_CACHE"})
+#: Variables of the gate that are no options: the folder that corpora are kept in, and a job's place for `shard = auto`.
+OTHER_VARIABLES = frozenset({"QUANTGATE_CACHE", "QUANTGATE_JOB_INDEX", "QUANTGATE_JOB_TOTAL"})
 _PREFIX = "quantgate_"
 
 _BY_FIELD = {option.field: option for option in OPTIONS}

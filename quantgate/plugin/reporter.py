@@ -16,7 +16,7 @@ from quantgate.plugin.expected.baseline import BaselineKeeper
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.watchdog import where_it_stood
-from quantgate.plugin.report import Report, ReportError
+from quantgate.plugin.report import Report, ReportError, closing
 from quantgate.plugin.session import GateSession
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
@@ -198,10 +198,16 @@ class Reporter:
         self.history.record([*self.results.values(), *self.controls], int(session.exitstatus))
 
     def _close(self, report: Report, session: pytest.Session) -> None:
+        self._note_losses(report, session)
         counts = self.counts
         said = {"exit_status": int(session.exitstatus), **asdict(counts), "problems": self.problems}
-        report.close(said)
-        if report.problem is not None:
+        left_out = {cell.id: "skipped" for cell in sorted(self.skipped - self.results.keys(), key=str)}
+        left_out |= {c.id: "deselected" for c in self.offered if c not in set(self.planned.values())}
+        report.close(said, closing(self.session, said, left_out))
+        self._note_losses(report, session)
+
+    def _note_losses(self, report: Report, session: pytest.Session) -> None:
+        if report.problem is not None and report.problem not in self.problems:
             self.problems.append(report.problem)
             if session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED

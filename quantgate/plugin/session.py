@@ -15,8 +15,8 @@ from quantgate.gate.folder import FolderError, RunFolder
 from quantgate.gate.validity import unlearned
 from quantgate.plan import known_failures, matrix
 from quantgate.plan.known_failures import KnownFailures
-from quantgate.plan.order import take_shard
 from quantgate.plan.settings import Settings
+from quantgate.plan.shards import take_shard
 from quantgate.plugin.expected.baseline import open_baseline
 from quantgate.plugin.options import override
 from quantgate.plugin.process.keeper import keeper
@@ -55,6 +55,8 @@ class GateSession:
     plan: dict[str, Cell] = field(default_factory=dict)
     #: Every cell that a test of this run was offered, whether the test was then selected or not.
     offered: dict[Cell, None] = field(default_factory=dict)
+    #: The same before sharding: what all shards of this run are offered.
+    whole: dict[Cell, None] = field(default_factory=dict)
     #: The subjects and optimizers of those cells' matrices before sharding; and whether a marker narrowed any of them.
     _names: set[str] = field(default_factory=set)
     _narrowed: bool = False
@@ -74,7 +76,7 @@ class GateSession:
     @property
     def cells(self) -> tuple[Cell, ...]:
         """The matrix, or this shard of it, of what is registered by now."""
-        return take_shard(self._matrix, self.settings.shard)
+        return take_shard(self._matrix, self.settings.shard, self.settings.steps)
 
     @property
     def _matrix(self) -> tuple[Cell, ...]:
@@ -89,8 +91,9 @@ class GateSession:
         """
         settings = override(self.settings, marker, "the lowbit marker") if marker else self.settings
         whole = matrix.plan(settings, self.registry)
-        cells = take_shard(whole, settings.shard)
+        cells = take_shard(whole, settings.shard, settings.steps)
         self.offered |= dict.fromkeys(cells)
+        self.whole |= dict.fromkeys(whole)
         if self._registered is None:
             self._registered = self._all_registered()
         self._names |= {n for cell in whole for n in (cell.trainer or cell.subject, cell.optimizer)}
@@ -107,6 +110,7 @@ class GateSession:
         grown = self._registered is not None and self._registered != self._all_registered()
         if grown:
             self.offered.clear()
+            self.whole.clear()
             self._names.clear()
             self._registered = None
         return grown

@@ -63,12 +63,20 @@ class ResultsFile:
         self._file = self.path.open("wb", buffering=0)
 
     def append(self, result: CellResult) -> None:
-        """Write one line, and hand it to the operating system at once; all of it, or nothing.
+        """Write one record.
 
         Raises:
             OSError: It cannot be written: the disk is full, say.
         """
-        line = f"{to_line(result)}\n".encode()
+        self.write(to_line(result))
+
+    def write(self, text: str) -> None:
+        """Write one line, and hand it to the operating system at once; all of it, or nothing.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        line = f"{text}\n".encode()
         before = self._file.tell()
         try:
             if self._file.write(line) != len(line):

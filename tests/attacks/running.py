@@ -64,7 +64,8 @@ class Running:
     def records(self) -> list[dict[str, Any]]:
         """The records so far; a line that is no JSON is an error."""
         path = self.folder / "out" / "results.jsonl"
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()] if path.exists() else []
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        return [record for record in map(json.loads, lines) if record["kind"] != "run"]
 
     @property
     def state(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ TIME = "seconds"
 def records(folder: Path) -> dict[str, dict[str, Any]]:
     """The records of a report folder by kind and canonical name."""
     lines = (folder / FILE_NAME).read_text("utf-8").splitlines()
-    found = (json.loads(line) for line in lines)
+    found = (each for each in map(json.loads, lines) if each["kind"] != "run")
     return {f"{each['kind']} {each['canon_name']} {each['storage']} {each['scope']}": each for each in found}
 
 

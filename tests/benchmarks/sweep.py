@@ -27,7 +27,7 @@ from typing import Any, get_args
 from quantgate.diagnosis.evidence import Evidence, TensorEvidence
 from quantgate.formats import BUILTIN
 from quantgate.gate.run import Gate
-from quantgate.plan.order import relative_time
+from quantgate.plan.costs import control_cost
 from quantgate.records.cell import DEFAULT_STEPS, SEEDS, Cell, Config, Scope, Storage
 from quantgate.records.result import CellResult, jsonable
 from quantgate.training.optimizers import OPTIMIZERS
@@ -46,8 +46,8 @@ class Unit:
 
     @property
     def cost(self) -> float:
-        """How long it takes, in cells of AdamW at the default width."""
-        return relative_time(self.control) * (1 + len(self.cells))
+        """How long it takes, in milliseconds of one core."""
+        return control_cost(self.control, self.config.steps) * (1 + len(self.cells))
 
     def __str__(self) -> str:
         return f"{self.control.id} on {self.config.corpus}"

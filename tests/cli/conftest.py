@@ -36,6 +36,9 @@ def quantgate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
             status = main(arguments)
         except SystemExit as ended:
             status = int(ended.code or 0)
+        finally:
+            for name in ("conftest", "test_lowbit"):  # of the current folder: the next one has its own
+                sys.modules.pop(name, None)
         return Said(status, *capsys.readouterr())
 
     return run

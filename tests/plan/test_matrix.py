@@ -1,16 +1,15 @@
-"""Which cells a run holds, their ids, their shards and their order."""
+"""Which cells a run holds, their ids and their order."""
 
 from __future__ import annotations
-
-from collections import Counter
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quantgate.formats import BUILTIN
+from quantgate.plan.costs import cost
 from quantgate.plan.matrix import IN_PLACE_BITS, PR_FORMATS, PR_OPTIMIZERS, config_of, parse_id, plan
-from quantgate.plan.order import deal, relative_time, take_shard
+from quantgate.plan.order import deal
 from quantgate.plan.settings import Settings
 from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell
 from quantgate.records.verdict import Limits
@@ -197,39 +196,6 @@ def test_other_ids_name_no_cell(text: str) -> None:
     assert parse_id(text, Registry()) is None
 
 
-# shards
-
-
-@given(st.lists(CELLS, unique=True, max_size=60), st.integers(1, 9))
-def test_shards_are_a_partition(cells: list[Cell], parts: int) -> None:
-    shards = [take_shard(cells, (k, parts)) for k in range(1, parts + 1)]
-
-    assert Counter(cell for shard in shards for cell in shard) == Counter(cells)
-
-
-@given(st.lists(CELLS, unique=True, min_size=1, max_size=60), st.integers(1, 9))
-def test_shards_take_about_equal_time(cells: list[Cell], parts: int) -> None:
-    fair = sum(map(relative_time, cells)) / parts
-    longest = max(map(relative_time, cells))
-
-    for k in range(1, parts + 1):
-        assert abs(sum(map(relative_time, take_shard(cells, (k, parts)))) - fair) <= longest + 1e-6
-
-
-def test_without_a_shard_all_cells_run_in_their_order() -> None:
-    cells = plan(Settings(), Registry())
-
-    assert take_shard(cells, None) == cells
-    assert set(take_shard(cells, (1, 1))) == set(cells)
-
-
-def test_the_cells_of_a_shard_share_their_controls() -> None:
-    cells = plan(Settings(matrix="nightly"), Registry())
-    controls = [{cell.control for cell in take_shard(cells, (k, 8))} for k in range(1, 9)]
-
-    assert sum(map(len, controls)) <= len({cell.control for cell in cells}) + 7
-
-
 # order
 
 
@@ -240,7 +206,7 @@ def test_dealing_is_a_permutation(cells: list[Cell], workers: int) -> None:
 
 def test_one_workers_cells_come_longest_first() -> None:
     cells = plan(Settings(matrix="nightly"), Registry())
-    times = [relative_time(cell) for cell in cells]
+    times = [cost(cell) for cell in cells]
     dealt = [times[place] for place in deal(cells, 1)]
 
     assert dealt == sorted(times, reverse=True)
@@ -249,16 +215,9 @@ def test_one_workers_cells_come_longest_first() -> None:
 def test_each_of_two_contiguous_halves_takes_about_half_the_time() -> None:
     cells = plan(Settings(), Registry())
     order = deal(cells, 2)
-    first = sum(relative_time(cells[place]) for place in order[: len(order) // 2])
+    first = sum(cost(cells[place]) for place in order[: len(order) // 2])
 
-    assert first == pytest.approx(sum(map(relative_time, cells)) / 2, rel=0.02)
-
-
-def test_wide_cells_take_longer() -> None:
-    narrow, wide = Cell("int4", "format", "adamw", 47), Cell("int4", "format", "adamw", 47, 128)
-
-    assert relative_time(narrow) == 1.0
-    assert relative_time(wide) > relative_time(narrow)
+    assert first == pytest.approx(sum(map(cost, cells)) / 2, rel=0.02)
 
 
 def test_the_config_is_the_settings() -> None:

@@ -56,9 +56,20 @@ class Outcome:
         place = self.lines.index(line)
         return self.lines[place + 1 : place + 1 + count]
 
-    @cached_property
+    @property
     def records(self) -> list[dict[str, Any]]:
-        """Every line of the report, in order; a constant like NaN, which JSON does not have, is refused."""
+        """Every record of the report, in order; a constant like NaN, which JSON does not have, is refused."""
+        return [line for line in self._report if line["kind"] != "run"]
+
+    @property
+    def closing(self) -> dict[str, Any]:
+        """The closing line of the report."""
+        last = self._report[-1]
+        assert last["kind"] == "run"
+        return last
+
+    @cached_property
+    def _report(self) -> list[dict[str, Any]]:
         text = (self.folder / "out" / "results.jsonl").read_text("utf-8")
         return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
 
