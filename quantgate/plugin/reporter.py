@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Generator
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, replace
+from functools import partial
 
 import pytest
 
 from quantgate.gate.validity import invalid_reasons, is_users_doing, unlearned, unsaid
+from quantgate.plugin.lost import lost
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
-from quantgate.plugin.process.watchdog import where_it_stood
-from quantgate.plugin.report import Report, ReportError
+from quantgate.plugin.published.github import annotation_lines
+from quantgate.plugin.published.leaving import leave
+from quantgate.plugin.published.report import Report, ReportError
+from quantgate.plugin.published.run import now, opened
 from quantgate.plugin.session import GateSession
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
 from quantgate.reports import terminal
+from quantgate.reports.story import Story, tell
 from quantgate.reports.text import printable
 
 #: pytest itself uses 0 to 6.
@@ -39,6 +44,7 @@ class Reporter:
         self.config = config
         self.results: dict[Cell, CellResult] = {}
         self.planned: dict[str, Cell] = {}
+        self._tests: dict[Cell, str] = {}
         self.offered: dict[Cell, None] = {}
         self.skipped: set[Cell] = set()
         #: The cells of tests that failed, and of tests that ended without asking for a result.
@@ -49,6 +55,9 @@ class Reporter:
         #: Built-in controls in which a worker died: the machine is at fault.
         self.lost_controls: list[str] = []
         self.report: Report | None = None
+        #: The run as its records tell it, and why GitHub's summary lacks it.
+        self.story: Story | None = None
+        self.unsummed: str | None = None
         self.exit_status = int(pytest.ExitCode.INTERNAL_ERROR)
         #: Whether tests are run, not merely listed.
         self.running = not any(config.getoption(name, False) for name in _LISTING)
@@ -70,6 +79,7 @@ class Reporter:
     def _open(self) -> None:
         """Open the report. Called when cells are about to run, so that a run without cells keeps an earlier report."""
         keeper().signals.end_gently()
+        self._tests = {cell: test for test, cell in reversed(self.planned.items())}
         wanted = self.running and (self.planned or self._is_empty_shard)
         if wanted and self.report is None and self.session.settings.report is not None:
             try:
@@ -93,7 +103,9 @@ class Reporter:
         if report.failed:
             self.failed.add(cell)
         records = [
-            value for name, value in report.user_properties if name == PROPERTY and isinstance(value, dict)
+            json.loads(value)
+            for name, value in report.user_properties
+            if name == PROPERTY and str(value).startswith("{")
         ]
         for record in records:
             self._add(CellResult.from_record(record))
@@ -102,39 +114,16 @@ class Reporter:
         elif report.skipped and report.when in {"setup", "call"}:
             self.skipped.add(cell)
         elif report.failed:
-            self._add(self._lost(cell, report))
+            result, control = lost(self.session, cell, report)
+            self.lost_controls += [] if control is None else [control]
+            self._add(result)
         elif report.when == "call":
             self.unasked.add(cell)
         self._say_progress()
 
-    def _lost(self, cell: Cell, report: pytest.TestReport) -> CellResult:
-        """The result of a cell whose worker died: nothing but the name of its test came back."""
-        said = str(report.longrepr).strip().splitlines() if report.longrepr else []
-        because = printable(said[0]) if said else "no message"
-        worker = getattr(getattr(report, "node", None), "workerinput", {}).get("workerid", "")
-        death = self.session.folder.died_in(worker) if worker else None
-        if death is None:
-            return self.session.unmeasured(cell, Verdict.CRASHED, because)
-        doing, log = death
-        if doing.kind in {"control", "negative-control"}:
-            because = f"its worker died while it trained the {doing.kind.replace('-', ' ')} {doing}"
-            if doing.optimizer not in self.session.registry.registered_optimizers():
-                self.lost_controls.append(
-                    f"a worker died while it trained the {doing.kind.replace('-', ' ')} {doing}"
-                )
-            return self.session.unmeasured(cell, Verdict.UNJUDGED, because)
-        if not log:
-            return self.session.unmeasured(cell, Verdict.CRASHED, because)
-        stood = where_it_stood(log, str(Path(__file__).parents[1]))
-        return self.session.unmeasured(
-            cell,
-            Verdict.TIMEOUT,
-            f"{cell}: no end, and no answer to what else would end it; its worker was ended"
-            f"{f' (at {printable(stood)})' if stood else ''}",
-        )
-
     def _add(self, result: CellResult) -> None:
         """Keep a result, and of several of one cell the gravest: a test may ask for two, two tests for one each."""
+        result = replace(result, test=self._tests.get(result.cell))
         before = self.results.get(result.cell)
         if before is not None and _gravity(before) >= _gravity(result):
             return
@@ -170,6 +159,7 @@ class Reporter:
         yield
         session.exitstatus = status
         self.exit_status = int(status)
+        self._annotate()
         keeper().signals.let_go()
 
     def _finish(self, session: pytest.Session) -> None:
@@ -188,17 +178,39 @@ class Reporter:
             self._set_status(session)
         else:
             self._check_least(0, session)
-        if self.report is not None:
-            self._close(self.report, session)
+        if self.planned or self.problems or self._is_empty_shard:
+            told = partial(self._told, session, now())
+            self.unsummed = leave(self.report, told, partial(self._complain, session))
+            self.story = told()
 
-    def _close(self, report: Report, session: pytest.Session) -> None:
-        counts = self.counts
-        said = {"exit_status": int(session.exitstatus), **asdict(counts), "problems": self.problems}
-        report.close(said)
-        if report.problem is not None:
-            self.problems.append(report.problem)
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    def _told(self, session: pytest.Session, when: str) -> Story:
+        """The run as those are told who read its records."""
+        return tell(
+            self.results.values(),
+            self.controls,
+            replace(
+                opened(self.session, self.config, self.offered),
+                state="finished",
+                exit_status=int(session.exitstatus),
+                **asdict(self.counts),
+                problems=tuple(self.problems),
+                left_out=tuple(sorted(cell.id for cell in self.skipped)),
+                finished=when,
+            ),
+        )
+
+    def _annotate(self) -> None:
+        """Print GitHub's annotations, after all that others print: each must have a line of its own."""
+        terminal_reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if self.story is not None and terminal_reporter is not None:
+            for line in annotation_lines(self.story):
+                terminal_reporter.ensure_newline()
+                terminal_reporter.write_line(line)
+
+    def _complain(self, session: pytest.Session, problem: str) -> None:
+        self.problems.append(problem)
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _set_status(self, session: pytest.Session) -> None:
         invalid = invalid_reasons(self.controls)
@@ -250,11 +262,8 @@ class Reporter:
         order = {cell: place for place, cell in enumerate(self.session.cells)}
         results = sorted(self.results.values(), key=lambda result: order.get(result.cell, len(order)))
         limits = self.session.config.limits
-        for line in terminal.table(results, self.controls, limits):
-            _write(terminalreporter, line)
-        sections = (terminal.failures(results), terminal.close_calls(results), terminal.remarks(results))
-        for section in sections:
-            if section:
+        for place, section in enumerate(terminal.sections(results, self.controls, limits)):
+            if place:
                 terminalreporter.write_line("")
             for line in section:
                 _write(terminalreporter, line)
@@ -270,6 +279,8 @@ class Reporter:
             terminalreporter.write_line(f"quantgate: {printable(problem)}", red=True)
         if self.report is not None:
             terminalreporter.write_line(f"results: {printable(str(self.report.path))}")
+        if self.unsummed is not None:
+            terminalreporter.write_line(f"quantgate: {printable(self.unsummed)}")
 
     @property
     def _is_empty_shard(self) -> bool:

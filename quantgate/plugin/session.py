@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from quantgate.records.cell import Cell, Config
 from quantgate.records.result import CellResult, unmeasured, with_shard
 from quantgate.records.verdict import Verdict
 from quantgate.subjects.registry import Registry
+from quantgate.subjects.source import source_of
 
 if TYPE_CHECKING:
     from quantgate.gate.controls import ControlStore
@@ -218,4 +219,6 @@ class GateSession:
 
     def unmeasured(self, cell: Cell, verdict: Verdict, because: str) -> CellResult:
         """The result of a cell that has no score."""
-        return with_shard(unmeasured(cell, verdict, because, self.config), self.shard)
+        result = with_shard(unmeasured(cell, verdict, because, self.config), self.shard)
+        subject = self.registry.subjects().get(cell.subject)
+        return result if subject is None else replace(result, source=source_of(subject))

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -49,6 +50,13 @@ class CellResult:
     shard: str | None = None
     #: The scores of every seed where a close call asked for more: seed -> BPB.
     seeds: Mapping[str, float | None] = field(default_factory=dict)
+    #: What an accepted run says of this cell: `bpb`, `verdict`, `cause`, `curve`, `change` (`same`, `regressed`,
+    #: `improved`, `new`), `tolerance`, `lane` and `because`; None where it was compared with none.
+    baseline: Mapping[str, Any] | None = None
+    #: The test that judged it, as pytest names it.
+    test: str | None = None
+    #: Where the code at fault stands, or that of the subject: `src/mylib/quant.py:12`, relative to its repository.
+    source: str | None = None
 
     @property
     def cell(self) -> Cell:
@@ -86,7 +94,7 @@ class CellResult:
             given["curve"] = tuple((step, score) for step, score in given["curve"])
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a result record: {error}") from None
-        hints = get_type_hints(cls)
+        hints = _hints(cls)
         for name, value in given.items():
             if not _fits(value, hints[name]):
                 raise ValueError(f"not a result record: {name} is {value!r}")
@@ -95,6 +103,11 @@ class CellResult:
     def message(self, limits: Limits = DEFAULT_LIMITS) -> str:
         """What was seen, the limit, the likely cause and the next step."""
         return explain(self, limits)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _fits(value: object, hint: Any) -> bool:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from quantgate.records.result import CellResult
+from quantgate.reports.pictures import remove_pictures, write_pictures
 from quantgate.reports.results import ResultsFile, why_no_report, write_run
 from quantgate.reports.text import printable
+
+if TYPE_CHECKING:
+    from quantgate.records.run import RunRecord
+    from quantgate.reports.story import Story
 
 #: Records that are named where they could not be written; the others are counted.
 _NAMED = 3
@@ -36,11 +41,13 @@ class Report:
         self.folder = folder
         self._lost: list[str] = []
         self._why = ""
+        self._undrawn = ""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / ".lock")
             self._lock.acquire(timeout=0)
             self._file = ResultsFile(folder)
+            remove_pictures(folder)
             write_run(folder, {"state": "unfinished"})
         except Timeout:
             raise ReportError(
@@ -58,9 +65,9 @@ class Report:
 
     @property
     def problem(self) -> str | None:
-        """Which records could not be written, and why; None where all were."""
+        """What could not be written, and why; None where all was. Records that are lost outweigh lost pictures."""
         if not self._why:
-            return None
+            return self._undrawn or None
         more = f" and {len(self._lost) - _NAMED} more" if len(self._lost) > _NAMED else ""
         lost = f"{', '.join(self._lost[:_NAMED])}{more}" or "how the run ended"
         return f"not written to {printable(str(self.path))}: {lost} ({self._why}); make room and run again"
@@ -77,9 +84,20 @@ class Report:
         """Say which cell the only process of a run is in: should it never return, nobody else can."""
         self._say({"state": "unfinished", "running": cell})
 
-    def close(self, said: Mapping[str, Any]) -> None:
-        """End the report: it is finished, and this is how."""
-        self._say({"state": "finished", **said})
+    def draw(self, story: Story) -> None:
+        """Write the page and the summary, or remember that they could not be made: no record is lost with them."""
+        try:
+            write_pictures(story, self.folder)
+        except Exception as error:  # a full disk; a template or a library of another version may raise anything
+            why = error.strerror if isinstance(error, OSError) else None
+            self._undrawn = (
+                f"no pictures in {printable(str(self.folder))}: {why or f'{type(error).__name__}: {error}'}; "
+                "the records are whole, and `quantgate report` draws them again"
+            )
+
+    def close(self, run: RunRecord) -> None:
+        """End the report: the run is finished, and this is how."""
+        self._say(run.to_record())
         self._file.close()
         self._lock.release()
 
