@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def lost(session: GateSession, cell: Cell, report: pytest.TestReport) -> tuple[CellResult, str | None]:
-    """The result of such a cell, and the built-in control that its worker died in, in a sentence; None where in none."""
+    """The result of such a cell, and the built-in control that its worker died in, if it was one, in a sentence."""
     said = str(report.longrepr).strip().splitlines() if report.longrepr else []
     because = printable(said[0]) if said else "no message"
     worker = getattr(getattr(report, "node", None), "workerinput", {}).get("workerid", "")

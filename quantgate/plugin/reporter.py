@@ -103,7 +103,7 @@ class Reporter:
         if report.failed:
             self.failed.add(cell)
         records = [
-            json.loads(value)
+            json.loads(str(value))
             for name, value in report.user_properties
             if name == PROPERTY and str(value).startswith("{")
         ]

@@ -94,7 +94,7 @@ class CellResult:
             given["curve"] = tuple((step, score) for step, score in given["curve"])
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a result record: {error}") from None
-        hints = _hints(cls)
+        hints = _hints()
         for name, value in given.items():
             if not _fits(value, hints[name]):
                 raise ValueError(f"not a result record: {name} is {value!r}")
@@ -106,8 +106,8 @@ class CellResult:
 
 
 @cache
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _hints() -> dict[str, Any]:
+    return get_type_hints(CellResult)
 
 
 def _fits(value: object, hint: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -91,7 +91,7 @@ def _are_known(value: object) -> bool:
     )
 
 
-_KINDS = {
+_KINDS: Mapping[str, Callable[[object], bool]] = {
     "state": _is_text,
     "exit_status": lambda value: value is None or _is_count(value),
     **dict.fromkeys(("planned", "ran", "judged", "skipped", "matrix"), _is_count),

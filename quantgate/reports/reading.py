@@ -90,12 +90,13 @@ def _together(runs: Sequence[RunRecord]) -> RunRecord:
     if len(runs) == 1:
         return runs[0]
     statuses = [run.exit_status for run in runs if run.exit_status is not None]
+    together: dict[str, Any] = {name: sum(getattr(run, name) for run in runs) for name in _COUNTS}
+    together |= {name: _distinct(getattr(run, name) for run in runs) for name in _LISTS}
     return replace(
         runs[0],
         state="finished" if all(run.state == "finished" for run in runs) else "unfinished",
         exit_status=min(statuses, key=_gravity) if statuses else None,
-        **{name: sum(getattr(run, name) for run in runs) for name in _COUNTS},  # type: ignore[arg-type]
-        **{name: _distinct(getattr(run, name) for run in runs) for name in _LISTS},  # type: ignore[arg-type]
+        **together,
         known={cell: known for run in runs for cell, known in run.known.items()},
         finished=max((run.finished for run in runs if run.finished), default=None),
     )

@@ -81,7 +81,9 @@ class Part:
 
     @property
     def source(self) -> str | None:
-        return self.members[0].source
+        """Where to look; what was not judged has shown nothing of its code."""
+        first = self.members[0]
+        return None if first.verdict is Verdict.UNJUDGED else first.source
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ class CauseGroup:
         return self.cause in CAUSES
 
 
-def tell(results: Iterable[CellResult], controls: Iterable[CellResult] = (), run: RunRecord | None = None) -> Story:
+def tell(
+    results: Iterable[CellResult], controls: Iterable[CellResult] = (), run: RunRecord | None = None
+) -> Story:
     """The story of a run. Its cells are put in the order of the matrix, as far as the run's record knows it."""
     run = run or RunRecord()
     subjects = {name: place for place, name in enumerate(run.subjects)}
@@ -145,7 +149,9 @@ def by_cause(results: Sequence[CellResult]) -> list[CauseGroup]:
         CauseGroup(cause, tuple(Part(subject, tuple(members)) for subject, members in subjects.items()))
         for cause, subjects in causes.items()
     ]
-    return sorted(groups, key=lambda group: (not _is_new(group.members), gravest(group.members), -len(group.members)))
+    return sorted(
+        groups, key=lambda group: (not _is_new(group.members), gravest(group.members), -len(group.members))
+    )
 
 
 def gravest(results: Sequence[CellResult]) -> int:

@@ -9,9 +9,13 @@ _COMMANDS = re.compile(r"^(\s*):(?=:)|(?<=##)\[")
 
 
 def printable(text: str) -> str:
-    """`text` without control characters and commands: a name from outside must drive neither terminal nor workflow."""
-    seen = text if text.isprintable() else "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    """`text` without control characters and commands: a name from outside drives nothing."""
+    seen = text if text.isprintable() else "".join(map(_escaped, text))
     return _COMMANDS.sub(lambda found: r"\x5b" if found[0] == "[" else rf"{found[1]}\x3a", seen)
+
+
+def _escaped(char: str) -> str:
+    return char if char.isprintable() else char.encode("unicode_escape").decode()
 
 
 def printable_lines(text: str) -> str:

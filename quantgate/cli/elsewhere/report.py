@@ -34,10 +34,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "paths", metavar="DIR | FILE", nargs="*", type=Path, help="report folders, or files of records"
     )
     command.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="the page, or the summary where its name ends in .md"
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the page, or the summary where its name ends in .md",
     )
     command.add_argument("--json", action="store_true", help="what the run says, for programs")
-    command.add_argument("--schema", action="store_true", help="the JSON Schema of results.jsonl and run.json")
+    command.add_argument(
+        "--schema", action="store_true", help="the JSON Schema of results.jsonl and run.json"
+    )
     command.set_defaults(command=run)
 
 
@@ -116,7 +122,9 @@ def _summed(story: Story, written: list[Path]) -> dict[str, object]:
         "cells": len(story.results),
         "failing": [each.cell.id for each in story.failing],
         "known": [each.cell.id for each in story.known],
-        "causes": {group.cause: [each.cell.id for each in group.members] for group in by_cause(story.failing)},
+        "causes": {
+            group.cause: [each.cell.id for each in group.members] for group in by_cause(story.failing)
+        },
         "problems": list(story.run.problems),
         "written": [str(path) for path in written],
     }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quantgate.reports.github.annotations import annotations
+from quantgate.reports.github.annotations import error_lines
 from quantgate.reports.github.summary import MOST_BYTES, summary
 
 if TYPE_CHECKING:
@@ -40,4 +40,4 @@ def append_summary(story: Callable[[], Story]) -> str | None:
 
 def annotation_lines(story: Story) -> list[str]:
     """The annotations to print, where a workflow's runner reads what is printed."""
-    return annotations(story) if os.environ.get("GITHUB_ACTIONS") == "true" else []
+    return error_lines(story) if os.environ.get("GITHUB_ACTIONS") == "true" else []

@@ -88,7 +88,9 @@ class Report:
         """Write the page and the summary, or remember that they could not be made: no record is lost with them."""
         try:
             write_pictures(story, self.folder)
-        except Exception as error:  # a full disk; a template or a library of another version may raise anything
+        except (
+            Exception
+        ) as error:  # a full disk; a template or a library of another version may raise anything
             why = error.strerror if isinstance(error, OSError) else None
             self._undrawn = (
                 f"no pictures in {printable(str(self.folder))}: {why or f'{type(error).__name__}: {error}'}; "

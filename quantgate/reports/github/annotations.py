@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from quantgate.reports.story import INVALID, CauseGroup, Part, Story, by_cause, headline, rerun
-from quantgate.reports.text import printable
 from quantgate.records.result import CellResult
+from quantgate.reports.story import INVALID, USAGE, CauseGroup, Part, Story, by_cause, headline, rerun
+from quantgate.reports.text import printable
 
 #: GitHub shows no more errors of one step.
 MOST = 10
@@ -14,11 +14,11 @@ _LONGEST = 3000
 _SOURCE = re.compile(r"(?P<file>[^:]+):(?P<line>[1-9][0-9]{0,8})")
 
 
-def annotations(story: Story) -> list[str]:
+def error_lines(story: Story) -> list[str]:
     """A line for each cause and place of the failing cells, and for what else fails the run; at most ten."""
     if not story.fails:
         return []
-    if story.run.exit_status == INVALID or (story.run.problems and not story.failing):
+    if story.run.exit_status in {INVALID, USAGE} or (story.run.problems and not story.failing):
         said = "\n".join((headline(story), *story.run.problems))
         return [_command("quantgate", said, None)]
     found: dict[tuple[str, str | None], list[Part]] = {}
@@ -31,15 +31,22 @@ def annotations(story: Story) -> list[str]:
     lines += [_command("quantgate", problem, None) for problem in story.run.problems]
     if len(lines) > MOST:
         left = len(lines) - MOST + 1
-        lines = [*lines[: MOST - 1], _command("quantgate", f"{headline(story)}; and {left} more errors", None)]
+        lines = [
+            *lines[: MOST - 1],
+            _command("quantgate", f"{headline(story)}; and {left} more errors", None),
+        ]
     return lines
 
 
 def _of(group: CauseGroup, parts: list[Part], source: str | None, story: Story) -> str:
-    subjects = ", ".join(part.subject for part in parts[:5]) + (f" and {len(parts) - 5} more" if len(parts) > 5 else "")
+    subjects = ", ".join(part.subject for part in parts[:5]) + (
+        f" and {len(parts) - 5} more" if len(parts) > 5 else ""
+    )
     members: list[CellResult] = [each for part in parts for each in part.members]
     optimizers = ", ".join(dict.fromkeys(each.optimizer for each in members))
-    lines = [f"{subjects} x {optimizers}: {len(members)} of {len(story.results)} cells ({members[0].verdict})"]
+    lines = [
+        f"{subjects} x {optimizers}: {len(members)} of {len(story.results)} cells ({members[0].verdict})"
+    ]
     if parts[0].because:
         lines.append(parts[0].because)
     if group.hint:

@@ -8,7 +8,18 @@ from quantgate.records.result import CellResult
 from quantgate.records.verdict import CHANCE_BPB
 from quantgate.reports import terminal
 from quantgate.reports.github.markdown import block, code, prose
-from quantgate.reports.story import CauseGroup, Part, Story, by_cause, change, counted, headline, rerun, short, title
+from quantgate.reports.story import (
+    CauseGroup,
+    Part,
+    Story,
+    by_cause,
+    change,
+    counted,
+    headline,
+    rerun,
+    short,
+    title,
+)
 
 #: GitHub drops a summary over 1 MiB whole.
 MOST_BYTES = 900_000
@@ -35,7 +46,9 @@ def summary(story: Story, most_bytes: int = MOST_BYTES) -> str:
         size += took
     if left:
         said = ", ".join(f"{count:,} {what}" for what, count in left.items())
-        kept.append(f"Left out for the limit of GitHub's summaries: {said}. `results.jsonl` and `report.html` hold all.")
+        kept.append(
+            f"Left out for the limit of GitHub's summaries: {said}. `results.jsonl` and `report.html` hold all."
+        )
     return "\n\n".join(kept) + "\n"
 
 
@@ -49,11 +62,17 @@ def _sections(story: Story) -> Iterator[tuple[str, int, str]]:
     groups = by_cause(story.failing)
     for group in groups[:_CAUSES]:
         yield "causes", 1, _cause(group, story)
-    if more := groups[_CAUSES:]:
-        yield "lines", 1, f"And {len(more)} more causes: {', '.join(code(short(each.cause)) for each in more)}."
+    if others := groups[_CAUSES:]:
+        yield (
+            "lines",
+            1,
+            f"And {len(others)} more causes: {', '.join(code(short(each.cause)) for each in others)}.",
+        )
     rows = _rows(story.results)
     healthy = {name: cells for name, cells in rows.items() if not any(map(_fails, cells.values()))}
-    failing = sorted((row for row in rows.items() if row[0] not in healthy), key=lambda row: -_failures(row[1]))
+    failing = sorted(
+        (row for row in rows.items() if row[0] not in healthy), key=lambda row: -_failures(row[1])
+    )
     controls = [each for each in story.controls if each.kind == "control"]
     optimizers = list(dict.fromkeys(each.optimizer for each in (*controls, *story.results)))
     yield from _table(failing, _rows(controls, "float32 control"), optimizers, story)
@@ -77,7 +96,9 @@ def _facts(story: Story) -> str:
     if shown:
         corpora = ", ".join(dict.fromkeys(each.corpus["name"] for each in shown if each.corpus.get("name")))
         facts.append(f"{shown[0].steps} steps on {prose(corpora or 'no corpus')}")
-    facts.append(f"bits per byte pass below {run.fail_bpb:.2f}, are dead from {run.dead_bpb:.2f}, chance {CHANCE_BPB:.2f}")
+    facts.append(
+        f"bits per byte pass below {run.fail_bpb:.2f}, are dead from {run.dead_bpb:.2f}, chance {CHANCE_BPB:.2f}"
+    )
     return " · ".join(facts)
 
 
@@ -121,7 +142,9 @@ def _rows(results: Sequence[CellResult], name: str = "") -> dict[str, dict[str, 
     """The rows of a table: subject and variant, then optimizer."""
     rows: dict[str, dict[str, CellResult]] = {}
     for result in results:
-        rows.setdefault(f"{name or result.subject} {title(result.cell)}".strip(), {})[result.optimizer] = result
+        rows.setdefault(f"{name or result.subject} {title(result.cell)}".strip(), {})[result.optimizer] = (
+            result
+        )
     return rows
 
 
@@ -195,4 +218,3 @@ def _remarks(story: Story) -> list[str]:
 
 def _folded(heading: str, text: str) -> str:
     return f"<details><summary>{heading}</summary>\n\n{text}\n\n</details>"
-

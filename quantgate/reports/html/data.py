@@ -57,7 +57,9 @@ def data(story: Story, *, brief: bool = False) -> dict[str, Any]:
     """
     share = _Shared()
     controls = {each.cell: each for each in story.controls if each.kind == "control"}
-    cells = [_cell(each, controls.get(each.cell.control), story, share, brief=brief) for each in story.results]
+    cells = [
+        _cell(each, controls.get(each.cell.control), story, share, brief=brief) for each in story.results
+    ]
     return {
         "limits": [story.run.fail_bpb, story.run.dead_bpb],
         "chance": CHANCE_BPB,
@@ -111,7 +113,9 @@ def _cell(
     if output:
         values["output"] = share(printable_lines(str(output)[-20_000:]))
     if control is not None and control.curve:
-        values["control"] = share([[step for step, _ in control.curve], [_round(score) for _, score in control.curve]])
+        values["control"] = share(
+            [[step for step, _ in control.curve], [_round(score) for _, score in control.curve]]
+        )
     if base := _baseline(result):
         values["base"] = share(base)
     weights = result.evidence.get("weights")
@@ -147,7 +151,9 @@ def environment(result: CellResult) -> list[list[str]]:
     """The libraries, the machine and the text of a cell."""
     corpus = {"corpus": result.corpus.get("name"), "sha256 of it": result.corpus.get("sha256")}
     pairs = {**result.environment, **corpus, "quantgate": result.quantgate, "steps": result.steps}
-    return [[printable(str(name)), printable(_text(value))] for name, value in pairs.items() if value is not None]
+    return [
+        [printable(str(name)), printable(_text(value))] for name, value in pairs.items() if value is not None
+    ]
 
 
 def _text(value: Any) -> str:
@@ -169,13 +175,18 @@ def _baseline(result: CellResult) -> list[list[Any]] | None:
     if not isinstance(curve, list | tuple) or not curve:
         return None
     try:
-        return [[int(step) for step, _ in curve], [None if score is None else _round(score) for _, score in curve]]
+        return [
+            [int(step) for step, _ in curve],
+            [None if score is None else _round(score) for _, score in curve],
+        ]
     except (TypeError, ValueError):
         return None
 
 
 def _tensors(weights: Sequence[Mapping[str, Any]], share: _Shared, *, whole: bool) -> dict[str, Any]:
-    names = [name for name in (weights[0] if whole and weights else _COLUMNS) if name not in {"tensor", "step"}]
+    names = [
+        name for name in (weights[0] if whole and weights else _COLUMNS) if name not in {"tensor", "step"}
+    ]
     return {
         "columns": share([printable(str(name).replace("_", " ")) for name in names]),
         "tensors": share([printable(str(each.get("tensor"))) for each in weights]),

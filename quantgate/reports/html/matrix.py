@@ -113,7 +113,11 @@ def _entry(result: CellResult, place: int | None, story: Story) -> Entry:
     score = "" if result.bpb is None else f"{result.bpb:.2f}"
     note = "known failure" if not result.verdict.passes and story.is_known(result) else ""
     note = note or _TURNED.get(change(result) or "", "")
-    cell = result.cell if result.kind != "control" else f"float32 control x {result.optimizer} {title(result.cell)}"
+    cell = (
+        result.cell
+        if result.kind != "control"
+        else f"float32 control x {result.optimizer} {title(result.cell)}"
+    )
     label = ", ".join(filter(None, (str(cell).strip(), f"{score} {result.verdict}".strip(), note)))
     return Entry(place, fragment(result.cell), label, score, str(result.verdict), _looks(result, note), note)
 

@@ -6,9 +6,8 @@ import base64
 import hashlib
 from functools import cache
 from importlib.resources import files
-from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from quantgate.records.verdict import CHANCE_BPB
@@ -61,7 +60,7 @@ def page(story: Story) -> str:
 
 
 @cache
-def _template() -> Any:
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("quantgate.reports.html", package_path="."),
         autoescape=True,
@@ -100,7 +99,10 @@ def _facts(story: Story) -> list[tuple[str, str]]:
         ("Cells", counted(story)),
         ("Proof", terminal.control_line(story.controls)),
         ("Training", f"{steps} steps on {corpora or 'no corpus'}" if shown else "none"),
-        ("Lines", f"bits per byte pass below {run.fail_bpb:.2f}, are dead from {run.dead_bpb:.2f}, chance {CHANCE_BPB:.2f}"),
+        (
+            "Lines",
+            f"bits per byte pass below {run.fail_bpb:.2f}, are dead from {run.dead_bpb:.2f}, chance {CHANCE_BPB:.2f}",
+        ),
         ("Ended", run.finished or "not said"),
     ]
 
