@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from quantgate.records.run import RunRecord
 from quantgate.reports.results import FILE_NAME, RUN_NAME
 from quantgate.reports.story import Story, tell
 
+#: Evidence that readers take for sentences by the name of a cause or a probe.
+_TEXTS = ("warnings", "waived", "not_measured")
+_DIGITS = 18
 _CONTROLS = frozenset({"control", "negative-control"})
 
 
@@ -41,6 +44,7 @@ def read(paths: Sequence[Path]) -> Story:
                     said.append(RunRecord.from_record(record))
                     continue
                 result = CellResult.from_record(record)
+                _check_evidence(result)
             except ValueError as error:
                 raise ReadError(f"{str(file)!r}, line {number}: {error}") from None
             kept = controls if result.kind in _CONTROLS else cells
@@ -64,7 +68,7 @@ def _objects(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
+            record = json.loads(line, parse_int=_number, parse_constant=_refuse)
         except (ValueError, RecursionError):
             if number == len(lines):  # no newline ends it: the run was killed while it wrote
                 return
@@ -74,6 +78,22 @@ def _objects(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
         if not isinstance(record, dict):
             raise ReadError(f"{str(file)!r}, line {number}: not a result record, which is an object")
         yield number, record
+
+
+def _number(digits: str) -> int | float:
+    """A whole number; one that nobody can mean is infinite, which no field of a record takes for a count."""
+    return int(digits) if len(digits) <= _DIGITS else float(digits)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _check_evidence(result: CellResult) -> None:
+    for name in _TEXTS:
+        said = result.evidence.get(name, {})
+        if not isinstance(said, Mapping) or not all(isinstance(each, str) for each in said.values()):
+            raise ValueError(f"not a result record: evidence.{name} is {said!r:.80}")
 
 
 def _run(file: Path) -> RunRecord:

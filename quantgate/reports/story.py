@@ -237,7 +237,8 @@ def counted(story: Story) -> str:
     """What became of the cells that were planned."""
     run = story.run
     if run.state == "unfinished" and not run.planned:
-        return f"{len(story.results)} records; the run's own record is not there or says unfinished"
+        count = len(story.results)
+        return f"{count} {'record' if count == 1 else 'records'}; the run's own record is not there or says unfinished"
     text = f"{run.planned} planned / {run.ran} ran / {run.judged} judged / {run.skipped} skipped"
     return text if run.planned >= run.matrix else f"{text}; {run.planned} of {run.matrix} cells were selected"
 

@@ -49,13 +49,15 @@ def _code(call: Any) -> CodeType | None:
     """The code behind a function, a method, a partial, a class or an instance of one; None where there is none."""
     if isinstance(call, functools.partial):
         return _code(call.func)
-    if isinstance(call, MethodType):
-        return _code(call.__func__)
+    if isinstance(
+        call, MethodType
+    ):  # torch's own `apply` of an autograd.Function leads to the class' forward
+        is_apply = isinstance(call.__self__, type) and call.__name__ == "apply"
+        return _code(call.__self__ if is_apply else call.__func__)
     if isinstance(call, FunctionType):
         inner = inspect.unwrap(call)
         return inner.__code__ if isinstance(inner, FunctionType) else None
-    owner = getattr(call, "__self__", call)  # the `apply` of an autograd.Function belongs to its class
-    kind = owner if isinstance(owner, type) else type(owner)
+    kind = call if isinstance(call, type) else type(call)
     for name in _METHODS:
         method = vars(kind).get(name)
         method = getattr(method, "__func__", method)

@@ -11,7 +11,7 @@ from quantgate.reports.text import printable
 #: GitHub shows no more errors of one step.
 MOST = 10
 _LONGEST = 3000
-_SOURCE = re.compile(r"(?P<file>[^:]+):(?P<line>[1-9][0-9]{0,8})")
+_SOURCE = re.compile(r"(?P<file>.+):(?P<line>[1-9][0-9]{0,8})")
 
 
 def error_lines(story: Story) -> list[str]:

@@ -7,6 +7,7 @@ that ten thousand cells stay within some megabytes.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -195,13 +196,15 @@ def _tensors(weights: Sequence[Mapping[str, Any]], share: _Shared, *, whole: boo
 
 
 def _round(score: float | None) -> float | None:
-    return None if score is None else round(score, 4)
+    return None if score is None or not math.isfinite(score) else round(score, 4)
 
 
 def _three(value: Any) -> Any:
     """Three digits of a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None if value is None else printable(_text(value))
+    if not math.isfinite(value):
+        return str(value)
     short = float(f"{value:.3g}")
     return int(short) if short.is_integer() and abs(short) < 1e6 else short
 
