@@ -16,6 +16,7 @@ from quantgate.reports.story import Story, tell
 #: Evidence that readers take for sentences by the name of a cause or a probe.
 _TEXTS = ("warnings", "waived", "not_measured")
 _DIGITS = 18
+_NAME_ONE = f"; name a {FILE_NAME} or the folder that holds it"
 _CONTROLS = frozenset({"control", "negative-control"})
 
 
@@ -38,6 +39,7 @@ def read(paths: Sequence[Path]) -> Story:
     for path in paths:
         file = path / FILE_NAME if path.is_dir() else path
         said = []
+        before = len(cells) + len(controls)
         for number, record in _objects(file):
             try:
                 if "state" in record:
@@ -50,6 +52,8 @@ def read(paths: Sequence[Path]) -> Story:
             kept = controls if result.kind in _CONTROLS else cells
             kept.pop(result.cell, None)
             kept[result.cell] = result
+        if file.name != FILE_NAME and len(cells) + len(controls) == before:
+            raise ReadError(f"{str(file)!r} holds no record of a cell{_NAME_ONE}")
         if not said and (beside := file.parent / RUN_NAME).is_file():
             said.append(_run(beside))
         runs += said[-1:] or [RunRecord()]
@@ -61,7 +65,7 @@ def _objects(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
     try:
         text = file.read_bytes()
     except OSError as error:
-        hint = "" if file.name == FILE_NAME else f"; name a {FILE_NAME} or the folder that holds it"
+        hint = "" if file.name == FILE_NAME else _NAME_ONE
         raise ReadError(f"{str(file)!r} cannot be read: {error.strerror}{hint}") from None
     lines = text.split(b"\n")
     for number, line in enumerate(lines, start=1):

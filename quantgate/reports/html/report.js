@@ -186,17 +186,19 @@
     $("detail-title").focus();
     $("detail").scrollTop = 0;
   }
+  let opened = "";
   function open() {
     let id = null;
     try {
       id = location.hash.startsWith("#cell/") ? decodeURIComponent(location.hash.slice(6)) : null;
     } catch { id = null; }
     const cell = byId.get(id);
-    if (cell) detail(cell);
+    if (cell) { opened = location.hash; detail(cell); }
     else if ($("detail").open) $("detail").close();
   }
+  // Closing comes after the fact: by then the address may be that of another cell.
   $("detail").addEventListener("close", () => {
-    if (location.hash.startsWith("#cell/")) history.pushState(null, "", location.pathname + location.search);
+    if (location.hash === opened) history.replaceState(null, "", location.pathname + location.search);
   });
   addEventListener("hashchange", open);
   addEventListener("popstate", open);
