@@ -20,12 +20,6 @@ from tests.reports.html.records import few
 NAME_ONE = "name a results.jsonl or the folder that holds it"
 
 
-@pytest.fixture(autouse=True)
-def _no_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
-        monkeypatch.delenv(name, raising=False)
-
-
 def write(story: Story) -> None:
     """The report folder `out` of a run, as the plugin leaves it."""
     Path("out").mkdir()

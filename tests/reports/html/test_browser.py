@@ -40,6 +40,16 @@ class Opened:
         self.tab.goto(f"{self.address}{fragment}")
         return self
 
+    def close(self) -> None:
+        """Close the cell that is open; its address goes a moment later."""
+        self.tab.keyboard.press("Escape")
+        self.tab.wait_for_selector("#detail", state="hidden", timeout=5000)
+        for _ in range(100):
+            if not self.tab.evaluate("location.hash"):
+                return
+            self.tab.wait_for_timeout(10)
+        raise AssertionError(f"the address is still {self.tab.url}")
+
     def visible(self, selector: str) -> list[str]:
         return [each.inner_text() for each in self.tab.query_selector_all(selector) if each.is_visible()]
 
@@ -118,8 +128,7 @@ def test_a_cells_address_opens_it_with_its_evidence(opened: Any) -> None:
     assert seen.tab.get_attribute("#detail svg", "aria-label") == (
         "mylib_int4 × muon: dead, from 7.03 at step 0 to 6.94 at step 100 bits per byte; control ends at 5.09"
     )
-    seen.tab.keyboard.press("Escape")
-    seen.tab.wait_for_function("location.hash === ''", timeout=5000)
+    seen.close()
     assert not seen.tab.is_visible("#detail")
     assert seen.wrong == []
 
@@ -197,8 +206,7 @@ def test_texts_from_outside_do_nothing(opened: Any) -> None:
     for place in range(len(story.results)):
         seen.tab.evaluate(f"document.querySelector(\".heat a[data-i='{place}']\").click()")
         seen.tab.wait_for_selector("#detail[open]", timeout=5000)
-        seen.tab.keyboard.press("Escape")
-        seen.tab.wait_for_function("location.hash === ''", timeout=5000)
+        seen.close()
     seen.tab.fill("#f-text", HOSTILE[0])
 
     assert seen.tab.evaluate("window.hurt === undefined")
