@@ -10,6 +10,8 @@ _COMMANDS = re.compile(r"^(\s*):(?=:)|(?<=##)\[")
 
 def printable(text: str) -> str:
     """`text` without control characters and commands: a name from outside drives nothing."""
+    if text.isprintable() and "::" not in text and "##[" not in text:
+        return text
     seen = text if text.isprintable() else "".join(map(_escaped, text))
     return _COMMANDS.sub(lambda found: r"\x5b" if found[0] == "[" else rf"{found[1]}\x3a", seen)
 
