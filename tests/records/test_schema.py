@@ -58,6 +58,7 @@ def test_it_takes_the_record_of_a_run() -> None:
         {"kind": "fleet"},
         {"curve": [[0, 7.0, 1]]},
         {"curve": [["0", 7.0]]},
+        {"curve": [[0]]},
         {"seed": 47.5},
         {"bpb": "7.0"},
         {"evidence": []},
