@@ -50,9 +50,11 @@ class CellResult:
     shard: str | None = None
     #: The scores of every seed where a close call asked for more: seed -> BPB.
     seeds: Mapping[str, float | None] = field(default_factory=dict)
-    #: What an accepted run says of this cell: `bpb`, `verdict`, `cause`, `curve`, `change` (`same`, `regressed`,
-    #: `improved`, `new`), `tolerance`, `lane` and `because`; None where it was compared with none.
+    #: What the cell was in the baseline and how it changed: `bpb, verdict, cause, curve, change (same | regressed |
+    #: improved | new), tolerance, lane (exact | portable | statistical), because`; None where nothing was compared.
     baseline: Mapping[str, Any] | None = None
+    #: The entry of the known failures that excuses the cell: `pattern, reason, cause, until, link`; None without one.
+    known: Mapping[str, Any] | None = None
     #: The test that judged it, as pytest names it.
     test: str | None = None
     #: Where the code at fault stands, or that of the subject: `src/mylib/quant.py:12`, relative to its repository.

@@ -38,12 +38,16 @@ def read(paths: Sequence[Path]) -> Story:
     runs: list[RunRecord] = []
     for path in paths:
         file = path / FILE_NAME if path.is_dir() else path
-        said = []
+        said: list[RunRecord] = []
+        closed: list[RunRecord] = []
         before = len(cells) + len(controls)
         for number, record in _objects(file):
             try:
                 if "state" in record:
                     said.append(RunRecord.from_record(record))
+                    continue
+                if record.get("kind") == "run":
+                    closed.append(_closed(record))
                     continue
                 result = CellResult.from_record(record)
                 _check_evidence(result)
@@ -56,7 +60,7 @@ def read(paths: Sequence[Path]) -> Story:
             raise ReadError(f"{str(file)!r} holds no record of a cell{_NAME_ONE}")
         if not said and (beside := file.parent / RUN_NAME).is_file():
             said.append(_run(beside))
-        runs += said[-1:] or [RunRecord()]
+        runs += said[-1:] or closed[-1:] or [RunRecord()]
     return tell(cells.values(), controls.values(), _together(runs))
 
 
@@ -98,6 +102,17 @@ def _check_evidence(result: CellResult) -> None:
         said = result.evidence.get(name, {})
         if not isinstance(said, Mapping) or not all(isinstance(each, str) for each in said.values()):
             raise ValueError(f"not a result record: evidence.{name} is {said!r:.80}")
+
+
+def _closed(record: Mapping[str, Any]) -> RunRecord:
+    """The run that a closing line tells of, the last of a file and of kind `run`; less is in it than in `run.json`."""
+    left_out, known = record.get("left_out"), record.get("known_failures")
+    said = {name: record[name] for name in (*_COUNTS, "exit_status", "problems") if name in record}
+    if isinstance(left_out, Mapping):
+        said["left_out"] = [cell for cell, why in left_out.items() if why == "skipped"]
+    if isinstance(known, Mapping):
+        said["known"] = {cell: {"reason": "", "cause": cause} for cell, cause in known.items()}
+    return RunRecord.from_record({"state": "finished", **said})
 
 
 def _run(file: Path) -> RunRecord:

@@ -58,8 +58,12 @@ class Story:
 
     def is_known(self, result: CellResult) -> bool:
         """Whether it is a known failure, and fails by the cause that it is known for."""
-        known = self.run.known.get(result.cell.id)
-        return known is not None and known.get("cause") == result.cause
+        listed = self.run.known.get(result.cell.id, {})
+        return result.known is not None or ("cause" in listed and listed["cause"] == result.cause)
+
+    def reason(self, result: CellResult) -> str:
+        """Why a known failure may fail."""
+        return str((result.known or self.run.known.get(result.cell.id, {})).get("reason") or "")
 
     @property
     def fails(self) -> bool:

@@ -49,6 +49,8 @@ def test_it_takes_the_record_of_a_run() -> None:
         RunRecord(state="finished", exit_status=70, known={"a": {"reason": "b", "cause": "c"}}).to_record()
     )
     assert is_valid({"state": "unfinished", "running": "int4-adamw-s47"})
+    assert is_valid({"kind": "run", "exit_status": 1, "left_out": {"int4-adamw-s47": "skipped"}})
+    assert not is_valid({"kind": "run"})
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,20 @@ def test_a_line_that_says_how_the_run_ended_counts_before_the_file_beside_it(tmp
     assert read([tmp_path]).run.exit_status == 70
 
 
+def test_a_closing_line_tells_the_run_where_no_file_does(tmp_path: Path) -> None:
+    closing = {
+        "kind": "run", "schema": 1, "exit_status": 1, "planned": 3, "ran": 1, "judged": 1, "skipped": 1,
+        "left_out": {"int2-adamw-s47": "skipped", "int3-adamw-s47": "deselected"},
+        "known_failures": {"mylib_int4-adamw-s47": "gradient-blocked"},
+    }  # fmt: skip
+    write(tmp_path, to_line(make_result()), json.dumps(closing), run=None)
+
+    story = read([tmp_path])
+    assert (story.run.state, story.run.exit_status, story.run.planned) == ("finished", 1, 3)
+    assert story.run.left_out == ("int2-adamw-s47",)
+    assert [each.subject for each in story.known] == ["mylib_int4"]
+
+
 def test_shards_are_added_up(tmp_path: Path) -> None:
     ended = RunRecord("finished", 0, planned=2, ran=2, judged=2, matrix=2, subjects=("int8",))
     first = write(tmp_path / "1", to_line(make_result()))

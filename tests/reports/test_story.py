@@ -108,6 +108,14 @@ def test_known_failures_are_no_failures() -> None:
     assert (story.fails, story.failing, len(story.known)) == (False, [], 1)
 
 
+def test_a_record_may_say_itself_that_it_is_known() -> None:
+    story = tell(
+        [make_result(known={"reason": "issue 12", "cause": "gradient-blocked"})], run=RunRecord("finished", 0)
+    )
+
+    assert (story.failing, story.reason(story.known[0])) == ([], "issue 12")
+
+
 def test_a_known_failure_by_another_cause_is_one() -> None:
     run = replace(DONE, known={make_cell().id: {"reason": "coarse", "cause": "resolution"}})
 

@@ -204,8 +204,7 @@ def _controls(story: Story) -> str:
 def _remarks(story: Story) -> list[str]:
     """What was only warned of, waived, not measured or skipped, and the known failures."""
     said = [
-        f"known failure {code(short(each.cell.id))}: {_score(each)}: "
-        f"{prose(story.run.known.get(each.cell.id, {}).get('reason', ''))}"
+        f"known failure {code(short(each.cell.id))}: {_score(each)}: {prose(story.reason(each))}"
         for each in story.known
     ]
     said += [prose("".join(piece for piece, _ in line)) for line in terminal.remarks(story.results)]

@@ -85,7 +85,7 @@ def _cell(
     steps = [step for step, _ in result.curve]
     passes = result.verdict.passes
     command = rerun(result, story.run)
-    known = story.run.known.get(result.cell.id, {}).get("reason") if story.is_known(result) else None
+    known = not passes and story.is_known(result)
     texts: dict[str, Any] = {
         "subject": result.subject,
         "optimizer": result.optimizer,
@@ -95,7 +95,7 @@ def _cell(
         "because": result.evidence.get("because"),
         "hint": result.hint,
         "source": result.source,
-        "known": None if known is None else known or "known",
+        "known": (story.reason(result) or "no reason is given") if known else None,
         "change": change(result),
         "command": None if command is None else command.replace(result.cell.id, _ID),
     }
