@@ -17,7 +17,7 @@ from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.published.github import annotation_lines
 from quantgate.plugin.published.leaving import leave
 from quantgate.plugin.published.report import Report, ReportError
-from quantgate.plugin.published.run import now, opened
+from quantgate.plugin.published.run import address, now, opened
 from quantgate.plugin.session import GateSession
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
@@ -79,7 +79,7 @@ class Reporter:
     def _open(self) -> None:
         """Open the report. Called when cells are about to run, so that a run without cells keeps an earlier report."""
         keeper().signals.end_gently()
-        self._tests = {cell: test for test, cell in reversed(self.planned.items())}
+        self._tests = {cell: address(self.config, test) for test, cell in reversed(self.planned.items())}
         wanted = self.running and (self.planned or self._is_empty_shard)
         if wanted and self.report is None and self.session.settings.report is not None:
             try:

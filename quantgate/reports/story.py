@@ -31,7 +31,6 @@ GRAVITY = {verdict: place for place, verdict in enumerate(_DID)}
 #: More names than these are counted.
 _NAMED = 3
 _LONGEST = 60
-_SUITE = "quantgate/suite.py::"
 
 
 @dataclass(frozen=True)
@@ -251,11 +250,7 @@ def rerun(result: CellResult, run: RunRecord) -> str | None:
     """The command that judges this cell again; None where no test of pytest's judged it."""
     if result.test is None:
         return None
-    name = result.test
-    words = ["pytest", name]
-    if _SUITE in name:
-        words = ["pytest", "--pyargs", f"quantgate.suite::{name.partition(_SUITE)[2]}"]
-    return shlex.join([*words, *run.options])
+    return shlex.join(["pytest", result.test, *run.options])
 
 
 def title(cell: Cell) -> str:

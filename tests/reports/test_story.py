@@ -166,12 +166,6 @@ def test_the_command_names_the_test_and_the_options() -> None:
     assert rerun(make_result(), DONE) is None
 
 
-def test_a_cell_of_the_suite_is_found_by_its_package() -> None:
-    result = make_result(test="../lib/quantgate/suite.py::test_learns[int4-adamw-s47]")
-
-    assert rerun(result, DONE) == "pytest --pyargs 'quantgate.suite::test_learns[int4-adamw-s47]'"
-
-
 def test_counts_and_names_are_short() -> None:
     assert counted(tell([], run=replace(DONE, planned=2, ran=1, matrix=3))) == (
         "2 planned / 1 ran / 0 judged / 0 skipped; 2 of 3 cells were selected"

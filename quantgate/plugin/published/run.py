@@ -50,8 +50,17 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def address(config: pytest.Config, nodeid: str) -> str:
+    """A test as a command line names it: pytest's name of one outside of its root folder lacks the file."""
+    if nodeid.startswith("::") and len(config.args) == 1:
+        return f"{config.args[0].partition('::')[0]}{nodeid}"
+    return nodeid
+
+
 def _given(config: pytest.Config) -> Iterable[str]:
     """The options of the command line and the environment that a cell's result depends on, as flags."""
+    if config.getoption("pyargs"):
+        yield "--pyargs"
     for option in OPTIONS:
         if option.name in _REPEATED and (text := _text(config, option)):
             yield f"{option.flag}={text}"

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,6 +18,7 @@ from quantgate.records.schema import schema
 from quantgate.reports.github.summary import summary
 from quantgate.reports.html.page import page
 from quantgate.reports.reading import read
+from quantgate.reports.story import rerun
 from tests.plugin.conftest import Shared
 from tests.plugin.project import BLOCKED, FAST, MODES, TEST_LEARNS, Outcome, Project
 from tests.plugin.runs.test_every_option import run_in
@@ -97,6 +99,27 @@ def test_records_say_which_test_and_which_code(outcome: Outcome) -> None:
     assert cell["source"] == "conftest.py:4"
     assert outcome.cells["stochastic"]["source"] == "conftest.py:7"
     assert {record["source"] for record in outcome.records if "control" in record["kind"]} == {None}
+
+
+def test_the_command_of_a_cell_of_the_suite_runs_it_again(local: Project) -> None:
+    arguments = (
+        "--pyargs",
+        "quantgate.suite",
+        "-n0",
+        *FAST,
+        "--quantgate-formats=int8",
+        "--quantgate-report=out",
+    )
+    first = local.pytest(*arguments)
+    story = read([first.folder / "out"])
+    command = rerun(story.results[0], story.run)
+
+    assert command is not None
+    assert command.startswith(
+        "pytest 'quantgate.suite::test_learns[int8-adamw-s47-w32]' --pyargs --quantgate-formats"
+    )
+    again = local.pytest("-n0", *shlex.split(command)[1:])
+    assert "1 passed" in again.stdout
 
 
 def test_records_fit_the_published_schema(outcome: Outcome) -> None:
