@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         register_format,
         register_optimizer,
         register_recipe,
+        register_trainer,
     )
 
 _HOMES = {
@@ -41,6 +42,7 @@ _HOMES = {
     "register_format": "quantgate.subjects.public",
     "register_optimizer": "quantgate.subjects.public",
     "register_recipe": "quantgate.subjects.public",
+    "register_trainer": "quantgate.subjects.public",
     "run_cell": "quantgate.gate.run",
 }
 
@@ -59,6 +61,7 @@ __all__ = [
     "register_format",
     "register_optimizer",
     "register_recipe",
+    "register_trainer",
     "run_cell",
 ]
 

@@ -20,7 +20,7 @@ def halves(x: Tensor) -> Tensor:
 @pytest.fixture(autouse=True)
 def _as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is gone after it."""
-    for held in ("_formats", "_recipes", "_optimizers"):
+    for held in ("_formats", "_recipes", "_optimizers", "_trainers"):
         monkeypatch.setattr(REGISTRY, held, dict(getattr(REGISTRY, held)))
 
 

@@ -1,4 +1,8 @@
-"""The command line: `quantgate doctor | explain | run | report | judge | vectors | power | calibrate | incident`."""
+"""The command line.
+
+`quantgate doctor | explain | run | report | judge | history | vectors | baseline | known | power | calibrate |
+incident`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quantgate.cli import calibrate, doctor, explain, incident, power, run
-from quantgate.cli.elsewhere import judge, report, vectors
+from quantgate.cli.elsewhere import history, judge, report, vectors
+from quantgate.cli.expected import baseline, known
 from quantgate.cli.status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from quantgate.records.version import __version__
 from quantgate.reports.text import printable
@@ -20,7 +25,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _Parser(prog="quantgate", description="The gate for low-precision training.")
     parser.add_argument("--version", action="version", version=f"quantgate {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (doctor, explain, run, report, judge, vectors, power, calibrate, incident):
+    for command in (
+        doctor,
+        explain,
+        run,
+        report,
+        judge,
+        history,
+        vectors,
+        baseline,
+        known,
+        power,
+        calibrate,
+        incident,
+    ):
         command.add(commands)
     options = parser.parse_args(arguments)
     sys.path.insert(0, str(Path.cwd()))  # module:attribute is looked up from here, as pytest does

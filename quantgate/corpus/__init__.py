@@ -2,7 +2,7 @@
 
 Holds the generator of the `builtin` corpus with its words, the download of tiny shakespeare, the checks of a user's own
 text, and the corpus as tensors. Imports no other layer; only `corpus.tensors` needs torch. Read by `training`,
-`gate` and `plugin`.
+`gate`, `trainers` and `plugin`.
 """
 
 from quantgate.corpus.errors import CorpusError

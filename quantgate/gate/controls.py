@@ -7,22 +7,36 @@ the next control, so that the workers share the work.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 from filelock import FileLock, Timeout
 
 from quantgate.gate.astray import AstrayError
 from quantgate.gate.folder import RunFolder
-from quantgate.gate.negative import negative_controls
-from quantgate.gate.run import Gate
-from quantgate.gate.validity import invalid_reasons, unlearned
-from quantgate.records.cell import Cell
+from quantgate.gate.validity import reasons_of, unlearned
+from quantgate.records.cell import Cell, Config
 from quantgate.records.result import CellResult, unmeasured
 from quantgate.records.verdict import Curve, Verdict
 
 #: How often a worker looks whether another has finished a control.
 _POLL_SECONDS = 0.05
+
+
+class Trains(Protocol):
+    """What trains controls: the gate itself, or a trainer from elsewhere."""
+
+    @property
+    def config(self) -> Config: ...
+
+    def negative_controls(
+        self, cells: Sequence[Cell], unlearned: Collection[Cell] = ()
+    ) -> tuple[Cell, ...]: ...
+
+    def control(self, cell: Cell) -> CellResult: ...
+
+    def negative(self, cell: Cell, control: Curve) -> CellResult: ...
 
 
 class ControlStore:
@@ -37,7 +51,7 @@ class ControlStore:
     def __init__(
         self,
         folder: RunFolder,
-        gate: Gate,
+        gate: Trains,
         keep: Callable[[Cell], AbstractContextManager[None]] = lambda control: nullcontext(),
     ) -> None:
         self.folder = folder
@@ -46,18 +60,18 @@ class ControlStore:
         self._curves: dict[Cell, Curve] = {}
 
     def ensure(self, cells: Sequence[Cell]) -> tuple[str, ...]:
-        """Train the controls that these cells need, or wait for other workers to.
+        """Train the controls that these cells of one trainer need, or wait for other workers to.
 
         Returns:
             Why the run is invalid; empty where it is valid.
         """
         controls = dict.fromkeys(cell.control for cell in cells)
-        self._ensure((*controls, *negative_controls(cells)))
+        self._ensure((*controls, *self.gate.negative_controls(cells)))
         # The first control that was taken for the negative ones may turn out not to learn.
-        self._ensure(negative_controls(cells, self.unlearned))
+        self._ensure(self.gate.negative_controls(cells, self.unlearned))
         if failure := self.folder.failure:
             return (failure,)
-        return invalid_reasons(self.folder.controls())
+        return reasons_of(self.folder.controls(), cells[0].trainer if cells else None)
 
     @property
     def unlearned(self) -> dict[Cell, str]:
@@ -107,7 +121,7 @@ class ControlStore:
             else:
                 curve = self.curve(control)
                 with self.keep(control):
-                    result = self.gate.assess(control, self.gate.train(control), curve)
+                    result = self.gate.negative(control, curve)
         except AstrayError as error:
             result = unmeasured(control, Verdict.CRASHED, str(error), self.gate.config)
         except (ValueError, RuntimeError, AssertionError) as error:

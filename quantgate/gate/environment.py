@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,11 @@ import torch
 
 from quantgate.corpus.tensors import load_data
 from quantgate.records.cell import Config
+from quantgate.records.machine import cpu
 from quantgate.training.model import ModelConfig
+
+#: What a user may set that changes bits, or does on some processors, and that torch's instruction set does not show.
+VARIABLES = ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
 
 
 def corpus_record(config: Config) -> dict[str, str]:
@@ -29,19 +33,9 @@ def environment(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "isa": torch.backends.cpu.get_cpu_capability(),
         "threads": 1,
         "device": name,
+        **{variable.lower(): os.environ[variable] for variable in VARIABLES if variable in os.environ},
     }
-
-
-def _cpu() -> str:
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

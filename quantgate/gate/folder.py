@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from quantgate.records.result import CellResult
 
 
+class FolderError(Exception):
+    """The folder that the processes of a run share cannot be written to: a full disk."""
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """The shared folder of one run.
@@ -93,6 +97,15 @@ class RunFolder:
         """Why no control could be trained; None if nothing failed."""
         return self._error.read_text("utf-8") if self._error.exists() else None
 
+    def text(self, name: str, text: bytes) -> Path:
+        """The path of a text for programs that read files, written by the first process that needs it."""
+        path = self.path / name
+        if not path.exists():
+            part = path.with_suffix(f".{os.getpid()}")
+            part.write_bytes(text)
+            part.replace(path)
+        return path
+
     def mark_misuse(self, reason: str) -> None:
         """Publish how this process found the gate misused: an invalid `lowbit` marker, a format registered too late."""
         self._write(self._misuse, reason)
@@ -108,11 +121,19 @@ class RunFolder:
 
         Yields:
             The file in which its watchdog may write where it stood.
+
+        Raises:
+            FolderError: The disk is full.
         """
         note, trace = self._doing(worker), self._doing(worker).with_suffix(".trace")
         self._write(note, json.dumps(asdict(cell)))
         try:
-            with trace.open("w", encoding="utf-8") as log:
+            log = trace.open("w", encoding="utf-8")
+        except OSError as error:
+            note.unlink(missing_ok=True)
+            raise self._unusable(error) from error
+        try:
+            with log:
                 yield log
         finally:  # which a worker that is ended from outside does not come to
             note.unlink(missing_ok=True)
@@ -154,8 +175,14 @@ class RunFolder:
 
     def _write(self, path: Path, text: str) -> None:
         part = path.with_suffix(f".{os.getpid()}")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _unusable(self, error: OSError) -> FolderError:
+        return FolderError(f"the folder {str(self.path)!r} of the run cannot be written to: {error.strerror}")
 
 
 def _read_result(path: Path) -> CellResult:

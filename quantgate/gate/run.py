@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -11,14 +11,14 @@ from quantgate.formats import BUILTIN
 from quantgate.gate.assess import assess
 from quantgate.gate.examination import STEPS
 from quantgate.gate.experiment import Run, train_cell
-from quantgate.gate.negative import NEGATIVE_CONTROLS
+from quantgate.gate.negative import NEGATIVE_CONTROLS, negative_controls
 from quantgate.probes.training import Progress
 from quantgate.records.cell import CONTROL_FORMAT, SEEDS, Cell, Config, Storage
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Curve, Verdict, is_close_call, median_index
+from quantgate.subjects.code.source import source_of
 from quantgate.subjects.kinds import Subject, kind_of
 from quantgate.subjects.registry import REGISTRY, Registry
-from quantgate.subjects.source import source_of
 from quantgate.training.optimizers import OptimizerSpec
 
 #: Gives the control's curve for a cell.
@@ -60,6 +60,14 @@ class Gate:
         """
         result = self.assess(cell.control, self.train(cell.control), None)
         return replace(result, verdict=Verdict.LEARNS) if result.verdict is Verdict.FAULTY else result
+
+    def negative_controls(self, cells: Sequence[Cell], unlearned: Collection[Cell] = ()) -> tuple[Cell, ...]:
+        """The negative controls of cells; see `gate.negative`."""
+        return negative_controls(cells, unlearned)
+
+    def negative(self, cell: Cell, control: Curve) -> CellResult:
+        """Train a negative control, and judge it beside its float32 control."""
+        return self.assess(cell, self.train(cell), control)
 
     def run(self, cell: Cell, control_of: ControlOf) -> CellResult:
         """Train and judge a cell; near a limit, train two more seeds and let the median decide."""

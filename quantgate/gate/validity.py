@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
-from quantgate.plan.known_failures import KnownFailure
+from quantgate.plan.known_failures import KnownFailures
 from quantgate.plan.settings import Settings
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
@@ -48,6 +48,30 @@ def invalid_reasons(controls: Sequence[CellResult]) -> tuple[str, ...]:
     return tuple(reasons)
 
 
+def broken_trainers(controls: Sequence[CellResult]) -> dict[str, tuple[str, ...]]:
+    """The foreign trainers whose controls prove nothing of their cells, each with the reasons.
+
+    Where one of several controls does not learn, the cells of the others are judged: that is said, and no reason.
+    """
+    trainers = dict.fromkeys(each.cell.trainer for each in controls if each.cell.trainer is not None)
+    found = {trainer: reasons_of(controls, trainer) for trainer in trainers}
+    return {trainer: reasons for trainer, reasons in found.items() if reasons}
+
+
+def reasons_of(controls: Sequence[CellResult], trainer: str | None) -> tuple[str, ...]:
+    """Why no cell of a foreign trainer, or of the gate itself (None), proves anything; empty where they do.
+
+    Where a trainer's control does not learn, that its broken one does not either says no more.
+    """
+    own = [each for each in controls if each.cell.trainer == trainer]
+    if trainer is None:
+        return invalid_reasons(own)
+    failed = unlearned(own)
+    return invalid_reasons(
+        [each for each in own if each.kind == "control" or each.cell.control not in failed]
+    )
+
+
 def is_users_doing(
     controls: Sequence[CellResult], settings: Settings, registered_optimizers: Collection[str]
 ) -> bool:
@@ -58,9 +82,7 @@ def is_users_doing(
     return bool(failed) and all(each.optimizer in registered_optimizers for each in failed)
 
 
-def unsaid(
-    results: Sequence[CellResult], known: Mapping[str, KnownFailure], said: Collection[Cell]
-) -> list[str]:
+def unsaid(results: Sequence[CellResult], known: KnownFailures, said: Collection[Cell]) -> list[str]:
     """The cells that the records fail and no test did, in sentences; empty where there are none.
 
     A test may catch the assertion, never make it, or be marked `xfail` or `skip`: the one way to accept a failure is
@@ -68,12 +90,13 @@ def unsaid(
 
     Args:
         results: Of the cells, without the controls.
-        known: The known failures by cell id.
+        known: The known failures.
         said: The cells of tests that failed.
     """
     silent = [each for each in results if each.cell not in said and not _accepted(each, known)]
     failing = [each for each in silent if each.verdict.judged and not each.verdict.passes]
-    healed = [each for each in silent if each.verdict.passes]
+    healed = [each for each in silent if each.verdict.passes and known.get(each.cell.id) is not None]
+    regressed = [each for each in silent if each.verdict.passes and each.regressed and each not in healed]
     sentences = []
     if failing:
         sentences.append(
@@ -84,6 +107,11 @@ def unsaid(
         sentences.append(
             f"a known failure learns now and no test said so: {_named(healed)}; take it out of its file"
         )
+    if regressed:
+        sentences.append(
+            f"a cell regressed against the baseline and no test said so: {_named(regressed)}; where it is meant, "
+            "`quantgate baseline accept`"
+        )
     return sentences
 
 
@@ -92,12 +120,12 @@ def _named(results: Sequence[CellResult]) -> str:
     return f"{named} and {len(results) - 3} more" if len(results) > 3 else named
 
 
-def _accepted(result: CellResult, known: Mapping[str, KnownFailure]) -> bool:
+def _accepted(result: CellResult, known: KnownFailures) -> bool:
     """Whether it passes, or fails as it is known to; a known failure that passes is not accepted either."""
     expected = known.get(result.cell.id)
     if expected is None:
-        return result.verdict.passes
-    return not result.verdict.passes and result.cause == expected.cause
+        return result.verdict.passes and not result.regressed
+    return expected.excuses(result)
 
 
 def _score(result: CellResult) -> str:
@@ -109,4 +137,5 @@ def _at_rate(result: CellResult) -> str:
 
 
 def _because(result: CellResult) -> str:
-    return "" if result.verdict.judged else f": {result.evidence.get('because')}"
+    said = result.cell.trainer is not None or not result.verdict.judged
+    return f": {str(result.evidence.get('because')).rstrip('.')}" if said else ""

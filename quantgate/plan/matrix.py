@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 
 from quantgate.formats import BUILTIN, Format
 from quantgate.formats.layout import Layout, Minifloat
@@ -10,8 +11,9 @@ from quantgate.plan.settings import Settings
 from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell, Config, Storage
 from quantgate.records.verdict import Limits
 from quantgate.subjects.kinds import kind_of
-from quantgate.subjects.names import NAME
+from quantgate.subjects.names import NAME, UnknownNameError
 from quantgate.subjects.registry import Registry
+from quantgate.subjects.trainers import Trainer
 
 #: The incident's formats, its 16-bit reference cluster and the formats of today's hardware.
 PR_FORMATS = (
@@ -43,13 +45,18 @@ def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
     Raises:
         UnknownNameError: An option names a format or an optimizer that is not known.
     """
-    subjects = [registry.subject(name) for name in _subject_names(settings, registry)]
     nightly = settings.matrix == "nightly"
-    optimizers = [registry.optimizer(name).name for name in _optimizer_names(settings, registry)]
     seeds = settings.seeds or (NIGHTLY_SEEDS if nightly else SEEDS[:1])
     widths = settings.widths or (NIGHTLY_WIDTHS if nightly else (DEFAULT_WIDTH,))
+    names = {name: registry.trained(name) for name in _subject_names(settings, registry)}
+    others = {each for found in names.values() if found is not None for each in found[0].optimizers}
+    optimizers = _known_optimizers(settings, registry, others)
     cells = []
-    for subject in subjects:
+    for name, found in names.items():
+        if found is not None:
+            cells += _trained(*found, settings, seeds, widths)
+            continue
+        subject = registry.subject(name)
         storages: list[Storage] = [settings.storage or "master"]
         if nightly and settings.storage is None and isinstance(subject, Format) and _keeps_updates(subject):
             storages.append("inplace")
@@ -61,6 +68,32 @@ def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
             for optimizer in optimizers
         ]
     return tuple(dict.fromkeys(cells))
+
+
+def _known_optimizers(settings: Settings, registry: Registry, others: Collection[str]) -> list[str]:
+    """The optimizers of formats and recipes; a name that is asked for may be a trainer's instead."""
+    names = _optimizer_names(settings, registry)
+    return [registry.optimizer(n).name for n in names if n in registry.optimizers() or n not in others]
+
+
+def _trained(
+    trainer: Trainer, subjects: Sequence[str], settings: Settings, seeds: Sequence[int], widths: Sequence[int]
+) -> list[Cell]:
+    """The cells of a trainer: it has optimizers of its own, and one seed and width where it takes none."""
+    asked = settings.optimizers or trainer.optimizers
+    optimizers = [each for each in asked if each in trainer.optimizers]
+    if not optimizers:
+        raise UnknownNameError(
+            f"trainer {trainer.name!r} has the optimizers {', '.join(trainer.optimizers)}, and none of them is asked "
+            f"for ({', '.join(asked)}); name one, or leave the trainer out of formats"
+        )
+    return [
+        Cell(subject, "trainer", optimizer, seed, width, settings.storage or "master", settings.scope)
+        for subject in subjects
+        for width in (widths if trainer.uses("width") else (DEFAULT_WIDTH,))
+        for seed in (seeds if trainer.uses("seed") else seeds[:1])
+        for optimizer in optimizers
+    ]
 
 
 def _keeps_updates(format: Format) -> bool:
@@ -92,9 +125,10 @@ def parse_id(text: str, registry: Registry) -> Cell | None:
     for match in _ID.finditer(text.partition("[")[2] if "[" in text else text):
         subject = match["subject"]
         known = registry.subjects().get(subject)
+        trained = subject.partition(":")[0] in registry.trainers()
         return Cell(
             subject=subject,
-            kind="format" if known is None else kind_of(known),
+            kind="trainer" if trained else "format" if known is None else kind_of(known),
             optimizer=match["optimizer"],
             seed=int(match["seed"]),
             width=int(match["width"] or DEFAULT_WIDTH),

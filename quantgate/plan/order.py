@@ -18,7 +18,7 @@ def take_shard(cells: Sequence[Cell], shard: tuple[int, int] | None) -> tuple[Ce
     if shard is None:
         return tuple(cells)
     k, n = shard
-    grouped = sorted(cells, key=lambda cell: (cell.width, cell.seed, cell.optimizer))
+    grouped = sorted(cells, key=lambda cell: (cell.trainer or "", cell.width, cell.seed, cell.optimizer))
     total = sum(map(relative_time, grouped))
     taken, passed = [], 0.0
     for cell in grouped:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # every pytest run reads the options; most need no more
+    from quantgate.databases.address import Address
     from quantgate.records.cell import Scope, Storage
 
 
@@ -31,6 +32,10 @@ class Settings:
     shard: tuple[int, int] | None = None
     report: Path | None = None
     known_failures: Path | None = None
+    baseline: Path | None = None
+    update_baseline: bool = False
+    #: Where the history is kept; the controller's alone.
+    db: Address | None = None
     min_cells: int = 0
     #: Names of the options that were given, whatever their value.
     given: frozenset[str] = frozenset()

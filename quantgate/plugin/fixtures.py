@@ -60,28 +60,15 @@ class LowbitCell:
 
     def _assert_passes(self, result: CellResult) -> None:
         __tracebackhide__ = True
+        from quantgate.plugin.expected.outcome import complaint
         from quantgate.reports.text import printable_lines
 
         known = self._session.known_failures.get(self.cell.id)
-        if known is None:
-            if not result.verdict.passes:
-                pytest.fail(printable_lines(result.message(self._session.config.limits)), pytrace=False)
-            return
-        if result.verdict.passes:
-            pytest.fail(
-                printable_lines(
-                    f"{self.cell}: a known failure ({known.reason}) that learns now; "
-                    f"take {self.cell.id!r} out of the file of known failures."
-                ),
-                pytrace=False,
-            )
-        if result.cause != known.cause:
-            message = result.message(self._session.config.limits)
-            pytest.fail(
-                printable_lines(f"a known failure by another cause than {known.cause!r}.\n{message}"),
-                pytrace=False,
-            )
-        pytest.xfail(printable_lines(f"{known.cause}: {known.reason}"))
+        said = complaint(result, known, self._session.config.limits)
+        if said is not None:
+            pytest.fail(printable_lines(said), pytrace=False)
+        if known is not None:
+            pytest.xfail(printable_lines(f"{known.cause}: {known}"))
 
 
 @pytest.fixture

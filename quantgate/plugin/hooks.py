@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from quantgate.plugin import hookspecs
+from quantgate.plugin.database.hiding import hide, hide_from, restore
 from quantgate.plugin.fixtures import lowbit_cell, lowbit_corpus, lowbit_format, lowbit_model
 from quantgate.plugin.lifecycle import (
     close,
@@ -20,7 +21,7 @@ from quantgate.plugin.lifecycle import (
 )
 from quantgate.plugin.names import FOLDER_INPUT, PROPERTY, REPORTER
 from quantgate.plugin.options import OptionError, add_options
-from quantgate.plugin.process.timeouts import CELL_TIMEOUT, needs_timeout
+from quantgate.plugin.process.timeouts import CELL_TIMEOUT, limit_of, needs_timeout
 from quantgate.reports.text import printable_lines
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
             f"quantgate: -p no:{REPORTER} would leave a run without its judge; -p no:quantgate leaves the gate out"
         )
     try:
-        if settings_of(config).given or config.hook.pytest_quantgate_register.get_hookimpls():
+        settings = settings_of(config)
+        if settings.db is not None:
+            hide(config, settings)
+        if settings.given or config.hook.pytest_quantgate_register.get_hookimpls():
             _check_early(session_of(config))
     except ValueError as error:
         raise pytest.UsageError(f"quantgate: {error}") from None
@@ -62,6 +66,8 @@ def _check_early(session: GateSession) -> None:
     if names & {"formats", "optimizers", "known_failures"}:
         assert session.cells is not None
         assert session.known_failures is not None
+    if names & {"baseline", "update_baseline"} and session.worker is None:
+        assert session.baseline is None or session.baseline.entries
     if "corpus" in names:
         from quantgate.corpus import load
 
@@ -82,11 +88,14 @@ def pytest_enter_pdb() -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     close(config)
+    restore(config)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     node.workerinput[FOLDER_INPUT] = str(folder_of(node.config).path)
+    if settings_of(node.config).db is not None:
+        hide_from(node)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -231,7 +240,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Train the controls before the first cell, outside its timeout."""
     if _cell_of(item) is not None and not _is_skipped(item) and not item.config.getoption("setuponly", False):
-        session_of(item.config).ensure_controls()
+        session_of(item.config).ensure_controls(limit_of(item))
     return (yield)
 
 

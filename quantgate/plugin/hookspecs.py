@@ -12,4 +12,4 @@ if TYPE_CHECKING:
 
 @pytest.hookspec
 def pytest_quantgate_register(registry: Registry) -> None:
-    """Called once in each process, while pytest is configured: register formats, recipes and optimizers."""
+    """Called once in each process, while pytest is configured: register formats, recipes, optimizers and trainers."""

@@ -67,12 +67,16 @@ def session_of(config: pytest.Config) -> GateSession:
 
     from quantgate.plugin.session import GateSession
     from quantgate.subjects.registry import REGISTRY
+    from quantgate.subjects.tables import trainers_in
 
     for entry_point in entry_points(group="quantgate"):
         with _named(f"the entry point {entry_point.name!r} of the group quantgate"):
             entry_point.load()(REGISTRY)
     with _named("the hook pytest_quantgate_register"):
         config.hook.pytest_quantgate_register(registry=REGISTRY)
+    for home in dict.fromkeys((config.rootpath, config.invocation_params.dir)):
+        for trainer, place in trainers_in(home):
+            REGISTRY.keep_trainer(trainer, place)
     inputs = getattr(config, "workerinput", {})
     folder = folder_of(config)
     if not inputs:

@@ -19,6 +19,11 @@ from quantgate.plan.settings import Settings
 if TYPE_CHECKING:
     import pytest
 
+    from quantgate.databases.address import Address
+
+
+_SWITCHES = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
+
 
 class OptionError(ValueError):
     """An invalid value of an option."""
@@ -34,6 +39,12 @@ class Option:
     help: str
     #: Whether a `lowbit` marker may set it for one test.
     of_cell: bool = False
+    #: Whether its flag takes no value.
+    is_switch: bool = False
+    #: How a variable is parsed where it may say more than what others see: a password.
+    parse_variable: Callable[[str], Any] | None = None
+    #: Whether it is read by the controller alone, and hidden from its workers.
+    is_hidden: bool = False
 
     @property
     def field(self) -> str:
@@ -51,14 +62,15 @@ class Option:
     def environment(self) -> str:
         return self.dest.upper()
 
-    def read(self, text: str, source: str) -> Any:
-        """Parse the text of an option.
+    def read(self, text: str, source: str, *, is_variable: bool = False) -> Any:
+        """Parse the text of an option, be it that of a variable.
 
         Raises:
             OptionError: The value is invalid; the message names `source`.
         """
+        parse = self.parse_variable if is_variable and self.parse_variable else self.parse
         try:
-            return self.parse(text.strip())
+            return parse(text.strip())
         except ValueError as error:
             raise OptionError(f"invalid {source}: {error}") from None
 
@@ -136,6 +148,12 @@ def _shard(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
+def _switch(text: str) -> bool:
+    if text.lower() not in _SWITCHES:
+        raise ValueError(f"{text!r} is none of {', '.join(_SWITCHES)}")
+    return _SWITCHES[text.lower()]
+
+
 def _path(text: str) -> Path:
     try:
         encoded = os.fsencode(_text(text))
@@ -144,6 +162,18 @@ def _path(text: str) -> Path:
     if b"\0" in encoded:
         raise ValueError(f"{text!r} is no path of this system")
     return Path(text)
+
+
+def _database(text: str) -> Address:
+    from quantgate.history.address import find_history
+
+    return find_history(_text(text))
+
+
+def _private_database(text: str) -> Address:
+    from quantgate.history.address import find_history
+
+    return find_history(_text(text), is_private=True)
 
 
 OPTIONS = (
@@ -176,7 +206,19 @@ OPTIONS = (
     Option("matrix", _choice("pr", "nightly"), "NAME", "pr | nightly: which cells run"),
     Option("shard", _shard, "K/N", "run the K-th of N parts of the matrix"),
     Option("report", _path, "FOLDER", "write results.jsonl into this folder"),
-    Option("known-failures", _path, "FILE", "TOML file of cells that are known to fail"),
+    Option(
+        "known-failures", _path, "FILE", "TOML file of cells, or patterns of them, that are known to fail"
+    ),
+    Option("baseline", _path, "FILE", "hold cells against this baseline, or results.jsonl of another run"),
+    Option("update-baseline", _switch, "YES|NO", "write this run's cells into the baseline", is_switch=True),
+    Option(
+        "db",
+        _database,
+        "ADDRESS",
+        "record the run in this database: @FILE, env:NAME, or an SQLAlchemy URL without a password",
+        parse_variable=_private_database,
+        is_hidden=True,
+    ),
     Option("min-cells", _integer(0, "a number of cells"), "N", "fewer judged cells are a failure"),
 )
 
@@ -192,7 +234,10 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("quantgate", "quantgate: the gate for low-precision training")
     for option in OPTIONS:
         said = f"{option.help}. Also {option.environment} and the ini key {option.dest}."
-        group.addoption(option.flag, dest=option.dest, default=None, metavar=option.metavar, help=said)
+        takes: dict[str, Any] = {"metavar": option.metavar}
+        if option.is_switch:
+            takes = {"action": "store_const", "const": "yes"}
+        group.addoption(option.flag, dest=option.dest, default=None, help=said, **takes)
         parser.addini(option.dest, said, default=None)
 
 
@@ -205,9 +250,11 @@ def read_settings(config: pytest.Config) -> Settings:
     _refuse_misspelt(config)
     values: dict[str, Any] = {}
     for option in OPTIONS:
-        found = _find(config, option)
+        found = None if option.is_hidden and hasattr(config, "workerinput") else _find(config, option)
         if found is not None:
-            values[option.field] = option.read(*found)
+            text, source = found
+            is_variable = source.startswith(option.environment)
+            values[option.field] = option.read(text, source, is_variable=is_variable)
     settings = Settings(**values, given=frozenset(values))
     if settings.dead_bpb < settings.fail_bpb:
         if "dead_bpb" in settings.given:

@@ -7,14 +7,17 @@ import time
 from collections.abc import Generator
 from dataclasses import asdict, replace
 from functools import partial
+from itertools import chain
 
 import pytest
 
-from quantgate.gate.validity import invalid_reasons, is_users_doing, unlearned, unsaid
+from quantgate.gate.validity import broken_trainers, is_users_doing, reasons_of, unlearned, unsaid
+from quantgate.plugin.database.recording import History
+from quantgate.plugin.expected.baseline import BaselineKeeper
 from quantgate.plugin.lost import lost
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
-from quantgate.plugin.published.github import annotation_lines
+from quantgate.plugin.published.github import annotate
 from quantgate.plugin.published.leaving import leave
 from quantgate.plugin.published.report import Report, ReportError
 from quantgate.plugin.published.run import address, now, opened
@@ -58,6 +61,8 @@ class Reporter:
         #: The run as its records tell it, and why GitHub's summary lacks it.
         self.story: Story | None = None
         self.unsummed: str | None = None
+        self.baseline = BaselineKeeper(session)
+        self.history = History(session.settings.db, config.rootpath)
         self.exit_status = int(pytest.ExitCode.INTERNAL_ERROR)
         #: Whether tests are run, not merely listed.
         self.running = not any(config.getoption(name, False) for name in _LISTING)
@@ -159,7 +164,7 @@ class Reporter:
         yield
         session.exitstatus = status
         self.exit_status = int(status)
-        self._annotate()
+        annotate(self.config, self.story)
         keeper().signals.let_go()
 
     def _finish(self, session: pytest.Session) -> None:
@@ -182,30 +187,15 @@ class Reporter:
             told = partial(self._told, session, now())
             self.unsummed = leave(self.report, told, partial(self._complain, session))
             self.story = told()
+        self.history.record([*self.results.values(), *self.controls], int(session.exitstatus))
 
     def _told(self, session: pytest.Session, when: str) -> Story:
         """The run as those are told who read its records."""
-        return tell(
-            self.results.values(),
-            self.controls,
-            replace(
-                opened(self.session, self.config, self.offered),
-                state="finished",
-                exit_status=int(session.exitstatus),
-                **asdict(self.counts),
-                problems=tuple(self.problems),
-                left_out=tuple(sorted(cell.id for cell in self.skipped)),
-                finished=when,
-            ),
-        )
-
-    def _annotate(self) -> None:
-        """Print GitHub's annotations, after all that others print: each must have a line of its own."""
-        terminal_reporter = self.config.pluginmanager.get_plugin("terminalreporter")
-        if self.story is not None and terminal_reporter is not None:
-            for line in annotation_lines(self.story):
-                terminal_reporter.ensure_newline()
-                terminal_reporter.write_line(line)
+        skipped = tuple(sorted(cell.id for cell in self.skipped))
+        run = replace(opened(self.session, self.config, self.offered), state="finished", finished=when)
+        said = replace(run, **asdict(self.counts), problems=tuple(self.problems), left_out=skipped)
+        done = replace(said, exit_status=int(session.exitstatus))
+        return tell(self.results.values(), self.controls, done)
 
     def _complain(self, session: pytest.Session, problem: str) -> None:
         self.problems.append(problem)
@@ -213,10 +203,14 @@ class Reporter:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _set_status(self, session: pytest.Session) -> None:
-        invalid = invalid_reasons(self.controls)
-        failed = unlearned(self.controls)
-        users = self._users_doing([each for each in self.controls if each.cell in failed])
-        self.problems = list(dict.fromkeys((*failed.values(), *invalid)))
+        own = [each for each in self.controls if each.cell.trainer is None]
+        told = [each.evidence["invalid"] for each in self.results.values() if "invalid" in each.evidence]
+        invalid = (*reasons_of(own, None), *dict.fromkeys(told))
+        failed = unlearned(own)
+        users = self._users_doing([each for each in own if each.cell in failed])
+        broken = broken_trainers(self.controls)
+        said = (*unlearned(self.controls).values(), *invalid, *chain.from_iterable(broken.values()))
+        self.problems = list(dict.fromkeys(said))
         if failure := self.session.folder.failure or self.session.folder.misuse:
             self.problems = [failure]
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -227,10 +221,14 @@ class Reporter:
             self.problems += dict.fromkeys(self.lost_controls)
             self.problems.append("the run is invalid: the machine or the gate is at fault, not the formats")
             session.exitstatus = EXIT_INVALID
+        elif broken and {cell.trainer for cell in self.planned.values()} <= broken.keys():
+            self.problems.append("the run is invalid: the trainer is at fault, not its formats")
+            session.exitstatus = EXIT_INVALID
         else:
             if failed:
                 self.problems.append(RATE)
             self.problems += unsaid(list(self.results.values()), self.session.known_failures, self.failed)
+            self.problems += self.baseline.update(self.results.values())
             self._check_least(self.counts.judged, session)
 
     def _users_doing(self, failed: list[CellResult]) -> bool:
@@ -262,8 +260,9 @@ class Reporter:
         order = {cell: place for place, cell in enumerate(self.session.cells)}
         results = sorted(self.results.values(), key=lambda result: order.get(result.cell, len(order)))
         limits = self.session.config.limits
-        for place, section in enumerate(terminal.sections(results, self.controls, limits)):
-            if place:
+        sections = terminal.sections(results, self.controls, limits)
+        for place, section in enumerate((*sections, self.baseline.section(results, self.offered))):
+            if place and section:
                 terminalreporter.write_line("")
             for line in section:
                 _write(terminalreporter, line)
@@ -281,6 +280,8 @@ class Reporter:
             terminalreporter.write_line(f"results: {printable(str(self.report.path))}")
         if self.unsummed is not None:
             terminalreporter.write_line(f"quantgate: {printable(self.unsummed)}")
+        for said in self.history.said:
+            terminalreporter.write_line(f"history: {said}", yellow=not self.history.is_recorded)
 
     @property
     def _is_empty_shard(self) -> bool:

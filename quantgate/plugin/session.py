@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from quantgate.baselines.compare import hold
+from quantgate.baselines.document import Baseline
 from quantgate.gate.astray import AstrayError
-from quantgate.gate.folder import RunFolder
+from quantgate.gate.folder import FolderError, RunFolder
+from quantgate.gate.validity import unlearned
 from quantgate.plan import known_failures, matrix
-from quantgate.plan.known_failures import KnownFailure
+from quantgate.plan.known_failures import KnownFailures
 from quantgate.plan.order import take_shard
 from quantgate.plan.settings import Settings
+from quantgate.plugin.expected.baseline import open_baseline
 from quantgate.plugin.options import override
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.timeouts import CELL_TIMEOUT, GRACE
 from quantgate.records.cell import Cell, Config
 from quantgate.records.result import CellResult, unmeasured, with_shard
 from quantgate.records.verdict import Verdict
+from quantgate.subjects.code.source import source_of
 from quantgate.subjects.registry import Registry
-from quantgate.subjects.source import source_of
 
 if TYPE_CHECKING:
     from quantgate.gate.controls import ControlStore
     from quantgate.gate.run import Gate
+    from quantgate.trainers.foreign import ForeignGate
 
 
 @dataclass
@@ -57,8 +62,15 @@ class GateSession:
     #: What was registered when a test was first offered cells.
     _registered: tuple[str, ...] | None = None
     _results: dict[Cell, CellResult] = field(default_factory=dict)
-    _invalid: tuple[str, ...] | None = None
+    #: Why the cells of the gate itself (None) and those of each foreign trainer cannot be judged, once that is known.
+    _invalid: dict[str | None, tuple[str, ...]] | None = None
+    #: Seconds that what runs now may take.
+    _seconds: float = CELL_TIMEOUT
+    #: Why the folder that the processes of the run share cannot be used; empty where it can.
+    _unusable: str = ""
     _is_kept: bool = False
+    _control_limit: float = CELL_TIMEOUT
+    _stores: dict[str | None, ControlStore] = field(default_factory=dict)
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -82,7 +94,7 @@ class GateSession:
         self.offered |= dict.fromkeys(cells)
         if self._registered is None:
             self._registered = self._all_registered()
-        self._names |= {name for cell in whole for name in (cell.subject, cell.optimizer)}
+        self._names |= {n for cell in whole for n in (cell.trainer or cell.subject, cell.optimizer)}
         self._narrowed |= bool({"formats", "optimizers"} & set(marker))
         return cells
 
@@ -123,10 +135,31 @@ class GateSession:
         )
 
     @cached_property
-    def known_failures(self) -> Mapping[str, KnownFailure]:
-        """The known failures of this run by cell id."""
+    def known_failures(self) -> KnownFailures:
+        """The known failures of this run."""
         path = self.settings.known_failures
-        return {} if path is None else known_failures.load(path, self._matrix, self.registry)
+        if path is None:
+            return KnownFailures()
+        return known_failures.load(path, self._matrix, self.registry)
+
+    @cached_property
+    def baseline(self) -> Baseline | None:
+        """What this run's cells are held against; None where nothing is, or where this run becomes the baseline."""
+        found = open_baseline(self.settings)
+        return None if self.settings.update_baseline else found
+
+    @property
+    def matrix_ids(self) -> list[str]:
+        """The ids of the cells of the whole matrix, before sharding."""
+        return [cell.id for cell in self._matrix]
+
+    def _expected(self, result: CellResult) -> CellResult:
+        """A result of this run, beside what was known of the cell before."""
+        result = with_shard(result, self.shard)
+        entry = self.known_failures.get(result.cell.id)
+        if entry is not None and entry.excuses(result):
+            result = replace(result, known=entry.to_record())
+        return result if self.baseline is None else hold(self.baseline, result)
 
     @cached_property
     def config(self) -> Config:
@@ -140,10 +173,25 @@ class GateSession:
         return Gate(self.config, self.registry)
 
     @cached_property
-    def _store(self) -> ControlStore:
-        from quantgate.gate.controls import ControlStore
+    def _foreign(self) -> ForeignGate:
+        from quantgate.trainers.foreign import ForeignGate
 
-        return ControlStore(self.folder, self._gate, lambda control: self._keeping(control, CELL_TIMEOUT))
+        return ForeignGate(self.config, self.registry, self.folder, lambda: self._seconds)
+
+    def _trains(self, trainer: str | None) -> Gate | ForeignGate:
+        return self._gate if trainer is None else self._foreign
+
+    def _store(self, trainer: str | None) -> ControlStore:
+        """The controls of the gate itself or of a foreign trainer: what trains none of its own needs no torch."""
+        if trainer not in self._stores:
+            from quantgate.gate.controls import ControlStore
+
+            # A trainer may take as long as the user lets its cells.
+            limit = CELL_TIMEOUT if trainer is None else self._control_limit
+            self._stores[trainer] = ControlStore(
+                self.folder, self._trains(trainer), lambda control: self._keeping(control, limit)
+            )
+        return self._stores[trainer]
 
     @property
     def planned(self) -> list[Cell]:
@@ -151,15 +199,30 @@ class GateSession:
         order = {cell: place for place, cell in enumerate(self.cells)}
         return sorted(set(self.plan.values()), key=lambda cell: (order.get(cell, len(order)), cell.id))
 
-    def ensure_controls(self) -> None:
-        """Train the controls of all planned cells, or wait for other workers to; once in a process."""
-        if self._invalid is None:
-            try:
-                self._invalid = self._store.ensure(self.planned)
-            except (ValueError, RuntimeError, AssertionError) as error:
-                self._invalid = (str(error),)
-            except OSError as error:  # the folder that the run shares cannot be written to: a full disk
-                self._invalid = (f"the folder {str(self.folder.path)!r} of the run: {error.strerror}",)
+    def ensure_controls(self, limit: float = CELL_TIMEOUT) -> None:
+        """Train the controls of all planned cells, or wait for other workers to; once in a process.
+
+        Args:
+            limit: Seconds that a cell of a foreign trainer may take, and so its controls.
+        """
+        if self._invalid is not None:
+            return
+        self._control_limit = limit
+        planned: dict[str | None, list[Cell]] = {}
+        for cell in self.planned:
+            planned.setdefault(cell.trainer, []).append(cell)
+        self._invalid = {trainer: self._ensured(trainer, cells) for trainer, cells in planned.items()}
+
+    def _ensured(self, trainer: str | None, cells: Sequence[Cell]) -> tuple[str, ...]:
+        try:
+            return self._store(trainer).ensure(cells)
+        except (ValueError, RuntimeError, AssertionError) as error:
+            return (str(error),)
+        except FolderError as error:
+            self._unusable = str(error)
+        except OSError as error:  # the lock files of the folder
+            self._unusable = f"the folder {str(self.folder.path)!r} of the run: {error.strerror}"
+        return (self._unusable,)
 
     def run(self, cell: Cell, limit: float = CELL_TIMEOUT) -> CellResult:
         """The result of a cell. Trained on the first call in a process, and kept.
@@ -170,12 +233,12 @@ class GateSession:
         """
         if cell not in self._results:
             self.ensure_controls()
-            self._results[cell] = with_shard(self._kept(cell, limit, self._run), self.shard)
+            self._results[cell] = self._expected(self._kept(cell, limit, self._run))
         return self._results[cell]
 
     def examine(self, cell: Cell, limit: float = CELL_TIMEOUT) -> CellResult:
         """The result of the probes of a cell alone."""
-        return with_shard(self._kept(cell, limit, self._gate.examine), self.shard)
+        return self._expected(self._kept(cell, limit, self._trains(cell.trainer).examine))
 
     def _kept(self, cell: Cell, limit: float, train: Callable[[Cell], CellResult]) -> CellResult:
         try:
@@ -183,6 +246,9 @@ class GateSession:
                 return train(cell)
         except AstrayError as error:
             return self.unmeasured(cell, Verdict.CRASHED, f"{cell}: {error}")
+        except FolderError as error:
+            self._unusable = str(error)
+            return self._of_invalid_run(cell, (self._unusable,))
 
     @contextmanager
     def _keeping(self, cell: Cell, limit: float) -> Iterator[None]:
@@ -191,6 +257,7 @@ class GateSession:
             yield
             return
         self._is_kept = True
+        self._seconds = seconds - GRACE
         try:
             if self.worker is None:
                 with keeper().keeping(seconds, self.stderr):
@@ -202,15 +269,21 @@ class GateSession:
             self._is_kept = False
 
     def _run(self, cell: Cell) -> CellResult:
-        if self._invalid:
-            return self.unmeasured(cell, Verdict.UNJUDGED, f"the run is invalid: {'; '.join(self._invalid)}")
-        if unlearned := self._unlearned.get(cell.control):
-            return self.unmeasured(cell, Verdict.UNJUDGED, unlearned)
-        return self._gate.run(cell, self._store.curve)
+        if reasons := (self._invalid or {}).get(cell.trainer):
+            return self._of_invalid_run(cell, reasons)
+        if because := self._unlearned.get(cell.control):
+            return self.unmeasured(cell, Verdict.UNJUDGED, because)
+        return self._trains(cell.trainer).run(cell, self._store(cell.trainer).curve)
+
+    def _of_invalid_run(self, cell: Cell, reasons: tuple[str, ...]) -> CellResult:
+        """The controller is told of a folder that is at fault with the record, since there is no other way."""
+        result = self.unmeasured(cell, Verdict.UNJUDGED, f"the run is invalid: {'; '.join(reasons)}")
+        told = {"invalid": self._unusable} if self._unusable else {}
+        return replace(result, evidence={**result.evidence, **told})
 
     @cached_property
     def _unlearned(self) -> dict[Cell, str]:
-        return self._store.unlearned
+        return unlearned(self.folder.controls())
 
     @property
     def shard(self) -> str | None:
@@ -219,6 +292,6 @@ class GateSession:
 
     def unmeasured(self, cell: Cell, verdict: Verdict, because: str) -> CellResult:
         """The result of a cell that has no score."""
-        result = with_shard(unmeasured(cell, verdict, because, self.config), self.shard)
+        result = self._expected(unmeasured(cell, verdict, because, self.config))
         subject = self.registry.subjects().get(cell.subject)
         return result if subject is None else replace(result, source=source_of(subject))

@@ -9,7 +9,7 @@ from quantgate.records.verdict import DEFAULT_LIMITS, Limits
 
 Storage = Literal["master", "inplace"]
 Scope = Literal["weights", "weights+activations"]
-#: A `trainer` is one from elsewhere, whose logs are judged.
+#: A `trainer` is one from elsewhere: a command whose output is judged, or a run whose logs are.
 Kind = Literal["format", "recipe", "trainer", "control", "negative-control"]
 
 DEFAULT_WIDTH = 64
@@ -67,18 +67,27 @@ class Cell:
         return "-".join(parts)
 
     @property
+    def trainer(self) -> str | None:
+        """The foreign trainer that trains it, `mytrainer` of `mytrainer:int8`; None where the gate does."""
+        if self.kind in {"format", "recipe"} or ":" not in self.subject:
+            return None
+        return self.subject.partition(":")[0]
+
+    @property
     def control(self) -> Cell:
-        """The float32 cell of the same optimizer, seed and width."""
-        return replace(self, subject=CONTROL_FORMAT, kind="control", storage="master", scope="weights")
+        """The float32 cell of the same trainer, optimizer, seed and width."""
+        trainer = self.trainer
+        name = CONTROL_FORMAT if trainer is None else f"{trainer}:{CONTROL_FORMAT}"
+        return replace(self, subject=name, kind="control", storage="master", scope="weights")
 
     @property
     def not_applicable(self) -> str | None:
-        """Why no such cell is trained: a storage or scope for a recipe, which decides both for itself."""
-        if self.kind != "recipe" or (self.storage == "master" and self.scope == "weights"):
+        """Why no such cell is trained: a storage or scope for a recipe or trainer, which decides both for itself."""
+        if self.kind == "format" or (self.storage == "master" and self.scope == "weights"):
             return None
         return (
-            f"recipe {self.subject!r} says itself what is quantized and stored; storage and scope are for formats, "
-            "leave them out or name formats only"
+            f"{self.kind} {self.subject!r} says itself what is quantized and stored; storage and scope are for "
+            "formats, leave them out or name formats only"
         )
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cache
@@ -15,8 +16,9 @@ from quantgate.records.cell import Cell, Config
 from quantgate.records.verdict import CHANCE_BPB, DEFAULT_LIMITS, Limits, Verdict
 from quantgate.records.version import __version__
 
-#: The lane that this package's runs take in the fleet's canonical names.
-LANE = "GATE"
+#: The lane of this package's runs in the fleet's canonical names: what asks for the first tier finds them, and none is
+#: taken for a cell of the fleet's own.
+LANE = "TIER1-GATE"
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class CellResult:
             storage=self.storage,  # type: ignore[arg-type]
             scope=self.scope,  # type: ignore[arg-type]
         )
+
+    @property
+    def regressed(self) -> bool:
+        """Whether it is worse than its baseline, and not known to be."""
+        return self.known is None and self.baseline is not None and self.baseline.get("change") == "regressed"
 
     def to_record(self) -> dict[str, Any]:
         """A dict of JSON's own types: NaN and infinities become None."""
@@ -131,9 +138,15 @@ def _fits(value: object, hint: Any) -> bool:
 
 
 def canon_name(cell: Cell, lr: float | None) -> str:
-    """The fleet's name of a cell: `IGLA-{LANE}-{format}-h{width}-LR{lr}-rng{seed}-{optimizer}`."""
+    """The fleet's name of a cell: `IGLA-{LANE}-{format}-h{width}-LR{lr}-rng{seed}-{optimizer}`.
+
+    A foreign trainer has a lane of its own, so that its int8 is not taken for the built-in one.
+    """
     rate = "default" if lr is None else f"{lr:g}"
-    return f"IGLA-{LANE}-{cell.subject}-h{cell.width}-LR{rate}-rng{cell.seed}-{cell.optimizer}"
+    lane, format = LANE, cell.subject
+    if cell.trainer is not None:
+        lane, format = f"{LANE}:{cell.trainer}", cell.subject.partition(":")[2]
+    return f"IGLA-{lane}-{format}-h{cell.width}-LR{rate}-rng{cell.seed}-{cell.optimizer}"
 
 
 def explain(result: CellResult, limits: Limits) -> str:
@@ -148,6 +161,8 @@ def explain(result: CellResult, limits: Limits) -> str:
         known = CAUSES.get(result.cause)
         hint = result.hint or (known.hint if known else "")
         lines.append(f"Hint: {hint} `quantgate explain {result.cause}`".replace("  ", " "))
+    if result.cell.trainer is not None:
+        return "\n".join((*lines, *_output(result)))
     if result.verdict is Verdict.CRASHED:
         lines.append("Next: call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it.")
     if result.verdict is Verdict.TIMEOUT:
@@ -160,6 +175,24 @@ def explain(result: CellResult, limits: Limits) -> str:
     if result.evidence.get("state"):
         lines.append(f"Note: {result.evidence['state']}")
     return "\n".join(lines)
+
+
+#: Lines of a foreign trainer's output that a message shows.
+_LAST_LINES = 10
+
+
+def _output(result: CellResult) -> list[str]:
+    """The last lines that a foreign trainer printed, and the command that was run."""
+    evidence = result.evidence
+    lines = [f"Hint: {result.hint}"] if result.hint and result.cause is None else []
+    if evidence.get("seen"):
+        lines.append(f"Seen: {evidence['seen']}")
+    if command := evidence.get("command"):
+        lines.append(f"Command: {shlex.join(command)}")
+    said = [line for line in str(evidence.get("output", "")).splitlines() if line.strip()]
+    if said:
+        lines += ["Its last lines:", *(f"  {line[:200]}" for line in said[-_LAST_LINES:])]
+    return lines
 
 
 def _score(result: CellResult, limits: Limits) -> str:
@@ -176,10 +209,10 @@ def _score(result: CellResult, limits: Limits) -> str:
     if result.verdict is Verdict.LAGS and tolerance is not None:
         control += f", tolerance {tolerance:.2f}"
     named = "" if result.verdict in {Verdict.DEAD, Verdict.PARTIAL} else f"{result.verdict}: "
-    return (
-        f"{named}{_bpb(result.bpb)} BPB after {result.steps} steps "
-        f"(limit {limits.fail_bpb:.2f}, chance {CHANCE_BPB:.2f}{control})."
-    )
+    # A foreign trainer has lines of its own.
+    limit, chance = result.evidence.get("limit", limits.fail_bpb), result.evidence.get("chance", CHANCE_BPB)
+    lines = f"limit {limit:.2f}, chance {chance:.2f}{control}"
+    return f"{named}{_bpb(result.bpb)} BPB after {result.steps} steps ({lines})."
 
 
 def _bpb(score: float | None) -> str:
@@ -209,7 +242,7 @@ def unmeasured(cell: Cell, verdict: Verdict, because: str, config: Config) -> Ce
     return CellResult(
         subject=cell.subject,
         kind=cell.kind,
-        format=cell.subject if cell.kind == "format" else "",
+        format=cell.subject.partition(":")[2] if cell.trainer else cell.subject * (cell.kind == "format"),
         optimizer=cell.optimizer,
         seed=cell.seed,
         width=cell.width,

@@ -25,9 +25,12 @@ _COLOURS: dict[Verdict, Mapping[str, bool]] = {
     Verdict.UNJUDGED: {"cyan": True},
 }
 _FAILED: Mapping[str, bool] = {"red": True}
+_KNOWN: Mapping[str, bool] = {"yellow": True}
 
 CONTROL_ROW = "(float32 control)"
 DEFAULT_SEED = f"s{SEEDS[0]}"
+#: Of a foreign trainer's output, below its cause.
+_OUTPUT_LINES = 5
 
 
 @dataclass(frozen=True)
@@ -103,22 +106,41 @@ def table(results: Sequence[CellResult], controls: Sequence[CellResult], limits:
 
 def failures(results: Sequence[CellResult]) -> list[Line]:
     """Failed cells by cause, each cause with its evidence and its hint said once."""
-    groups: dict[tuple[str, str], list[CellResult]] = {}
+    groups: dict[tuple[str, str, str | None], list[CellResult]] = {}
     for result in results:
         if not result.verdict.passes:
-            groups.setdefault((result.cause or str(result.verdict), result.subject), []).append(result)
+            cause, known_as = result.cause or str(result.verdict), _known_as(result)
+            groups.setdefault((cause, result.subject, known_as), []).append(result)
     lines: list[Line] = []
-    for (cause, subject), members in groups.items():
+    for (cause, subject, known_as), members in groups.items():
         cells = ", ".join(
             " ".join(filter(None, (member.optimizer, _variant(member), _cell_text(member))))
             for member in members[:6]
         ) + (f" and {len(members) - 6} more" if len(members) > 6 else "")
-        lines.append([(printable(cause), _FAILED), (printable(f"  {subject} x {cells}"), _PLAIN)])
+        marked = _FAILED if known_as is None else _KNOWN
+        lines.append([(printable(cause), marked), (printable(f"  {subject} x {cells}"), _PLAIN)])
+        if known_as is not None:
+            lines.append([(printable(f"  A known failure: {known_as}"), _KNOWN)])
         if because := members[0].evidence.get("because"):
             lines.append([(f"  {printable(str(because))}", _PLAIN)])
-        if (known := CAUSES.get(cause)) is not None:
-            lines.append([(f"  Hint: {known.hint} `quantgate explain {cause}`", _PLAIN)])
+        known = CAUSES.get(cause)
+        # Of a foreign trainer the same cause may have another next step.
+        hint = members[0].hint if members[0].cell.trainer is not None else None
+        if known is not None:
+            lines.append([(printable(f"  Hint: {hint or known.hint} `quantgate explain {cause}`"), _PLAIN)])
+        elif hint is not None:
+            lines.append([(printable(f"  Hint: {hint}"), _PLAIN)])
+        lines += [[(printable(f"  | {line[:160]}"), _PLAIN)] for line in _last_lines(members[0])]
     return lines
+
+
+def _last_lines(result: CellResult) -> list[str]:
+    """The last lines of a foreign trainer that did not come to an end that could be judged."""
+    if result.verdict not in {Verdict.CRASHED, Verdict.TIMEOUT, Verdict.REJECTED, Verdict.DIVERGED}:
+        return []
+    return [line for line in str(result.evidence.get("output", "")).splitlines() if line.strip()][
+        -_OUTPUT_LINES:
+    ]
 
 
 def remarks(results: Sequence[CellResult]) -> list[Line]:
@@ -182,11 +204,14 @@ def close_calls(results: Sequence[CellResult]) -> list[Line]:
 
 def colour(result: CellResult) -> Mapping[str, bool]:
     """How a result is marked up."""
-    return _COLOURS.get(result.verdict, _FAILED)
+    return _COLOURS.get(result.verdict, _FAILED) if result.known is None else _KNOWN
 
 
 def _row_name(result: CellResult) -> str:
-    name = CONTROL_ROW if result.kind == "control" else result.subject
+    name = result.subject
+    if result.kind == "control":
+        trainer = result.cell.trainer
+        name = CONTROL_ROW if trainer is None else f"({trainer} {result.format})"
     return printable(f"{name} {_variant(result)}".strip())
 
 
@@ -197,6 +222,14 @@ def _variant(result: CellResult) -> str:
 
 
 def _cell_text(result: CellResult) -> str:
-    if result.bpb is None:
-        return str(result.verdict)
-    return f"{result.bpb:.2f} {result.verdict}"
+    verdict = str(result.verdict) if result.known is None else f"{result.verdict} (known)"
+    return verdict if result.bpb is None else f"{result.bpb:.2f} {verdict}"
+
+
+def _known_as(result: CellResult) -> str | None:
+    """Why a failure is known; None where it is not."""
+    known = result.known
+    if known is None:
+        return None
+    until = f", until {known['until']}" if known.get("until") else ""
+    return f"{known.get('reason')}{f', {link}' if (link := known.get('link')) else ''}{until}"

@@ -8,6 +8,7 @@ from quantgate.subjects.registry import REGISTRY
 register_format = REGISTRY.register_format
 register_recipe = REGISTRY.register_recipe
 register_optimizer = REGISTRY.register_optimizer
+register_trainer = REGISTRY.register_trainer
 
 
 def get_format(name: str) -> Format:

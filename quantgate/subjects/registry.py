@@ -1,4 +1,4 @@
-"""What is registered: formats, recipes and optimizers by name, the built-in ones and the user's.
+"""What is registered: formats, recipes, optimizers and trainers by name, the built-in ones and the user's.
 
 Names are looked up here and nowhere else, and an unknown one is an error that lists the nearest known: there
 is no fallback. In the incident an unknown format name silently trained in float32 and won.
@@ -24,6 +24,7 @@ from quantgate.subjects.names import (
     why_not_of_one_argument,
 )
 from quantgate.subjects.paths import resolve
+from quantgate.subjects.trainers import Trainer, TrainerRegistry
 from quantgate.training.optimizers import OPTIMIZERS, Build, OptimizerSpec
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Registry:
-    """The user's own formats, recipes and optimizers, beside the built-in ones."""
+class Registry(TrainerRegistry):
+    """The user's own formats, recipes, optimizers and trainers, beside the built-in ones."""
 
     _formats: dict[str, Format] = field(default_factory=dict)
     _recipes: dict[str, Recipe] = field(default_factory=dict)
@@ -207,7 +208,7 @@ class Registry:
 
     def registered(self) -> tuple[str, ...]:
         """The names of the user's own subjects, in the order in which they were registered."""
-        return (*self._formats, *self._recipes)
+        return (*self._formats, *self._recipes, *self._trainers)
 
     def registered_optimizers(self) -> tuple[str, ...]:
         """The names of the user's own optimizers."""
@@ -232,6 +233,10 @@ class Registry:
         canonical = ALIASES.get(name, name)
         if canonical in known:
             return known[canonical]
+        if name.partition(":")[0] in self._trainers:
+            raise UnknownNameError(
+                f"{name!r} is a trainer's; tests run its cells: pytest --quantgate-formats {name}"
+            )
         if ":" in name:
             return self._import(name)
         raise UnknownNameError(unknown("format", name, (*known, *ALIASES)))
@@ -260,9 +265,15 @@ class Registry:
             return self._formats[name]
         return self.register_format(name, target.found, bits=target.bits)
 
+    def keep_trainer(self, trainer: Trainer, place: str | None = None) -> Trainer:
+        """Register a trainer that was made elsewhere, at a place such as a file of the user's."""
+        self._trainers[self._free(trainer.name)] = trainer
+        self._places[trainer.name] = place or place_of_caller()
+        return trainer
+
     def _free(self, name: str) -> str:
         check_name("subject", name)
-        if name in self.subjects() or name in ALIASES:
+        if name in self.subjects() or name in ALIASES or name.partition(":")[0] in self._trainers:
             raise RegistrationError(f"subject {name!r} is already registered; choose another name")
         return name
 

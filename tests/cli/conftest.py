@@ -28,7 +28,7 @@ Command = Callable[..., Said]
 def quantgate(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs the command line; the path and the registry are as before afterwards."""
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for held in ("_formats", "_recipes", "_optimizers"):
+    for held in ("_formats", "_recipes", "_optimizers", "_trainers"):
         monkeypatch.setattr(REGISTRY, held, {})
 
     def run(*arguments: str) -> Said:

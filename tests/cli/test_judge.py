@@ -250,7 +250,7 @@ def test_what_cannot_be_read_exits_4_and_says_why(
         (
             "sqlalchemy",
             ("--sql", "sqlite:///x.db"),
-            "databases are read by SQLAlchemy: pip install 'quantgate[logs]'",
+            "--sql: databases are reached through SQLAlchemy: pip install 'quantgate[logs]'",
         ),
         (
             "psycopg",

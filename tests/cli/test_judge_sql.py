@@ -187,12 +187,16 @@ def test_a_wrong_table_or_column_is_said(
 def test_nothing_can_be_written_through_it(filled: Filled) -> None:
     from sqlalchemy import exc, text
 
-    from quantgate.logs.reading.sql import _engine, _url
+    from quantgate.databases.address import find_address
+    from quantgate.databases.engine import open_engine
 
-    engine = _engine(_url(filled(COMMITS)))
-    with engine.connect() as connection, pytest.raises(exc.DBAPIError, match=r"read-?only"):
+    address = find_address(filled(COMMITS), extra="logs")
+    with (
+        open_engine(address, extra="logs") as engine,
+        engine.connect() as connection,
+        pytest.raises(exc.DBAPIError, match=r"read-?only"),
+    ):
         connection.execute(text("CREATE TABLE mine (a int)"))
-    engine.dispose()
 
 
 SECRET = ("secret-host", "secret-user", "secret-password", "secret_database")
@@ -210,7 +214,7 @@ SECRET = ("secret-host", "secret-user", "secret-password", "secret_database")
             "the database cannot be reached: the name of its machine is not known here",
         ),
         ("sqlite:////nowhere/secret_database.db", "the database cannot be reached: there is no such file"),
-        ("oracle://secret-user:secret-password@secret-host/x", "--sql: only postgresql and sqlite are read"),
+        ("oracle://secret-user:secret-password@secret-host/x", "--sql: only postgresql and sqlite are known"),
         (
             "secret-user:secret-password@secret-host",
             "--sql: that is no address of a database; such as postgresql://reader@host/fleet or sqlite:///fleet.db",
@@ -235,8 +239,8 @@ def test_an_address_is_never_shown(
     [
         (
             "postgresql://me:secret-password@secret-host/fleet",
-            "--sql: a password on the command line is seen by everybody on this machine; put the address into the "
-            "environment (--sql env:FLEET_DB) or a file (--sql @fleet.url)",
+            "--sql: a password on the command line is seen by everybody on this machine, and one in an ini file by "
+            "all who read it; put the address into the environment (env:FLEET_DB) or a file (@fleet.url)",
         ),
         ("env:NO_SUCH_VARIABLE", "--sql: the environment variable 'NO_SUCH_VARIABLE' is not set or empty"),
         ("@no-such.url", "--sql: the file 'no-such.url' cannot be read (FileNotFoundError)"),

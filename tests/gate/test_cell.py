@@ -44,7 +44,7 @@ def test_a_healthy_format_learns() -> None:
     assert result.curve[-1] == (100, result.bpb)
     assert result.cell == Cell("int8", "format", "adamw", 47, 32)
     assert (result.format, result.steps, result.lr, result.evidence["bits"]) == ("int8", 100, 4e-4, 8)
-    assert result.canon_name == "IGLA-GATE-int8-h32-LR0.0004-rng47-adamw"
+    assert result.canon_name == "IGLA-TIER1-GATE-int8-h32-LR0.0004-rng47-adamw"
     assert result.corpus["name"] == "builtin"
     assert len(result.corpus["sha256"]) == 64
     assert result.environment["torch"] == torch.__version__

@@ -73,7 +73,7 @@ def test_the_median_judges_and_every_seed_is_reported() -> None:
     assert (result.verdict, result.bpb, result.seed) == (Verdict.LEARNS, 6.45, FIRST)
     assert result.seeds == {str(FIRST): 6.55, str(SECOND): 6.45, str(THIRD): 6.3}
     assert result.seconds == 1.5
-    assert result.canon_name == "IGLA-GATE-mine-h64-LR0.001-rng47-adamw"
+    assert result.canon_name == "IGLA-TIER1-GATE-mine-h64-LR0.001-rng47-adamw"
     assert (
         "judged by the median of its seeds: seed 47: 6.55, seed 89: 6.45, seed 123: 6.30." in result.message()
     )

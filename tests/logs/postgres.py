@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,49 @@ def _tools() -> Path | None:
     return installed[-1].parent if installed else None
 
 
+@dataclass(frozen=True)
+class Server:
+    """A server that can be killed and started again."""
+
+    folder: Path
+    tools: Path
+    how: dict[str, Any]
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"postgresql://tests@/postgres?host={self.folder}"
+
+    @property
+    def process(self) -> int:
+        """The number of its first process."""
+        return int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off"
+        self._control("-w", "-o", options, "start", check=True)
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        self._control("-m", "immediate", "stop", check=False)
+
+    def _control(self, *arguments: str, check: bool) -> None:
+        subprocess.run(
+            [self.tools / "pg_ctl", "-D", self.folder / "data", *arguments], check=check, **self.how
+        )
+
+
 @contextmanager
 def server() -> Iterator[str]:
-    """The address of a running server. It refuses to run as root, so that root starts it as `postgres`."""
+    """The address of a running server."""
+    with cluster() as running:
+        yield running.address
+
+
+@contextmanager
+def cluster() -> Iterator[Server]:
+    """A running server. It refuses to run as root, so that root starts it as `postgres`."""
     tools = _tools()
     if tools is None:
         pytest.skip("PostgreSQL is not installed (Debian's package postgresql)")
@@ -47,11 +88,11 @@ def server() -> Iterator[str]:
         subprocess.run(
             [tools / "initdb", "-D", data, "-U", "tests", "-A", "trust", "--no-sync"], check=True, **quiet
         )
-        options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-        subprocess.run([tools / "pg_ctl", "-D", data, "-w", "-o", options, "start"], check=True, **quiet)
+        running = Server(folder, tools, quiet)
+        running.start()
         try:
-            yield f"postgresql://tests@/postgres?host={folder}"
+            yield running
         finally:
-            subprocess.run([tools / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=False, **quiet)
+            running.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -16,7 +16,10 @@ from quantgate.logs.reading.sources import parse_since
     [
         ("IGLA-TIER1-posit8-h64-LR0.001-rng47-adamw", Key("", "posit8", "adamw", "47", "64", "0.001")),
         ("IGLA-TIER1-A-gf8-h828-LR1e-05-rng1597-muon", Key("", "gf8", "muon", "1597", "828", "1e-05")),
-        ("runs/IGLA-GATE-nf4-h64-LRdefault-rng89-sgd/log.txt", Key("", "nf4", "sgd", "89", "64", "default")),
+        (
+            "runs/IGLA-TIER1-GATE-nf4-h64-LRdefault-rng89-sgd/log.txt",
+            Key("", "nf4", "sgd", "89", "64", "default"),
+        ),
         ("fp8_e4m3-adamw-s47", Key("", "fp8_e4m3", "adamw", "47", "")),
         ("int4-lion-s89-w128-inplace", Key("", "int4", "lion", "89", "128")),
         ("metrics", Key()),

@@ -31,7 +31,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """In-process runs register in the registry of this process: each test has it empty."""
-    for names in ("_formats", "_recipes", "_optimizers"):
+    for names in ("_formats", "_recipes", "_optimizers", "_trainers"):
         monkeypatch.setattr(REGISTRY, names, {})
     for name in os.environ:
         if name.startswith(("QUANTGATE_", "PYTEST_TIMEOUT", "PYTEST_XDIST")):

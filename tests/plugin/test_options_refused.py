@@ -6,6 +6,8 @@ import pytest
 
 from quantgate.plugin.lifecycle import settings_of
 from quantgate.plugin.options import OPTIONS
+from quantgate.records.result import to_line
+from tests.examples import make_result
 from tests.plugin.project import TEST_LEARNS
 
 #: (option, value, what is said of it).
@@ -39,6 +41,9 @@ REFUSED = [
     ("shard", "2", "'2' is not a shard; write 2/8 for the second of eight"),
     ("report", " ", "an empty value"),
     ("known-failures", " ", "an empty value"),
+    ("baseline", " ", "an empty value"),
+    ("update-baseline", "maybe", "'maybe' is none of yes, no, true, false, 1, 0"),
+    ("db", " ", "an empty value"),
     ("min-cells", "-1", "'-1' is not a number of cells (a whole number of at least 0)"),
     ("min-cells", "many", "'many' is not a number of cells (a whole number of at least 0)"),
 ]  # fmt: skip
@@ -58,10 +63,15 @@ VALUES: dict[str, list[tuple[str, object]]] = {
     "dead-bpb": [("6.6", 6.6), ("6.7", 6.7), ("6.8", 6.8)],
     "matrix": [("nightly", "nightly"), ("pr", "pr"), ("nightly", "nightly")],
     "shard": [("1/2", (1, 2)), ("2/3", (2, 3)), ("8/8", (8, 8))],
+    "update-baseline": [("yes", True), ("true", True), ("", True)],
     "min-cells": [("1", 1), ("2", 2), ("0", 0)],
 }
+#: Options whose flag takes no value.
+SWITCHES = {option.name for option in OPTIONS if option.is_switch}
 #: Options whose value is looked at at once; the test of precedence gives them files.
-FILES = ("corpus", "report", "known-failures")
+FILES = ("corpus", "report", "known-failures", "baseline")
+#: What has tests of its own: `database/test_database.py`.
+OWN = ("db",)
 
 
 def said(result: pytest.RunResult) -> str:
@@ -72,7 +82,7 @@ def said(result: pytest.RunResult) -> str:
     return lines[0]
 
 
-@pytest.mark.parametrize(("option", "value", "reason"), REFUSED)
+@pytest.mark.parametrize(("option", "value", "reason"), [each for each in REFUSED if each[0] not in SWITCHES])
 def test_on_the_command_line(pytester: pytest.Pytester, option: str, value: str, reason: str) -> None:
     pytester.makepyfile(TEST_LEARNS)
     result = pytester.runpytest_inprocess("--collect-only", f"--quantgate-{option}={value}")
@@ -117,19 +127,20 @@ def test_the_command_line_outranks_the_environment_and_that_the_ini_file(
     field = option.replace("-", "_")
 
     def read(*arguments: str) -> object:
-        return getattr(settings_of(pytester.parseconfigure(*arguments)), field)
+        needed = ["--quantgate-baseline=new.jsonl"] if option == "update-baseline" else []
+        return getattr(settings_of(pytester.parseconfigure(*needed, *arguments)), field)
 
     pytester.makeini(f"[pytest]\nquantgate_{field} = {ini}\n")
     assert read() == from_ini
     monkeypatch.setenv(f"QUANTGATE_{field.upper()}", environment)
     assert read() == from_environment
-    assert read(f"--quantgate-{option}={flag}") == from_flag
+    assert read(f"--quantgate-{option}{'' if option in SWITCHES else f'={flag}'}") == from_flag
 
 
 @pytest.mark.parametrize("option", FILES)
 def test_precedence_of_files(pytester: pytest.Pytester, option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     field = option.replace("-", "_")
-    text = "To be, or not to be.\n" * 20_000 if option == "corpus" else ""
+    text = {"corpus": "To be, or not to be.\n" * 20_000, "baseline": to_line(make_result())}.get(option, "")
     for name in ("ini.txt", "environment.txt", "flag.txt") if option != "report" else ():
         pytester.path.joinpath(name).write_text(text)
 
@@ -146,7 +157,7 @@ def test_precedence_of_files(pytester: pytest.Pytester, option: str, monkeypatch
 def test_every_option_is_in_the_tables_of_this_file() -> None:
     names = {option.name for option in OPTIONS}
     assert {option for option, _, _ in REFUSED} == names
-    assert {*VALUES, *FILES} == names
+    assert {*VALUES, *FILES, *OWN} == names
 
 
 def test_limits_the_wrong_way_round(pytester: pytest.Pytester) -> None:
@@ -190,6 +201,18 @@ def test_a_higher_limit_takes_the_dead_line_with_it(pytester: pytest.Pytester) -
         (
             ["--quantgate-known-failures", "no.toml"],
             "known failures 'no.toml' cannot be read: No such file or directory",
+        ),
+        (
+            ["--quantgate-baseline", "no.jsonl"],
+            "baseline 'no.jsonl' is not there; --quantgate-update-baseline makes it of this run",
+        ),
+        (
+            ["--quantgate-update-baseline"],
+            "update-baseline needs a file to write: --quantgate-baseline FILE",
+        ),
+        (
+            ["--quantgate-baseline", "out/results.jsonl", "--quantgate-report", "out"],
+            "baseline 'out/results.jsonl' is what this run writes its report to; give one of them another place",
         ),
     ],
 )  # fmt: skip

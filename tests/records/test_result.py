@@ -185,8 +185,13 @@ def test_a_result_knows_its_cell() -> None:
 
 
 def test_the_canonical_name_follows_the_fleets() -> None:
-    assert canon_name(Cell("gf8", "format", "muon", 89, 128), 5e-3) == "IGLA-GATE-gf8-h128-LR0.005-rng89-muon"
-    assert canon_name(Cell("gf8", "format", "muon", 89), None) == "IGLA-GATE-gf8-h64-LRdefault-rng89-muon"
+    assert (
+        canon_name(Cell("gf8", "format", "muon", 89, 128), 5e-3)
+        == "IGLA-TIER1-GATE-gf8-h128-LR0.005-rng89-muon"
+    )
+    assert (
+        canon_name(Cell("gf8", "format", "muon", 89), None) == "IGLA-TIER1-GATE-gf8-h64-LRdefault-rng89-muon"
+    )
 
 
 def test_a_shard_marks_a_copy() -> None:
@@ -202,3 +207,31 @@ def test_jsonable_leaves_json_as_it_is() -> None:
     assert jsonable(value) == value
     assert jsonable({1: (Verdict.DEAD,)}) == {"1": ["dead"]}
     assert type(jsonable(Verdict.DEAD)) is str
+
+
+# beside what was known
+
+
+def test_a_baseline_and_a_known_failure_survive_a_record() -> None:
+    result = make_result(baseline={"change": "regressed", "bpb": 5.0}, known={"reason": "r"})
+
+    assert CellResult.from_record(result.to_record()) == result
+    assert CellResult.from_record({**make_result().to_record(), "known": None}).known is None
+    with pytest.raises(ValueError, match=r"^not a result record: baseline is 3$"):
+        CellResult.from_record({**result.to_record(), "baseline": 3})
+
+
+@pytest.mark.parametrize(
+    ("baseline", "known", "regressed"),
+    [
+        (None, None, False),
+        ({"change": "same"}, None, False),
+        ({"change": "regressed"}, None, True),
+        ({"change": "regressed"}, {"reason": "r"}, False),
+        ({}, None, False),
+    ],
+)
+def test_what_is_known_to_fail_does_not_regress(
+    baseline: dict[str, str] | None, known: dict[str, str] | None, regressed: bool
+) -> None:
+    assert make_result(baseline=baseline, known=known).regressed is regressed

@@ -163,6 +163,23 @@ def test_a_long_group_is_cut() -> None:
     )
 
 
+def test_known_failures_are_marked_and_stand_apart() -> None:
+    entry = {"pattern": "int4-*", "reason": "amax", "link": "https://example.org/12", "until": "2026-12-31"}
+    results = [lagging(cell(), known=entry), lagging(cell(optimizer="muon"))]
+    lines = failures(results)
+
+    (row,) = table(results, [], DEFAULT_LIMITS)[2:]
+    assert text([row]) == "int4  5.60 lags (known)  5.60 lags"
+    assert row[1][1] == {"yellow": True} == colour(replace(results[0], verdict=Verdict.DEAD))
+    assert text(lines).splitlines()[:3] + text(lines).splitlines()[4:5] == [
+        "sign-lost  int4 x adamw 5.60 lags (known)",
+        "  A known failure: amax, https://example.org/12, until 2026-12-31",
+        "  0% of the negatives keep their sign.",
+        "sign-lost  int4 x muon 5.60 lags",
+    ]
+    assert [line[0][1] for line in (lines[0], lines[4])] == [{"yellow": True}, {"red": True}]
+
+
 def test_what_learns_is_no_failure() -> None:
     assert failures([learning(cell())]) == []
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from quantgate.formats import BUILTIN
+from quantgate.subjects.code.source import source_of
 from quantgate.subjects.registry import Registry
-from quantgate.subjects.source import source_of
 from quantgate.training.optimizers import OPTIMIZERS
 
 LIBRARY = """

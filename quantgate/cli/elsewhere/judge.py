@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from quantgate.cli.status import EXIT_FAILED, EXIT_INVALID, EXIT_OK
+from quantgate.databases.address import find_address
 from quantgate.logs.judging.best import judge_best
 from quantgate.logs.judging.fleet import Asked, Judged, judge_fleet
 from quantgate.logs.names import parse_columns
 from quantgate.logs.reading.files import read_files
 from quantgate.logs.reading.patterns import LOGGERS
 from quantgate.logs.reading.sources import Reading, Wanted, parse_since
-from quantgate.logs.reading.sql import DEFAULT_TABLE, find_address, read_sql
+from quantgate.logs.reading.sql import DEFAULT_TABLE, EXTRA, read_sql
 from quantgate.records.result import to_line
 from quantgate.records.verdict import Limits
 from quantgate.reports.fleet import fleet_text
@@ -110,7 +111,11 @@ def _source(options: argparse.Namespace, wanted: Wanted) -> AbstractContextManag
         raise ValueError("name files, or a table by --sql; such as quantgate judge 'logs/*.jsonl'")
     if options.sql is None:
         return read_files(options.files, wanted)
-    return read_sql(find_address(options.sql), wanted, options.table)
+    try:
+        address = find_address(options.sql, extra=EXTRA)
+    except ValueError as error:
+        raise ValueError(f"--sql: {error}") from None
+    return read_sql(address, wanted, options.table)
 
 
 def _asked(options: argparse.Namespace) -> Asked:

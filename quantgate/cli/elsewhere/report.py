@@ -13,7 +13,7 @@ from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.plugin.published.github import annotation_lines, append_summary
 from quantgate.records.schema import schema_text
 from quantgate.reports import terminal
-from quantgate.reports.pictures import SUMMARY_NAME, write_page, write_pictures, write_whole
+from quantgate.reports.html.pictures import SUMMARY_NAME, write_page, write_pictures, write_whole
 from quantgate.reports.reading import read
 from quantgate.reports.story import Story, by_cause, counted, headline
 from quantgate.reports.text import printable

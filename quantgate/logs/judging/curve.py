@@ -46,7 +46,7 @@ def judge(
         raise ValueError(
             f"unit is {unit!r} and chance {chance!r}; a unit is 'bits' or 'nats', and chance is above 0"
         )
-    run, beside = _run(curve), None if control is None else _run(control)
+    run, beside = run_of(curve), None if control is None else run_of(control)
     if beside is not None and horizon is None:
         horizon = beside.last_step
     rules = Rules(chance, unit, horizon, limits, tolerance)
@@ -56,7 +56,12 @@ def judge(
     return found.verdict
 
 
-def _run(curve: Sequence[tuple[int, float]]) -> Run:
+def run_of(curve: Sequence[tuple[int, float]]) -> Run:
+    """The run of a curve, each sample a stretch of its own.
+
+    Raises:
+        CurveError: It is empty, or its steps do not rise.
+    """
     if not curve:
         raise CurveError("an empty curve: at least a first and a last score are needed; was it trained?")
     for (before, _), (after, _) in pairwise(curve):

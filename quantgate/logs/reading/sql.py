@@ -1,154 +1,57 @@
-"""Logs in a table: one read-only statement through SQLAlchemy; the database aggregates, and its rows are streamed.
-
-An address may hold a password, and names machines that are nobody's business: it is taken from the environment or a
-file, and no message quotes it, nor what a driver says of it.
-"""
+"""Logs in a table: one read-only statement through SQLAlchemy; the database aggregates, and its rows are streamed."""
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
+from quantgate.databases.address import Address
+from quantgate.databases.engine import open_engine
+from quantgate.databases.failure import why_failed
 from quantgate.logs.aggregate import runs, statement
 from quantgate.logs.names import KEY, find_columns, says_bits
 from quantgate.logs.reading.sources import Reading, Wanted
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, Engine
+    from sqlalchemy import Connection
 
 DEFAULT_TABLE = "ssot.bpb_samples"
-_DIALECTS = ("postgresql", "sqlite")
-#: What a driver's words mean, said without them.
-_REFUSALS = (
-    ("password authentication failed", "it refused the user or the password"),
-    ("no password supplied", "it asks for a password, and the address has none"),
-    ("does not exist", "it has no such database or user"),
-    ("translate host name", "the name of its machine is not known here"),
-    ("name or service not known", "the name of its machine is not known here"),
-    ("connection refused", "nothing listens at its port"),
-    ("timeout", "it did not answer in time"),
-    ("unable to open", "there is no such file"),
-)
-
-
-def find_address(given: str) -> str:
-    """The address that `env:NAME`, `@FILE` or an address without a password stands for.
-
-    Raises:
-        ValueError: There is none, or it is written on the command line with its password.
-    """
-    if given.startswith("env:"):
-        name = given.removeprefix("env:")
-        if not (address := os.environ.get(name, "").strip()):
-            raise ValueError(f"--sql: the environment variable {name!r} is not set or empty")
-        return address
-    if given.startswith("@"):
-        try:
-            address = Path(given[1:]).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(
-                f"--sql: the file {given[1:]!r} cannot be read ({type(error).__name__})"
-            ) from None
-        if not address:
-            raise ValueError(f"--sql: the file {given[1:]!r} is empty")
-        return address
-    if _url(given).password is not None:
-        raise ValueError(
-            "--sql: a password on the command line is seen by everybody on this machine; put the address into the "
-            "environment (--sql env:FLEET_DB) or a file (--sql @fleet.url)"
-        )
-    return given
+#: The extra that brings what reads tables.
+EXTRA = "logs"
 
 
 @contextmanager
-def read_sql(address: str, wanted: Wanted, table: str = DEFAULT_TABLE) -> Iterator[Reading]:
+def read_sql(address: Address, wanted: Wanted, table: str = DEFAULT_TABLE) -> Iterator[Reading]:
     """What is logged in a table.
 
     Args:
-        address: An SQLAlchemy URL of PostgreSQL or SQLite.
+        address: A PostgreSQL or SQLite.
         wanted: The columns and the rows that are wanted.
         table: The table, after its schema and a dot; SQLite has no schemas, and the schema is left out there.
 
     Raises:
-        ValueError: It cannot be reached, has no such table or columns, or SQLAlchemy is not installed.
+        ValueError: It cannot be reached, or has no such table or columns.
     """
-    url = _url(address)
     from sqlalchemy import exc
 
-    engine = _engine(url)
-    try:
+    with open_engine(address, extra=EXTRA) as engine:
         try:
             connection = engine.connect()
         except (exc.SQLAlchemyError, sqlite3.Error) as error:
-            raise ValueError(f"the database cannot be reached: {_reason(error)}") from None
+            raise ValueError(f"the database cannot be reached: {why_failed(error)}") from None
         with connection:
             try:
-                yield _reading(connection, url, wanted, table)
+                yield _reading(connection, address.is_sqlite, wanted, table)
             except exc.SQLAlchemyError as error:
-                raise ValueError(f"the database failed while it was read: {_reason(error)}") from None
-    finally:
-        engine.dispose()
+                raise ValueError(f"the database failed while it was read: {why_failed(error)}") from None
 
 
-def _url(address: str) -> URL:
-    try:
-        from sqlalchemy import exc, make_url
-    except ImportError:
-        raise ValueError("databases are read by SQLAlchemy: pip install 'quantgate[logs]'") from None
-    if address.startswith("postgres://"):  # as hosts of databases write it
-        address = address.replace("postgres://", "postgresql://", 1)
-    try:
-        url = make_url(address)
-    except (exc.ArgumentError, ValueError):
-        raise ValueError(
-            "--sql: that is no address of a database; such as postgresql://reader@host/fleet or sqlite:///fleet.db"
-        ) from None
-    if url.get_backend_name() not in _DIALECTS:
-        raise ValueError(f"--sql: only {' and '.join(_DIALECTS)} are read")
-    if url.drivername == "postgresql":  # psycopg 3 is the driver of the extra
-        url = url.set(drivername="postgresql+psycopg")
-    return url
-
-
-def _engine(url: URL) -> Engine:
-    from sqlalchemy import create_engine, exc
-
-    if url.get_backend_name() == "sqlite":
-        # Opened read-only, so that a wrong path is an error and not a new file.
-        path = f"file:{quote(str(Path(url.database or '').absolute()))}?mode=ro"
-        return create_engine("sqlite://", creator=lambda: sqlite3.connect(path, uri=True))
-    try:
-        return create_engine(
-            url,
-            connect_args={"options": "-c default_transaction_read_only=on", "connect_timeout": 10}
-            if url.get_driver_name() == "psycopg"
-            else {},
-            execution_options={"postgresql_readonly": True},
-        )
-    except (exc.SQLAlchemyError, ImportError):
-        raise ValueError("PostgreSQL is reached by psycopg: pip install 'quantgate[logs]'") from None
-
-
-def _reason(error: BaseException) -> str:
-    """Why a database failed, in words of our own: a driver's hold hosts and users."""
-    words = str(error).lower()
-    for word, meaning in _REFUSALS:
-        if word in words:
-            return meaning
-    kind = type(getattr(error, "orig", None) or error).__name__
-    return f"{kind}; what its driver says is not shown, as it may hold the address"
-
-
-def _reading(connection: Connection, url: URL, wanted: Wanted, table: str) -> Reading:
+def _reading(connection: Connection, sqlite: bool, wanted: Wanted, table: str) -> Reading:
     from sqlalchemy import inspect, text
 
-    sqlite = url.get_backend_name() == "sqlite"
     schema, _, name = table.rpartition(".")
     inspector = inspect(connection)
     if sqlite and inspector.has_table(table):

@@ -11,6 +11,8 @@ from quantgate.reports.github.annotations import error_lines
 from quantgate.reports.github.summary import MOST_BYTES, summary
 
 if TYPE_CHECKING:
+    import pytest
+
     from quantgate.reports.story import Story
 
 #: Below this a summary would be its headline at most.
@@ -41,3 +43,12 @@ def append_summary(story: Callable[[], Story]) -> str | None:
 def annotation_lines(story: Story) -> list[str]:
     """The annotations to print, where a workflow's runner reads what is printed."""
     return error_lines(story) if os.environ.get("GITHUB_ACTIONS") == "true" else []
+
+
+def annotate(config: pytest.Config, story: Story | None) -> None:
+    """Print the annotations, after all that others print: each must have a line of its own."""
+    terminal_reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if story is not None and terminal_reporter is not None:
+        for line in annotation_lines(story):
+            terminal_reporter.ensure_newline()
+            terminal_reporter.write_line(line)

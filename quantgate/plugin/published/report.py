@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantgate.records.result import CellResult
-from quantgate.reports.pictures import remove_pictures, write_pictures
+from quantgate.reports.html.pictures import remove_pictures, write_pictures
 from quantgate.reports.results import ResultsFile, why_no_report, write_run
 from quantgate.reports.text import printable
 

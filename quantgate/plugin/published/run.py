@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -40,7 +39,6 @@ def opened(session: GateSession, config: pytest.Config, cells: Iterable[Cell]) -
         dead_bpb=session.config.limits.dead_bpb,
         subjects=tuple(dict.fromkeys(cell.subject for cell in cells)),
         optimizers=tuple(dict.fromkeys(cell.optimizer for cell in cells)),
-        known={cell: asdict(known) for cell, known in session.known_failures.items()},
         options=tuple(_given(config)),
     )
 

@@ -77,6 +77,7 @@ class PreparedProbes:
                 if not self._asked:
                     self._asked = True
                     self._ask_quantizer(watch, masters)
+                    self._ask_modes(watch, masters)
                 self._unreached = watch.unreached()
         except Exception as error:  # tensors of a library's own kind, which need not take part in any of this
             self._not_measured["layers"] = describe(error)
@@ -120,8 +121,6 @@ class PreparedProbes:
             seen = watch.weight_of(layer.path, master)
             if seen is None or torch.equal(seen, master.values):
                 continue
-            if layer.kind == "Linear" and self._modes is None:
-                self._modes = mode_mismatch(module, master.parameter, master.values)
             make = weight_quantizer(module, layer, master.parameter, master.values, seen)
             if isinstance(make, str):
                 reason = make
@@ -144,6 +143,13 @@ class PreparedProbes:
                         self._codes_used = codes_used(make, "cpu", (rows, columns))
             return
         self._not_measured["rounding and relations of weights"] = reason
+
+    def _ask_modes(self, watch: LayerWatch, masters: dict[str, Master]) -> None:
+        """Ask each linear layer whether it quantizes where it is trained, scored and deployed alike."""
+        for layer in self._layers:
+            master, module = masters.get(layer.path), watch.found.get(layer.path)
+            if self._modes is None and layer.kind == "Linear" and master is not None and module is not None:
+                self._modes = mode_mismatch(module, layer.path, master)
 
     def _note_added(self, trainee: nn.Module, watch: LayerWatch) -> None:
         for name, p in trainee.named_parameters():

@@ -18,7 +18,7 @@ from quantgate.probes.quantizer.calls import SEED, Shape, seeded
 from quantgate.probes.quantizer.ramp import RUN, levels_kept, ramp, rounding_evidence
 from quantgate.probes.quantizer.relations import relations
 from quantgate.probes.recipe.layers import Call, Layer, Recorder
-from quantgate.probes.recipe.masters import plain
+from quantgate.probes.recipe.masters import Master, plain
 from quantgate.training.fakequant import Quantizer
 
 #: In decibels: the copy must compute with the weight that the layer was seen to compute with.
@@ -78,14 +78,15 @@ def _computed(twin: nn.Module, parameter: str, weight: Tensor) -> Tensor:
     return call.y[0].T.detach().float().contiguous()
 
 
-def mode_mismatch(module: nn.Module, parameter: str, weight: Tensor) -> str | None:
+def mode_mismatch(module: nn.Module, path: str, master: Master) -> str | None:
     """Whether a layer quantizes its weight where it is trained, scored and deployed alike, in a sentence where not.
 
     Args:
         module: The layer as the recipe left it.
-        parameter: The name in the module of the parameter that holds the float32 weight.
-        weight: Its values.
+        path: Its name in the model.
+        master: Its float32 weight.
     """
+    parameter, weight = master.parameter, master.values
     changed: dict[str, float] = {}
     try:
         for name, training, gradients in (
@@ -101,7 +102,7 @@ def mode_mismatch(module: nn.Module, parameter: str, weight: Tensor) -> str | No
     if max(changed.values()) < CHANGED or min(changed.values()) > 0:
         return None
     shares = ", ".join(f"{share:.0%} in {name}" for name, share in changed.items())
-    return f"a layer changes other shares of its weight: {shares}."
+    return f"{path} changes other shares of its weight: {shares}."
 
 
 def weight_evidence(

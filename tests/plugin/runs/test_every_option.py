@@ -171,7 +171,7 @@ def test_every_line_of_the_report_is_a_whole_record(outcome: Outcome) -> None:
         assert record["shard"] is None
         assert record["seed"] == 47
         assert record["canon_name"] == (
-            f"IGLA-GATE-{record['subject']}-h32-LR0.02-rng47-{record['optimizer']}"
+            f"IGLA-TIER1-GATE-{record['subject']}-h32-LR0.02-rng47-{record['optimizer']}"
         )
         assert record["curve"][0] == [0, record["bpb_initial"]]
         assert record["curve"][-1][1] == record["bpb"]

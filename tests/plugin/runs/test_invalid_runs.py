@@ -161,3 +161,36 @@ def test_a_device_that_is_not_there_is_a_usage_error(project: Project) -> None:
         line for line in outcome.lines if line.startswith("quantgate: fp32 x adamw, width 32 cannot be")
     ]
     assert said.startswith("quantgate: fp32 x adamw, width 32 cannot be trained: ")
+
+
+FULL_DISK = """
+import errno
+import os
+from pathlib import Path
+
+write = Path.write_text
+
+
+def fill(path, *arguments, **options):
+    if path.name.startswith({prefix!r}):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return write(path, *arguments, **options)
+
+
+Path.write_text = fill
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("prefix", ["control-", "doing-"])
+def test_a_full_disk_under_the_folder_of_the_run_is_the_machines_fault(project: Project, prefix: str) -> None:
+    """Where nothing can be published, no control proves anything, and no format is to blame."""
+    project.write(conftest=FULL_DISK.format(prefix=prefix), test_lowbit=TEST_LEARNS)
+
+    outcome = project.pytest("-n1", *FAST, "--quantgate-formats=int4", "--quantgate-report=out")
+
+    assert outcome.exit_status == 70
+    (record,) = outcome.cells.values()
+    assert record["verdict"] == "unjudged"
+    assert record["evidence"]["because"].endswith("of the run cannot be written to: No space left on device")
+    assert THE_GATES in outcome.lines

@@ -191,6 +191,18 @@ def test_what_a_layer_gets_wrong_is_named(layer: type[Quantized], cause: str) ->
     assert cause in {each.cause for each in examined(swapping(layer)).findings}
 
 
+def square_by_mode(linear: nn.Linear) -> nn.Module:
+    """A healthy layer, but in the place of the smallest one of the body."""
+    return (ByMode if linear.in_features == linear.out_features else Quantized)(linear)
+
+
+def test_a_mode_in_which_one_layer_of_many_does_not_quantize_is_named() -> None:
+    assert examined(swapping(square_by_mode)).evidence.mode_mismatch == (
+        "blocks.0.proj changes other shares of its weight: 100% in the training, 0% in the scoring, 0% in a deployed "
+        "model."
+    )
+
+
 def nothing(model: nn.Module) -> Any:
     swapping(Quantized)(model)
 

@@ -14,7 +14,7 @@ from quantgate.subjects.codecs import FunctionCodec, PairCodec
 from quantgate.subjects.kinds import Recipe, Subject
 from quantgate.training.optimizers import OptimizerSpec
 
-_PACKAGE = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parents[2]
 #: Folders of installed packages: they may lie in a repository's own virtual environment, and are not its code.
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 #: The method of a class whose lines say how it quantizes.

@@ -1,0 +1,1 @@
+"""Each raises the tables by one version; a version that was released is never changed."""

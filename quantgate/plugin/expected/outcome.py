@@ -1,0 +1,40 @@
+"""What a test says of a cell that is not as it should be."""
+
+from __future__ import annotations
+
+from quantgate.plan.known_failures import KnownFailure
+from quantgate.records.result import CellResult
+from quantgate.records.verdict import Limits
+from quantgate.reports.baseline import regression
+
+
+def complaint(result: CellResult, known: KnownFailure | None, limits: Limits) -> str | None:
+    """Why the test of a cell fails: it does not learn, it regressed, or it is not the failure that it is known as.
+
+    Args:
+        result: The cell, beside its baseline.
+        known: The entry of the known failures that speaks for it.
+        limits: The lines that it was judged by.
+
+    Returns:
+        None where it passes, or fails as it is known to.
+    """
+    if known is None:
+        said = [] if result.verdict.passes else [result.message(limits)]
+        return "\n".join([*said, *([regression(result)] if result.regressed else [])]) or None
+    if result.verdict.passes:
+        return f"{result.cell}: a known failure ({known}) that learns now; {_way_out(result, known)}"
+    if known.is_over:
+        return (
+            f"a known failure until {known.until}, which has passed ({known}): mend it, or give the entry "
+            f"{known.pattern!r} another date.\n{result.message(limits)}"
+        )
+    if not known.excuses(result):
+        return f"a known failure by another cause than {known.cause!r}.\n{result.message(limits)}"
+    return None
+
+
+def _way_out(result: CellResult, known: KnownFailure) -> str:
+    if known.is_pattern:
+        return f"narrow the pattern {known.pattern!r} in the file of known failures, or take it out."
+    return f"take {result.cell.id!r} out of the file of known failures."

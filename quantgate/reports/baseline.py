@@ -1,0 +1,116 @@
+"""Cells beside their baseline, in words: what regressed with both curves, what improved, what is new or gone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+
+from quantgate.records.result import CellResult
+from quantgate.reports.terminal import Line
+from quantgate.reports.text import printable
+
+#: Cells of a kind that are named; the others are counted.
+MOST_NAMED = 6
+#: Points of a curve that are shown: the first, the last, and what lies evenly between.
+MOST_POINTS = 8
+#: Decimals of curves: two, and more where fewer would not show how they differ.
+_DECIMALS = (2, 4, 6)
+
+
+def regression(result: CellResult) -> str:
+    """What a cell that regressed is told: what changed, by how much more than its lane allows, and both curves."""
+    before = result.baseline or {}
+    lines = [
+        f"{result.cell}: regressed against the baseline: {before.get('because')}.",
+        *curves(before.get("curve") or (), result.curve),
+    ]
+    if (step := parted(before.get("curve") or (), result.curve)) is not None:
+        lines.append(f"The curves part at step {step:,}.")
+    lines.append(
+        "Next: if it is meant, `quantgate baseline accept BASELINE results.jsonl "
+        f"--only '{result.cell.id}' --reason TEXT`."
+    )
+    return printable_each(lines)
+
+
+def printable_each(lines: Sequence[str]) -> str:
+    """The lines as a text that drives no terminal."""
+    return "\n".join(map(printable, lines))
+
+
+def curves(before: Sequence[Sequence[float | None]], now: Sequence[Sequence[float | None]]) -> list[str]:
+    """Two curves, a row each, at the steps that both have, or else at those of either."""
+    rows = [_points(before), _points(now)]
+    steps = sorted(rows[0].keys() & rows[1].keys()) or sorted(rows[0].keys() | rows[1].keys())
+    if len(steps) > MOST_POINTS:
+        last = len(steps) - 1
+        steps = [steps[round(place * last / (MOST_POINTS - 1))] for place in range(MOST_POINTS)]
+    if not steps:
+        return []
+    decimals = next((each for each in _DECIMALS if _differ(rows, steps, each)), _DECIMALS[0])
+    heads = [f"{step:,}" for step in steps]
+    texts = [[_score(row, step, decimals) for step in steps] for row in rows]
+    widths = [max(map(len, column)) for column in zip(heads, *texts, strict=True)]
+    named = (("  step", heads), ("  baseline", texts[0]), ("  now", texts[1]))
+    return [
+        "  ".join((name.ljust(10), *map(str.rjust, cells, widths))).rstrip()  # a column a step
+        for name, cells in named
+    ]
+
+
+def parted(before: Sequence[Sequence[float | None]], now: Sequence[Sequence[float | None]]) -> float | None:
+    """The first step at which two curves differ; None where they do not, or have no step in common."""
+    rows = _points(before), _points(now)
+    common = sorted(rows[0].keys() & rows[1].keys())
+    return next((step for step in common if rows[0][step] != rows[1][step]), None)
+
+
+def section(
+    results: Sequence[CellResult], gone: Collection[str], not_comparable: Mapping[str, str]
+) -> list[Line]:
+    """What a run says of its baseline: a line of counts, then what is not as it was."""
+    changes: dict[str, list[CellResult]] = {}
+    for result in results:
+        if result.baseline:
+            changes.setdefault(str(result.baseline.get("change")), []).append(result)
+    counts = [f"{len(changes.get(each, []))} {each}" for each in ("same", "regressed", "improved", "new")]
+    counts += [f"{len(gone)} gone", f"{len(not_comparable)} not comparable"]
+    lines: list[Line] = [[(f"baseline: {', '.join(counts)}", {})]]
+    for result in changes.get("regressed", []):
+        first, *rest = regression(result).split("\n")
+        if result.known is not None:
+            first += " It is a known failure."
+        lines.append([(first, {"red": result.known is None, "yellow": result.known is not None})])
+        lines += [[(f"  {text}", {})] for text in rest]
+    for result in changes.get("improved", []):
+        because = (result.baseline or {}).get("because")
+        lines.append([(printable(f"improved  {result.cell}: {because}"), {"green": True})])
+    new = [each.cell.id for each in changes.get("new", [])]
+    lines += [
+        [(printable(f"{word}  {_named(ids)}"), {})] for word, ids in (("new", new), ("gone", gone)) if ids
+    ]
+    for reason in dict.fromkeys(not_comparable.values()):
+        ids = [name for name, said in not_comparable.items() if said == reason]
+        lines.append([(printable(f"not comparable  {_named(ids)}: {reason}"), {"yellow": True})])
+    return lines
+
+
+def _named(ids: Collection[str]) -> str:
+    first = ", ".join(list(ids)[:MOST_NAMED])
+    return f"{first} and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else first
+
+
+def _points(curve: Sequence[Sequence[float | None]]) -> dict[float, float | None]:
+    return {step: score for step, score in curve if step is not None}
+
+
+def _differ(rows: Sequence[Mapping[float, float | None]], steps: Sequence[float], decimals: int) -> bool:
+    texts = [[_score(row, step, decimals) for step in steps] for row in rows]
+    return texts[0] != texts[1]
+
+
+def _score(row: Mapping[float, float | None], step: float, decimals: int) -> str:
+    if step not in row:
+        return ""
+    score = row[step]
+    return "non-finite" if score is None or not math.isfinite(score) else f"{score:.{decimals}f}"
