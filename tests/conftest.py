@@ -13,6 +13,13 @@ from filelock import FileLock
 Once = Callable[[str, Callable[[], Any]], Any]
 
 
+@pytest.fixture(autouse=True)
+def _no_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs within tests are no steps of the workflow that may run these tests: its summary is not theirs."""
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="session")
 def once(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Once:
     """What many tests read is made once in a session, however many workers it has."""

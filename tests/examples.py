@@ -64,3 +64,52 @@ def learning(cell: Cell = CELL, **changes: Any) -> CellResult:
         "curve": ((0, 7.03), (100, 5.1)),
     }
     return make_result(cell, **{**healthy, **changes})
+
+
+#: Texts that mean something to a browser, to Markdown, to a terminal, to a reader of mixed scripts, to a workflow's
+#: runner or to a template, and must not where they are shown.
+HOSTILE = (
+    "<script>window.hurt = 1</script>",
+    "</script></style></title><img src=x onerror='window.hurt = 1'>",
+    '"><svg onload=window.hurt=1>',
+    "]]> & &lt; --> <!--",
+    "\x1b[31mred\x1b]0;title\x07\x9b1m",
+    "\u202egnp.exe\u2066\u200f\ufeff",
+    "::error file=a,line=1::hurt",
+    "  ::stop-commands::hurt",
+    "a ##[error]hurt ##[set-env name=A]b",
+    "x\n::add-mask::hurt\r\n::error::hurt",
+    "`|` [x](javascript:window.hurt=1) ![x](https://hurt.example/x.png) ``| a",
+    "@everyone #12 https://hurt.example www.hurt.example a@hurt.example",
+    "**b** __b__ ~~s~~ <details> $x$ \\",
+    "{{ 7 * 7 }}{% raw %}{# #}",
+    "\ud800 \x00 \u2028 \u2029",
+    "%0A::error::hurt%25",
+    "name,with:marks",
+    "long" * 500,
+)
+
+
+def hostile_results() -> list[CellResult]:
+    """Failing cells with such texts in every place that a record has for text."""
+    return [
+        make_result(
+            Cell(text, "format", other, 47),
+            cause=text,
+            hint=text,
+            test=f"tests/test_x.py::test_learns[{text}]",
+            source=f"{other}:12",
+            corpus={"name": text, "sha256": text},
+            environment={"cpu": text, text: 1},
+            evidence={
+                "because": text,
+                "warnings": {text: text},
+                "waived": {text: text},
+                "not_measured": {text: text},
+                "output": f"{text}\n{text}",
+                text: [text],
+                "weights": [{"tensor": text, "step": 1, "snr": 1.0, text: text}],
+            },
+        )
+        for text, other in zip(HOSTILE, reversed(HOSTILE), strict=True)
+    ]

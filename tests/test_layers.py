@@ -85,14 +85,20 @@ def test_parts_know_nothing_of_each_other(part: str) -> None:
 @pytest.mark.parametrize("folder", ["diagnosis", "records", "reports"])
 def test_facts_and_readers_need_the_standard_library_alone(folder: str) -> None:
     foreign = {
-        name
+        (module, name)
         for module in modules()
         if folder_of(module) == folder
         for name in imported(module, own=False)
         if name.partition(".")[0] not in sys.stdlib_module_names
     }
 
-    assert foreign == set()
+    assert {module for module, _ in foreign} <= {"reports.html.page"}
+    assert {name for _, name in foreign} <= {"jinja2", "markupsafe"}
+
+
+@pytest.mark.parametrize("module", [m for m in modules() if m != "reports.html.page"])
+def test_the_pages_templates_are_loaded_where_a_page_is_made(module: str) -> None:
+    assert "reports.html.page" not in loaded_with(module)
 
 
 @pytest.mark.parametrize("module", [m for m in modules() if folder_of(m) in {*TORCH_FREE, ""}])

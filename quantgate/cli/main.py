@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from quantgate.cli import calibrate, doctor, explain, incident, power, run
-from quantgate.cli.elsewhere import history, judge, vectors
+from quantgate.cli.elsewhere import history, judge, report, vectors
 from quantgate.cli.expected import baseline, known
 from quantgate.cli.pipeline import init, merge, plan
 from quantgate.cli.status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
@@ -19,7 +19,7 @@ from quantgate.reports.text import printable
 #: In the order of `quantgate --help`: at the desk, elsewhere, what is expected, in a pipeline, the gate itself.
 COMMANDS = (
     *(doctor, run, explain, init),
-    *(judge, history, vectors),
+    *(report, judge, history, vectors),
     *(baseline, known),
     *(plan, merge),
     *(power, calibrate, incident),

@@ -16,12 +16,15 @@ from quantgate.probes.training import Progress
 from quantgate.records.cell import CONTROL_FORMAT, SEEDS, Cell, Config, Storage
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Curve, Verdict, is_close_call, median_index
+from quantgate.subjects.code.source import source_of
 from quantgate.subjects.kinds import Subject, kind_of
 from quantgate.subjects.registry import REGISTRY, Registry
 from quantgate.training.optimizers import OptimizerSpec
 
 #: Gives the control's curve for a cell.
 ControlOf = Callable[[Cell], Curve]
+#: Causes that lie in the optimizer, and not in what it trains.
+OPTIMIZERS_CAUSES = frozenset({"optimizer-state"})
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,8 @@ class Gate:
     def examine(self, cell: Cell) -> CellResult:
         """Run the probes of a cell in `STEPS` training steps, and judge it by them alone: no curve, no control."""
         config = replace(self.config, steps=STEPS)
-        run = replace(self, config=config).train(cell)
-        return assess(cell, self.subject(cell), replace(run, curve=()), None, config)
+        short = replace(self, config=config)
+        return short.assess(cell, replace(short.train(cell), curve=()), None)
 
     def _is_close(self, result: CellResult) -> bool:
         judged_by_curve = result.verdict in {Verdict.LEARNS, Verdict.LAGS, Verdict.PARTIAL}
@@ -102,7 +105,13 @@ class Gate:
 
     def assess(self, cell: Cell, run: Run, control: Curve | None) -> CellResult:
         """The result of a training of `cell`, held against its control's curve."""
-        return assess(cell, self.subject(cell), run, control, self.config)
+        result = assess(cell, self.subject(cell), run, control, self.config)
+        return replace(result, source=self.source(cell, result.cause))
+
+    def source(self, cell: Cell, cause: str | None) -> str | None:
+        """Where the user's code stands that a cause is to be sought in."""
+        at_fault = self.optimizer(cell) if cause in OPTIMIZERS_CAUSES else self.subject(cell)
+        return source_of(at_fault)
 
 
 def run_cell(

@@ -40,7 +40,9 @@ class LowbitCell:
         return self._recorded(self._session.examine(self.cell, limit_of(self._node)))
 
     def _recorded(self, result: CellResult) -> CellResult:
-        self._node.user_properties.append((PROPERTY, result.to_record()))
+        from quantgate.records.result import to_line
+
+        self._node.user_properties.append((PROPERTY, to_line(result)))
         return result
 
     def assert_healthy(self) -> None:

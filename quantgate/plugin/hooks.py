@@ -277,6 +277,7 @@ def _escape(longrepr: Any) -> None:
 
 def record_loss(item: pytest.Item, cell: Cell, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
     """Add the record of a cell that raised to its test's user properties."""
+    from quantgate.records.result import to_line
     from quantgate.records.verdict import Verdict
 
     said = str(excinfo.value).strip().splitlines()
@@ -285,7 +286,7 @@ def record_loss(item: pytest.Item, cell: Cell, excinfo: pytest.ExceptionInfo[Bas
     because = f"{cell}: {first}" if timed_out else f"{cell}: {excinfo.typename}: {first}"
     verdict = Verdict.TIMEOUT if timed_out else Verdict.CRASHED
     result = session_of(item.config).unmeasured(cell, verdict, because)
-    item.user_properties.append((PROPERTY, result.to_record()))
+    item.user_properties.append((PROPERTY, to_line(result)))
 
 
 def _cell_of(item: pytest.Item) -> Cell | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: The user property of a test that holds its result record.
+#: The user property of a test that holds its result record, as JSON: pytest's JUnit report writes it as it is.
 PROPERTY = "quantgate"
 #: The plugin name of the reporter.
 REPORTER = "quantgate-reporter"

@@ -6,23 +6,16 @@ line outranks the environment, which outranks the ini file. Every error says whi
 
 from __future__ import annotations
 
-import math
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantgate.plan.settings import Settings
+from quantgate.plugin import values
 
 if TYPE_CHECKING:
     import pytest
-
-    from quantgate.databases.address import Address
-
-
-_SWITCHES = {"yes": True, "no": False, "true": True, "false": False, "1": True, "0": False}
 
 
 class OptionError(ValueError):
@@ -75,155 +68,63 @@ class Option:
             raise OptionError(f"invalid {source}: {error}") from None
 
 
-def _names(text: str) -> tuple[str, ...]:
-    names = tuple(part.strip() for part in text.split(",") if part.strip())
-    if not names:
-        raise ValueError("an empty list; give names separated by commas")
-    return tuple(dict.fromkeys(names))
-
-
-def _integers(least: int, what: str) -> Callable[[str], tuple[int, ...]]:
-    one = _integer(least, what)
-    return lambda text: tuple(one(part) for part in _names(text))
-
-
-def _integer(least: int, what: str) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if not re.fullmatch(r"-?[0-9]{1,18}", text) or int(text) < least:
-            raise ValueError(f"{text!r} is not {what} (a whole number of at least {least})")
-        return int(text)
-
-    return parse
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    seeds = _integers(0, "a seed")(text)
-    if forbidden := [seed for seed in seeds if 42 <= seed <= 45]:
-        raise ValueError(f"seed {forbidden[0]}: the fleet forbids 42 to 45; its own are 47, 89, 123, 144")
-    return seeds
-
-
-def _widths(text: str) -> tuple[int, ...]:
-    widths = _integers(16, "a width")(text)
-    if odd := [width for width in widths if width % 32 and width != 16]:
-        raise ValueError(f"width {odd[0]}: attention needs 16 or a multiple of 32")
-    return widths
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text) if text.isascii() else math.nan
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise ValueError(f"{text!r} is not a positive number")
-    return value
-
-
-def _choice(*choices: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in choices:
-            raise ValueError(f"{text!r} is none of {', '.join(choices)}")
-        return text
-
-    return parse
-
-
-def _device(text: str) -> str:
-    if not re.fullmatch(r"[a-z]+(:[0-9]+)?", text):
-        raise ValueError(f"{text!r} is not a torch device; cpu, cuda and cuda:1 are")
-    return text
-
-
-def _text(text: str) -> str:
-    if not text:
-        raise ValueError("an empty value")
-    return text
-
-
-def _shard(text: str) -> tuple[int, int]:
-    if text == "auto":
-        from quantgate.plan.engines import position  # which few runs ask
-
-        return position(os.environ)
-    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
-    if not match or not 1 <= int(match[1]) <= int(match[2]):
-        raise ValueError(f"{text!r} is not a shard; write 2/8 for the second of eight, or auto")
-    return int(match[1]), int(match[2])
-
-
-def _switch(text: str) -> bool:
-    if text.lower() not in _SWITCHES:
-        raise ValueError(f"{text!r} is none of {', '.join(_SWITCHES)}")
-    return _SWITCHES[text.lower()]
-
-
-def _path(text: str) -> Path:
-    try:
-        encoded = os.fsencode(_text(text))
-    except UnicodeEncodeError:
-        encoded = b"\0"
-    if b"\0" in encoded:
-        raise ValueError(f"{text!r} is no path of this system")
-    return Path(text)
-
-
-def _database(text: str) -> Address:
-    from quantgate.history.address import find_history
-
-    return find_history(_text(text))
-
-
-def _private_database(text: str) -> Address:
-    from quantgate.history.address import find_history
-
-    return find_history(_text(text), is_private=True)
-
-
 OPTIONS = (
     Option(
-        "formats", _names, "NAMES", "formats and recipes, by name or module:attribute[@bits]", of_cell=True
+        "formats",
+        values.names,
+        "NAMES",
+        "formats and recipes, by name or module:attribute[@bits]",
+        of_cell=True,
     ),
-    Option("optimizers", _names, "NAMES", "optimizers, by name", of_cell=True),
-    Option("seeds", _seeds, "SEEDS", "seeds of weights and batches (47)", of_cell=True),
-    Option("widths", _widths, "WIDTHS", "widths of the model (64)", of_cell=True),
-    Option("steps", _integer(1, "a number of steps"), "N", "training steps of a cell (100)"),
-    Option("lr", _positive, "RATE", "learning rate, instead of the optimizer's own"),
+    Option("optimizers", values.names, "NAMES", "optimizers, by name", of_cell=True),
+    Option("seeds", values.seeds, "SEEDS", "seeds of weights and batches (47)", of_cell=True),
+    Option("widths", values.widths, "WIDTHS", "widths of the model (64)", of_cell=True),
+    Option("steps", values.integer(1, "a number of steps"), "N", "training steps of a cell (100)"),
+    Option("lr", values.positive, "RATE", "learning rate, instead of the optimizer's own"),
     Option(
         "storage",
-        _choice("master", "inplace"),
+        values.choice("master", "inplace"),
         "KIND",
         "master | inplace: what the weights are kept in",
         of_cell=True,
     ),
     Option(
         "scope",
-        _choice("weights", "weights+activations"),
+        values.choice("weights", "weights+activations"),
         "SCOPE",
         "weights | weights+activations: what is quantized",
         of_cell=True,
     ),
-    Option("device", _device, "DEVICE", "torch device that cells are trained on (cpu)"),
-    Option("fail-bpb", _positive, "BPB", "a cell at or above it fails (6.5)"),
-    Option("dead-bpb", _positive, "BPB", "a cell at or above it is dead (6.9)"),
-    Option("corpus", _text, "TEXT", "builtin | tinyshakespeare | PATH of an ASCII text"),
-    Option("matrix", _choice("pr", "nightly"), "NAME", "pr | nightly: which cells run"),
-    Option("shard", _shard, "K/N", "run the K-th of N parts of the matrix; auto: as the CI engine says"),
-    Option("report", _path, "FOLDER", "write results.jsonl into this folder"),
+    Option("device", values.device, "DEVICE", "torch device that cells are trained on (cpu)"),
+    Option("fail-bpb", values.positive, "BPB", "a cell at or above it fails (6.5)"),
+    Option("dead-bpb", values.positive, "BPB", "a cell at or above it is dead (6.9)"),
+    Option("corpus", values.nonempty, "TEXT", "builtin | tinyshakespeare | PATH of an ASCII text"),
+    Option("matrix", values.choice("pr", "nightly"), "NAME", "pr | nightly: which cells run"),
     Option(
-        "known-failures", _path, "FILE", "TOML file of cells, or patterns of them, that are known to fail"
+        "shard", values.shard, "K/N", "run the K-th of N parts of the matrix; auto: as the CI engine says"
     ),
-    Option("baseline", _path, "FILE", "hold cells against this baseline, or results.jsonl of another run"),
-    Option("update-baseline", _switch, "YES|NO", "write this run's cells into the baseline", is_switch=True),
+    Option("report", values.path, "FOLDER", "write results.jsonl into this folder"),
+    Option(
+        "known-failures",
+        values.path,
+        "FILE",
+        "TOML file of cells, or patterns of them, that are known to fail",
+    ),
+    Option(
+        "baseline", values.path, "FILE", "hold cells against this baseline, or results.jsonl of another run"
+    ),
+    Option(
+        "update-baseline", values.switch, "YES|NO", "write this run's cells into the baseline", is_switch=True
+    ),
     Option(
         "db",
-        _database,
+        values.database,
         "ADDRESS",
         "record the run in this database: @FILE, env:NAME, or an SQLAlchemy URL without a password",
-        parse_variable=_private_database,
+        parse_variable=values.private_database,
         is_hidden=True,
     ),
-    Option("min-cells", _integer(0, "a number of cells"), "N", "fewer judged cells are a failure"),
+    Option("min-cells", values.integer(0, "a number of cells"), "N", "fewer judged cells are a failure"),
 )
 
 #: Variables of the gate that are no options: the folder that corpora are kept in, and a job's place for `shard = auto`.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Generator
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from itertools import chain
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +16,20 @@ from quantgate.plugin.database.recording import History
 from quantgate.plugin.expected.baseline import BaselineKeeper
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
-from quantgate.plugin.process.watchdog import where_it_stood
-from quantgate.plugin.report import Report, ReportError, closing
+from quantgate.plugin.process.lost import lost
+from quantgate.plugin.published.closing import closing
+from quantgate.plugin.published.github import annotate
+from quantgate.plugin.published.leaving import leave
+from quantgate.plugin.published.report import Report, ReportError
+from quantgate.plugin.published.run import address, now, opened
+from quantgate.plugin.published.showing import show
 from quantgate.plugin.session import GateSession
 from quantgate.records.cell import Cell
+from quantgate.records.closing import Closing
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
 from quantgate.reports import terminal
+from quantgate.reports.story import Story, tell
 from quantgate.reports.text import printable
 
 #: pytest itself uses 0 to 6.
@@ -42,6 +50,7 @@ class Reporter:
         self.config = config
         self.results: dict[Cell, CellResult] = {}
         self.planned: dict[str, Cell] = {}
+        self._tests: dict[Cell, str] = {}
         self.offered: dict[Cell, None] = {}
         self.skipped: set[Cell] = set()
         #: The cells of tests that failed, and of tests that ended without asking for a result.
@@ -52,6 +61,9 @@ class Reporter:
         #: Built-in controls in which a worker died: the machine is at fault.
         self.lost_controls: list[str] = []
         self.report: Report | None = None
+        #: The run as its records tell it, and why GitHub's summary lacks it.
+        self.story: Story | None = None
+        self.unsummed: str | None = None
         self.baseline = BaselineKeeper(session)
         self.history = History(session.settings.db, config.rootpath)
         self.exit_status = int(pytest.ExitCode.INTERNAL_ERROR)
@@ -75,7 +87,8 @@ class Reporter:
     def _open(self) -> None:
         """Open the report. Called when cells are about to run, so that a run without cells keeps an earlier report."""
         keeper().signals.end_gently()
-        wanted = self.running and (self.planned or self._is_empty_shard)
+        self._tests = {cell: address(self.config, test) for test, cell in reversed(self.planned.items())}
+        wanted = self.running and (self.planned or self.is_empty_shard)
         if wanted and self.report is None and self.session.settings.report is not None:
             try:
                 self.report = Report(self.session.settings.report)
@@ -98,7 +111,9 @@ class Reporter:
         if report.failed:
             self.failed.add(cell)
         records = [
-            value for name, value in report.user_properties if name == PROPERTY and isinstance(value, dict)
+            json.loads(str(value))
+            for name, value in report.user_properties
+            if name == PROPERTY and str(value).startswith("{")
         ]
         for record in records:
             self._add(CellResult.from_record(record))
@@ -107,39 +122,16 @@ class Reporter:
         elif report.skipped and report.when in {"setup", "call"}:
             self.skipped.add(cell)
         elif report.failed:
-            self._add(self._lost(cell, report))
+            result, control = lost(self.session, cell, report)
+            self.lost_controls += [] if control is None else [control]
+            self._add(result)
         elif report.when == "call":
             self.unasked.add(cell)
         self._say_progress()
 
-    def _lost(self, cell: Cell, report: pytest.TestReport) -> CellResult:
-        """The result of a cell whose worker died: nothing but the name of its test came back."""
-        said = str(report.longrepr).strip().splitlines() if report.longrepr else []
-        because = printable(said[0]) if said else "no message"
-        worker = getattr(getattr(report, "node", None), "workerinput", {}).get("workerid", "")
-        death = self.session.folder.died_in(worker) if worker else None
-        if death is None:
-            return self.session.unmeasured(cell, Verdict.CRASHED, because)
-        doing, log = death
-        if doing.kind in {"control", "negative-control"}:
-            because = f"its worker died while it trained the {doing.kind.replace('-', ' ')} {doing}"
-            if doing.optimizer not in self.session.registry.registered_optimizers():
-                self.lost_controls.append(
-                    f"a worker died while it trained the {doing.kind.replace('-', ' ')} {doing}"
-                )
-            return self.session.unmeasured(cell, Verdict.UNJUDGED, because)
-        if not log:
-            return self.session.unmeasured(cell, Verdict.CRASHED, because)
-        stood = where_it_stood(log, str(Path(__file__).parents[1]))
-        return self.session.unmeasured(
-            cell,
-            Verdict.TIMEOUT,
-            f"{cell}: no end, and no answer to what else would end it; its worker was ended"
-            f"{f' (at {printable(stood)})' if stood else ''}",
-        )
-
     def _add(self, result: CellResult) -> None:
         """Keep a result, and of several of one cell the gravest: a test may ask for two, two tests for one each."""
+        result = replace(result, test=self._tests.get(result.cell))
         before = self.results.get(result.cell)
         if before is not None and _gravity(before) >= _gravity(result):
             return
@@ -175,6 +167,7 @@ class Reporter:
         yield
         session.exitstatus = status
         self.exit_status = int(status)
+        annotate(self.config, self.story)
         keeper().signals.let_go()
 
     def _finish(self, session: pytest.Session) -> None:
@@ -193,24 +186,33 @@ class Reporter:
             self._set_status(session)
         else:
             self._check_least(0, session)
-        if self.report is not None:
-            self._close(self.report, session)
+        if self.planned or self.problems or self.is_empty_shard:
+            told = partial(self._told, session, now())
+            self.unsummed = leave(
+                self.report, told, partial(self._closing, session), partial(self._complain, session)
+            )
+            self.story = told()
         self.history.record([*self.results.values(), *self.controls], int(session.exitstatus))
 
-    def _close(self, report: Report, session: pytest.Session) -> None:
-        self._note_losses(report, session)
-        counts = self.counts
-        said = {"exit_status": int(session.exitstatus), **asdict(counts), "problems": self.problems}
+    def _closing(self, session: pytest.Session) -> Closing:
+        said = {"exit_status": int(session.exitstatus), **asdict(self.counts), "problems": self.problems}
         left_out = {cell.id: "skipped" for cell in sorted(self.skipped - self.results.keys(), key=str)}
         left_out |= {c.id: "deselected" for c in self.offered if c not in set(self.planned.values())}
-        report.close(said, closing(self.session, said, left_out))
-        self._note_losses(report, session)
+        return closing(self.session, said, left_out)
 
-    def _note_losses(self, report: Report, session: pytest.Session) -> None:
-        if report.problem is not None and report.problem not in self.problems:
-            self.problems.append(report.problem)
-            if session.exitstatus == pytest.ExitCode.OK:
-                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    def _told(self, session: pytest.Session, when: str) -> Story:
+        """The run as those are told who read its records."""
+        skipped = tuple(sorted(cell.id for cell in self.skipped))
+        run = replace(opened(self.session, self.config, self.offered), state="finished", finished=when)
+        said = replace(run, **asdict(self.counts), problems=tuple(self.problems), left_out=skipped)
+        done = replace(said, exit_status=int(session.exitstatus))
+        return tell(self.results.values(), self.controls, done)
+
+    def _complain(self, session: pytest.Session, problem: str) -> None:
+        if problem not in self.problems:
+            self.problems.append(problem)
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _set_status(self, session: pytest.Session) -> None:
         own = [each for each in self.controls if each.cell.trainer is None]
@@ -264,46 +266,15 @@ class Reporter:
         return terminal.Counts(planned, len(ran), len(judged), len(self.skipped), len(self.offered))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.running or not (self.planned or self.problems or self._is_empty_shard):
-            return
-        terminalreporter.write_sep("=", "quantgate")
-        order = {cell: place for place, cell in enumerate(self.session.cells)}
-        results = sorted(self.results.values(), key=lambda result: order.get(result.cell, len(order)))
-        limits = self.session.config.limits
-        for line in terminal.table(results, self.controls, limits):
-            _write(terminalreporter, line)
-        sections = (terminal.failures(results), terminal.close_calls(results), terminal.remarks(results))
-        for section in (*sections, self.baseline.section(results, self.offered)):
-            if section:
-                terminalreporter.write_line("")
-            for line in section:
-                _write(terminalreporter, line)
-        terminalreporter.write_line("")
-        terminalreporter.write_line(f"{self.counts}, {terminal.control_line(self.controls)}")
-        if self.counts.selection is not None:
-            terminalreporter.write_line(self.counts.selection)
-        if self._is_empty_shard:
-            terminalreporter.write_line(
-                f"shard {self.session.shard} holds no cell: the matrix has fewer than shards"
-            )
-        for problem in self.problems:
-            terminalreporter.write_line(f"quantgate: {printable(problem)}", red=True)
-        if self.report is not None:
-            terminalreporter.write_line(f"results: {printable(str(self.report.path))}")
-        for said in self.history.said:
-            terminalreporter.write_line(f"history: {said}", yellow=not self.history.is_recorded)
+        if self.running and (self.planned or self.problems or self.is_empty_shard):
+            show(self, terminalreporter)
 
     @property
-    def _is_empty_shard(self) -> bool:
+    def is_empty_shard(self) -> bool:
+        """Whether the matrix has fewer cells than shards, and this one holds none."""
         return self.session.shard is not None and not self.offered and self.session.folder.is_planned
 
 
 def _gravity(result: CellResult) -> tuple[bool, bool]:
     """What fails outranks what passes, then a curve what the probes alone said."""
     return not result.verdict.passes, bool(result.curve)
-
-
-def _write(terminalreporter: pytest.TerminalReporter, line: terminal.Line) -> None:
-    for text, markup in line:
-        terminalreporter.write(text, **markup)
-    terminalreporter.write_line("")

@@ -24,6 +24,7 @@ from quantgate.plugin.process.timeouts import CELL_TIMEOUT, GRACE
 from quantgate.records.cell import Cell, Config
 from quantgate.records.result import CellResult, unmeasured, with_shard
 from quantgate.records.verdict import Verdict
+from quantgate.subjects.code.source import source_of
 from quantgate.subjects.registry import Registry
 
 if TYPE_CHECKING:
@@ -295,4 +296,6 @@ class GateSession:
 
     def unmeasured(self, cell: Cell, verdict: Verdict, because: str) -> CellResult:
         """The result of a cell that has no score."""
-        return self._expected(unmeasured(cell, verdict, because, self.config))
+        result = self._expected(unmeasured(cell, verdict, because, self.config))
+        subject = self.registry.subjects().get(cell.subject)
+        return result if subject is None else replace(result, source=source_of(subject))

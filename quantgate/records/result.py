@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from functools import cache
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -56,6 +57,10 @@ class CellResult:
     baseline: Mapping[str, Any] | None = None
     #: The entry of the known failures that excuses the cell: `pattern, reason, cause, until, link`; None without one.
     known: Mapping[str, Any] | None = None
+    #: The test that judged it, as pytest names it.
+    test: str | None = None
+    #: Where the code at fault stands, or that of the subject: `src/mylib/quant.py:12`, relative to its repository.
+    source: str | None = None
 
     @property
     def cell(self) -> Cell:
@@ -98,7 +103,7 @@ class CellResult:
             given["curve"] = tuple((step, score) for step, score in given["curve"])
         except (TypeError, ValueError) as error:
             raise ValueError(f"not a result record: {error}") from None
-        hints = get_type_hints(cls)
+        hints = _hints()
         for name, value in given.items():
             if not _fits(value, hints[name]):
                 raise ValueError(f"not a result record: {name} is {value!r}")
@@ -107,6 +112,11 @@ class CellResult:
     def message(self, limits: Limits = DEFAULT_LIMITS) -> str:
         """What was seen, the limit, the likely cause and the next step."""
         return explain(self, limits)
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    return get_type_hints(CellResult)
 
 
 def _fits(value: object, hint: Any) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from quantgate.diagnosis.causes import CAUSES
@@ -53,6 +53,14 @@ class Counts:
 
     def __str__(self) -> str:
         return f"{self.planned} planned / {self.ran} ran / {self.judged} judged / {self.skipped} skipped"
+
+
+def sections(
+    results: Sequence[CellResult], controls: Sequence[CellResult], limits: Limits
+) -> Iterator[list[Line]]:
+    """What is printed of a run's records: the table, the failures by cause, close calls and remarks; none is empty."""
+    said = (table(results, controls, limits), failures(results), close_calls(results), remarks(results))
+    yield from filter(None, said)
 
 
 def table(results: Sequence[CellResult], controls: Sequence[CellResult], limits: Limits) -> list[Line]:

@@ -1,1 +1,1 @@
-"""Commands about what was trained or written elsewhere: logs of other trainers, vectors for other languages."""
+"""Commands about what was trained or written elsewhere: reports of runs, logs of other trainers, vectors."""

@@ -11,6 +11,9 @@ from quantgate.merging.reading import read_part
 from quantgate.merging.turned import Turn, issue, turned
 from quantgate.merging.whole import Merged, merge
 from quantgate.records.result import CellResult
+from quantgate.records.run import RunRecord
+from quantgate.records.verdict import Limits
+from quantgate.reports.story import tell
 from quantgate.reports.text import printable
 
 #: The issue's body, where cells turned.
@@ -63,21 +66,40 @@ def _folder(path: Path) -> Path:
 
 
 def _write(folder: Path, merged: Merged, turns: list[Turn]) -> None:
-    from quantgate.plugin.report import Report
+    from quantgate.plugin.published.report import Report
 
     report = Report(folder)
     for result in (*merged.results, *merged.controls):
         report.append(result)
-    counts = {
-        name: getattr(merged.closing, name) for name in ("exit_status", "planned", "ran", "judged", "skipped")
-    }
-    report.close({**counts, "problems": list(merged.closing.problems)}, merged.closing)
+    run = _run_of(merged)
+    report.draw(tell(merged.results, merged.controls, run))
+    report.end(merged.closing)
+    report.close(run)
     if report.problem is not None:
         raise ValueError(report.problem)
     path = folder / TURNED
     path.unlink(missing_ok=True)
     if turns:
         path.write_text(issue(turns), encoding="utf-8")
+
+
+def _run_of(merged: Merged) -> RunRecord:
+    closing = merged.closing
+    return RunRecord(
+        state="finished",
+        exit_status=closing.exit_status,
+        planned=closing.planned,
+        ran=closing.ran,
+        judged=closing.judged,
+        skipped=closing.skipped,
+        matrix=len(closing.plan.cells),
+        problems=closing.problems,
+        fail_bpb=closing.plan.settings.get("fail_bpb", Limits.fail_bpb),
+        dead_bpb=closing.plan.settings.get("dead_bpb", Limits.dead_bpb),
+        subjects=tuple(dict.fromkeys(each.subject for each in merged.results)),
+        optimizers=tuple(dict.fromkeys(each.optimizer for each in merged.results)),
+        left_out=tuple(sorted(closing.left_out)),
+    )
 
 
 def _for_people(merged: Merged, turns: list[Turn], folder: Path, parts: int) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
+import json
 from typing import Any
 from xml.etree import ElementTree
 
@@ -51,7 +51,13 @@ quantgate_optimizers = adamw,muon
 quantgate_lr = 0.02
 quantgate_corpus = text.txt
 """
-ENVIRONMENT = {"QUANTGATE_STEPS": "20", "QUANTGATE_FAIL_BPB": "6.4", "QUANTGATE_OPTIMIZERS": "adamw,sgd"}
+ENVIRONMENT = {
+    "QUANTGATE_STEPS": "20",
+    "QUANTGATE_FAIL_BPB": "6.4",
+    "QUANTGATE_OPTIMIZERS": "adamw,sgd",
+    "GITHUB_ACTIONS": "true",  # for `test_published`
+    "GITHUB_STEP_SUMMARY": "step.md",
+}
 COMMAND_LINE = (
     "--quantgate-formats=stochastic,blocked",
     "--quantgate-optimizers=adamw,muon",
@@ -95,7 +101,8 @@ def test_the_counts_and_the_exit_status(outcome: Outcome) -> None:
         "4 planned / 4 ran / 4 judged / 0 skipped, 2 of 2 controls learn, 3 of 3 negative controls fail"
         in outcome.lines
     )
-    assert outcome.lines[-1].strip("= ").startswith("2 failed, 4 passed in ")
+    (last,) = [line for line in outcome.lines if " passed in " in line]
+    assert last.strip("= ").startswith("2 failed, 4 passed in ")
 
 
 def test_min_cells(outcome: Outcome) -> None:
@@ -148,6 +155,8 @@ def test_report(outcome: Outcome) -> None:
     assert {path.name for path in (outcome.folder / "out").iterdir()} == {
         "results.jsonl",
         "run.json",
+        "report.html",
+        "summary.md",
         ".lock",
     }
 
@@ -206,7 +215,7 @@ def test_junitxml_holds_each_record(outcome: Outcome) -> None:
     for case in cases:
         for found in case.iter("property"):
             assert found.get("name") == "quantgate"
-            record = ast.literal_eval(found.get("value", ""))
+            record = json.loads(found.get("value", ""))
             bpb[record["subject"], record["optimizer"]] = record["bpb"]
     assert bpb == {(r["subject"], r["optimizer"]): r["bpb"] for r in subjects(outcome)}
 

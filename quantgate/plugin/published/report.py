@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from quantgate.plan.engines import run_of
-from quantgate.plan.settings import shared_settings
-from quantgate.plugin.session import GateSession
-from quantgate.records.closing import Closing, Plan
 from quantgate.records.result import CellResult
+from quantgate.reports.html.pictures import remove_pictures, write_pictures
 from quantgate.reports.results import ResultsFile, why_no_report, write_run
 from quantgate.reports.text import printable
+
+if TYPE_CHECKING:
+    from quantgate.records.closing import Closing
+    from quantgate.records.run import RunRecord
+    from quantgate.reports.story import Story
 
 #: Records that are named where they could not be written; the others are counted.
 _NAMED = 3
@@ -41,11 +42,13 @@ class Report:
         self.folder = folder
         self._lost: list[str] = []
         self._why = ""
+        self._undrawn = ""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / ".lock")
             self._lock.acquire(timeout=0)
             self._file = ResultsFile(folder)
+            remove_pictures(folder)
             write_run(folder, {"state": "unfinished"})
         except Timeout:
             raise ReportError(
@@ -63,9 +66,9 @@ class Report:
 
     @property
     def problem(self) -> str | None:
-        """Which records could not be written, and why; None where all were."""
+        """What could not be written, and why; None where all was. Records that are lost outweigh lost pictures."""
         if not self._why:
-            return None
+            return self._undrawn or None
         more = f" and {len(self._lost) - _NAMED} more" if len(self._lost) > _NAMED else ""
         lost = f"{', '.join(self._lost[:_NAMED])}{more}" or "how the run ended"
         return f"not written to {printable(str(self.path))}: {lost} ({self._why}); make room and run again"
@@ -82,13 +85,29 @@ class Report:
         """Say which cell the only process of a run is in: should it never return, nobody else can."""
         self._say({"state": "unfinished", "running": cell})
 
-    def close(self, said: Mapping[str, Any], closing: Closing) -> None:
-        """End the report: it is finished, and this is how."""
+    def draw(self, story: Story) -> None:
+        """Write the page and the summary, or remember that they could not be made: no record is lost with them."""
+        try:
+            write_pictures(story, self.folder)
+        except (
+            Exception
+        ) as error:  # a full disk; a template or a library of another version may raise anything
+            why = error.strerror if isinstance(error, OSError) else None
+            self._undrawn = (
+                f"no pictures in {printable(str(self.folder))}: {why or f'{type(error).__name__}: {error}'}; "
+                "the records are whole, and `quantgate report` draws them again"
+            )
+
+    def end(self, closing: Closing) -> None:
+        """Write the last line, which says how the run ended, or remember that it could not be."""
         try:
             self._file.write(closing.to_line())
         except OSError as error:
             self._why = error.strerror or str(error)
-        self._say({"state": "finished", **said})
+
+    def close(self, run: RunRecord) -> None:
+        """End the report: the run is finished, and this is how."""
+        self._say(run.to_record())
         self._file.close()
         self._lock.release()
 
@@ -97,32 +116,3 @@ class Report:
             write_run(self.folder, said)
         except OSError as error:
             self._why = error.strerror or str(error)
-
-
-def closing(session: GateSession, said: Mapping[str, Any], left_out: Mapping[str, str]) -> Closing:
-    """The closing line of a run.
-
-    Args:
-        session: Its session.
-        said: Its exit status, counts and problems.
-        left_out: The cells of this shard without a record, and why.
-    """
-    whole = session.folder.whole()
-    names = ("exit_status", "planned", "ran", "judged", "skipped")
-    return Closing(
-        plan=Plan(whole, shared_settings(session.settings)),
-        **{name: said[name] for name in names},
-        shard=session.shard,
-        run=run_of(os.environ),
-        problems=tuple(map(str, said["problems"])),
-        left_out=left_out,
-        known_failures=_known(session, whole),
-        given=tuple(sorted(session.settings.given)),
-        optimizers=tuple(sorted(session.registry.registered_optimizers())),
-    )
-
-
-def _known(session: GateSession, ids: Iterable[str]) -> dict[str, str]:
-    """The cause by which each of these cells is known to fail, where one is."""
-    found = {name: session.known_failures.get(name) for name in ids}
-    return {name: entry.cause for name, entry in found.items() if entry is not None and not entry.is_over}

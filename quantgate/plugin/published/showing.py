@@ -1,0 +1,48 @@
+"""What a run shows at its end, in pytest's terminal summary."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from quantgate.reports import terminal
+from quantgate.reports.text import printable
+
+if TYPE_CHECKING:
+    import pytest
+
+    from quantgate.plugin.reporter import Reporter
+
+
+def show(run: Reporter, terminalreporter: pytest.TerminalReporter) -> None:
+    """Write the table, the causes, what is remarkable, the counts and the problems."""
+    terminalreporter.write_sep("=", "quantgate")
+    order = {cell: place for place, cell in enumerate(run.session.cells)}
+    results = sorted(run.results.values(), key=lambda result: order.get(result.cell, len(order)))
+    sections = terminal.sections(results, run.controls, run.session.config.limits)
+    for place, section in enumerate((*sections, run.baseline.section(results, run.offered))):
+        if place and section:
+            terminalreporter.write_line("")
+        for line in section:
+            _write(terminalreporter, line)
+    terminalreporter.write_line("")
+    terminalreporter.write_line(f"{run.counts}, {terminal.control_line(run.controls)}")
+    if run.counts.selection is not None:
+        terminalreporter.write_line(run.counts.selection)
+    if run.is_empty_shard:
+        terminalreporter.write_line(
+            f"shard {run.session.shard} holds no cell: the matrix has fewer than shards"
+        )
+    for problem in run.problems:
+        terminalreporter.write_line(f"quantgate: {printable(problem)}", red=True)
+    if run.report is not None:
+        terminalreporter.write_line(f"results: {printable(str(run.report.path))}")
+    if run.unsummed is not None:
+        terminalreporter.write_line(f"quantgate: {printable(run.unsummed)}")
+    for said in run.history.said:
+        terminalreporter.write_line(f"history: {said}", yellow=not run.history.is_recorded)
+
+
+def _write(terminalreporter: pytest.TerminalReporter, line: terminal.Line) -> None:
+    for text, markup in line:
+        terminalreporter.write(text, **markup)
+    terminalreporter.write_line("")

@@ -1,0 +1,217 @@
+"""A run as compact JSON, from which the page's script draws a cell when somebody looks at it.
+
+What many cells share (names, control curves, environments, sentences) is there once and referred to by its place, so
+that ten thousand cells stay within some megabytes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from quantgate.records.cell import Cell
+from quantgate.records.result import CellResult
+from quantgate.records.verdict import CHANCE_BPB
+from quantgate.reports.story import Story, change, rerun, title
+from quantgate.reports.text import printable, printable_lines
+
+#: What is shown of every tensor; a failing cell's has all of its numbers.
+_COLUMNS = (
+    "rms", "changed", "gain", "snr", "zeros", "negatives_kept", "positives_kept", "saturated", "gradient_cosine",
+    "gradient_zeros",
+)  # fmt: skip
+#: Evidence that has a place of its own on the page.
+_APART = frozenset({"weights", "because", "output"})
+#: Stands for the cell's id in a command, which is otherwise the same for all.
+_ID = "\u2990id\u298f"
+
+
+class _Shared:
+    """Values that are there once: the place of each."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self._places: dict[str, int] = {}
+
+    def __call__(self, value: Any) -> int:
+        key = json.dumps(value)
+        if key not in self._places:
+            self._places[key] = len(self.values)
+            self.values.append(value)
+        return self._places[key]
+
+
+def fragment(cell: Cell) -> str:
+    """The part of the page's address that opens a cell."""
+    return f"cell/{quote(printable(cell.id), safe='')}"
+
+
+def data(story: Story, *, brief: bool = False) -> dict[str, Any]:
+    """The page's data: `cells`, whose values with a name in `refs` are places in `shared`.
+
+    Args:
+        story: The run.
+        brief: Leave out the tensors of the cells that pass.
+    """
+    share = _Shared()
+    controls = {each.cell: each for each in story.controls if each.kind == "control"}
+    cells = [
+        _cell(each, controls.get(each.cell.control), story, share, brief=brief) for each in story.results
+    ]
+    return {
+        "limits": [story.run.fail_bpb, story.run.dead_bpb],
+        "chance": CHANCE_BPB,
+        "id": _ID,
+        "refs": sorted(_REFS),
+        "cells": cells,
+        "shared": share.values,
+    }
+
+
+_REFS = frozenset(
+    {
+        "subject", "optimizer", "variant", "verdict", "cause", "because", "hint", "steps", "control", "facts", "env",
+        "columns", "tensors", "command", "source", "known", "change", "output", "base",
+    }
+)  # fmt: skip
+
+
+def _cell(
+    result: CellResult, control: CellResult | None, story: Story, share: _Shared, *, brief: bool
+) -> dict[str, Any]:
+    steps = [step for step, _ in result.curve]
+    passes = result.verdict.passes
+    command = rerun(result, story.run)
+    known = not passes and story.is_known(result)
+    texts: dict[str, Any] = {
+        "subject": result.subject,
+        "optimizer": result.optimizer,
+        "variant": title(result.cell),
+        "verdict": str(result.verdict),
+        "cause": result.cause,
+        "because": result.evidence.get("because"),
+        "hint": result.hint,
+        "source": result.source,
+        "known": (story.reason(result) or "no reason is given") if known else None,
+        "change": change(result),
+        "command": None if command is None else command.replace(result.cell.id, _ID),
+    }
+    output = result.evidence.get("output")
+    values = {
+        "id": printable(result.cell.id),
+        "fails": not passes,
+        "bpb": _round(result.bpb),
+        "last": _round(result.bpb_control),
+        "curve": [_round(score) for _, score in result.curve],
+        **{name: share(printable(str(text))) for name, text in texts.items() if text not in {None, ""}},
+        "steps": share(steps),
+        "facts": share([*_facts(result), *_pairs(result.evidence)]),
+        "env": share(environment(result)),
+    }
+    if output:
+        values["output"] = share(printable_lines(str(output)[-20_000:]))
+    if control is not None and control.curve:
+        values["control"] = share(
+            [[step for step, _ in control.curve], [_round(score) for _, score in control.curve]]
+        )
+    if base := _baseline(result):
+        values["base"] = share(base)
+    weights = result.evidence.get("weights")
+    if isinstance(weights, Sequence) and weights and not (brief and passes):
+        values |= _tensors([each for each in weights if isinstance(each, Mapping)], share, whole=not passes)
+    return values
+
+
+def _facts(result: CellResult) -> list[list[str]]:
+    """What a cell's record says beside its curve and evidence, in words."""
+    scores = {seed: "non-finite" if score is None else f"{score:.3f}" for seed, score in result.seeds.items()}
+    facts = {
+        "kind": result.kind,
+        "rate": None if result.lr is None else f"{result.lr:g}",
+        "behind its control": None if result.gap is None else f"{result.gap:+.3f} BPB",
+        "scores of all seeds": ", ".join(f"s{seed} {score}" for seed, score in scores.items()) or None,
+        "shard": result.shard,
+    }
+    if result.baseline is not None:
+        facts["since the base"] = _text(result.baseline.get("because") or result.baseline.get("change"))
+    return [[name, printable(text)] for name, text in facts.items() if text is not None]
+
+
+def _pairs(evidence: Mapping[str, Any]) -> list[list[str]]:
+    return [
+        [printable(str(name).replace("_", " ")), printable(_text(value))]
+        for name, value in evidence.items()
+        if name not in _APART
+    ]
+
+
+def environment(result: CellResult) -> list[list[str]]:
+    """The libraries, the machine and the text of a cell."""
+    corpus = {"corpus": result.corpus.get("name"), "sha256 of it": result.corpus.get("sha256")}
+    pairs = {**result.environment, **corpus, "quantgate": result.quantgate, "steps": result.steps}
+    return [
+        [printable(str(name)), printable(_text(value))] for name, value in pairs.items() if value is not None
+    ]
+
+
+def _text(value: Any) -> str:
+    """A value of the evidence in words."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {_text(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return "; ".join(map(_text, value))
+    return "none" if value is None else str(value)
+
+
+def _baseline(result: CellResult) -> list[list[Any]] | None:
+    """The steps and scores of the accepted run's curve; None where there is none, or it is no curve."""
+    curve = None if result.baseline is None else result.baseline.get("curve")
+    if not isinstance(curve, list | tuple) or not curve:
+        return None
+    try:
+        return [
+            [int(step) for step, _ in curve],
+            [None if score is None else _round(score) for _, score in curve],
+        ]
+    except (TypeError, ValueError):
+        return None
+
+
+def _tensors(weights: Sequence[Mapping[str, Any]], share: _Shared, *, whole: bool) -> dict[str, Any]:
+    names = [
+        name for name in (weights[0] if whole and weights else _COLUMNS) if name not in {"tensor", "step"}
+    ]
+    return {
+        "columns": share([printable(str(name).replace("_", " ")) for name in names]),
+        "tensors": share([printable(str(each.get("tensor"))) for each in weights]),
+        "rows": [[_three(each.get(name)) for name in names] for each in weights],
+    }
+
+
+def _round(score: float | None) -> float | None:
+    return None if score is None or not math.isfinite(score) else round(score, 4)
+
+
+def _three(value: Any) -> Any:
+    """Three digits of a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None if value is None else printable(_text(value))
+    if not math.isfinite(value):
+        return str(value)
+    short = float(f"{value:.3g}")
+    return int(short) if short.is_integer() and abs(short) < 1e6 else short
+
+
+def to_script(value: Any) -> str:
+    """JSON that stands between the tags of a script: nothing in it ends the script or begins a comment."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for char in "<>&\u2028\u2029":
+        text = text.replace(char, f"\\u{ord(char):04x}")
+    return text

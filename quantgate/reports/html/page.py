@@ -1,0 +1,122 @@
+"""The page of a run: one file that holds its style, its script and its data, and asks for nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from quantgate.records.verdict import CHANCE_BPB
+from quantgate.reports import terminal
+from quantgate.reports.html.data import data, environment, fragment, to_script
+from quantgate.reports.html.matrix import matrix
+from quantgate.reports.story import INVALID, Story, by_cause, counted, headline, rerun, short, title
+from quantgate.reports.text import printable
+
+#: Beyond so much data the tensors of the cells that pass are left out.
+MOST_BYTES = 8_000_000
+#: Causes, subjects of a cause and environments that are shown.
+_CAUSES, _SUBJECTS, _ENVIRONMENTS = 30, 12, 5
+
+
+def page(story: Story) -> str:
+    """The run as HTML."""
+    script = to_script(data(story))
+    brief = len(script.encode()) > MOST_BYTES
+    if brief:
+        script = to_script(data(story, brief=True))
+    style, code = _asset("style.css"), _asset("report.js")
+    groups = by_cause(story.failing)
+    return _template().render(
+        style=Markup(style),
+        code=Markup(code),
+        policy=f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(code)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
+        data=Markup(script),
+        headline=headline(story),
+        state=_state(story),
+        story=story,
+        facts=_facts(story),
+        groups=groups[:_CAUSES],
+        more_groups=groups[_CAUSES:],
+        subjects=_SUBJECTS,
+        matrix=matrix(story),
+        verdicts=sorted({str(each.verdict) for each in story.results}),
+        remarks=["".join(piece for piece, _ in line) for line in _remarks(story)],
+        environments=_environments(story),
+        chance=CHANCE_BPB,
+        brief=brief,
+        rerun=lambda result: rerun(result, story.run),
+        fragment=fragment,
+        short=short,
+        title=title,
+        places={id(each): place for place, each in enumerate(story.results)},
+        id=id,
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("quantgate.reports.html", package_path="."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: value if isinstance(value, Markup) else printable(str(value)),
+    )
+    return environment.get_template("report.html.j2")
+
+
+@cache
+def _asset(name: str) -> str:
+    return files("quantgate.reports.html").joinpath(name).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    """A source of the page's content security policy: this text alone, as it stands between its tags."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _state(story: Story) -> str:
+    if story.run.exit_status == INVALID:
+        return "invalid"
+    if story.fails:
+        return "failed"
+    return "passed" if story.run.state == "finished" else "unfinished"
+
+
+def _facts(story: Story) -> list[tuple[str, str]]:
+    shown = [*story.results, *story.controls]
+    corpora = ", ".join(dict.fromkeys(each.corpus["name"] for each in shown if each.corpus.get("name")))
+    steps = " and ".join(f"{count}" for count in sorted({each.steps for each in shown})[:3])
+    run = story.run
+    return [
+        ("Cells", counted(story)),
+        ("Proof", terminal.control_line(story.controls)),
+        ("Training", f"{steps} steps on {corpora or 'no corpus'}" if shown else "none"),
+        (
+            "Lines",
+            f"bits per byte pass below {run.fail_bpb:.2f}, are dead from {run.dead_bpb:.2f}, chance {CHANCE_BPB:.2f}",
+        ),
+        ("Ended", run.finished or "not said"),
+    ]
+
+
+def _remarks(story: Story) -> list[terminal.Line]:
+    return [*terminal.remarks(story.results), *terminal.close_calls(story.results)]
+
+
+def _environments(story: Story) -> list[tuple[int, list[list[str]]]]:
+    """Each environment with the number of its cells."""
+    counts: dict[str, tuple[int, list[list[str]]]] = {}
+    for each in (*story.results, *story.controls):
+        if each.environment:
+            pairs = environment(each)
+            count, _ = counts.get(key := repr(pairs), (0, pairs))
+            counts[key] = (count + 1, pairs)
+    return sorted(counts.values(), key=lambda pair: -pair[0])[:_ENVIRONMENTS]

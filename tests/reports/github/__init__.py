@@ -1,0 +1,1 @@
+"""What GitHub shows of a run."""
