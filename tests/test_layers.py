@@ -18,7 +18,7 @@ import pytest
 import quantgate
 from tests.imports import ROOT, folder_of, folders, imported, loaded_with, modules, needs, sources
 
-README = (ROOT.parent / "README.md").read_text("utf-8")
+README = (ROOT.parent / ".github" / "CONTRIBUTING.md").read_text("utf-8")
 #: Layers that everybody reads, and that never see torch: facts, plans and the readers of results.
 TORCH_FREE = ("diagnosis", "records", "plan", "databases", "logs", "history", "reports", "cli", "plugin")
 MOST_LINES = 300
@@ -33,7 +33,7 @@ def said(folder: str, what: str) -> set[str]:
 
 
 def layout() -> list[str]:
-    """The folders in the order in which the README lists them."""
+    """The folders in the order in which CONTRIBUTING.md lists them."""
     (block,) = re.findall(r"```\nquantgate/\n(.*?)```", README, flags=re.DOTALL)
     return re.findall(r"^  (\w+)/", block, flags=re.MULTILINE)
 

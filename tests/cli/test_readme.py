@@ -1,4 +1,4 @@
-"""The README's passage on logs, run as pasted."""
+"""The passage on logs, run as pasted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.cli.conftest import Command
 pytest.importorskip("duckdb", reason="logs are read by DuckDB: pip install 'quantgate[logs]'")
 pytest.importorskip("sqlalchemy", reason="tables are read by SQLAlchemy: pip install 'quantgate[logs]'")
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+README = (Path(__file__).parents[2] / "quantgate" / "logs" / "README.md").read_text("utf-8")
 PASSAGE = README.partition("## A fleet at chance")[2].partition("\n## ")[0]
 MAKE, SHOWN, OTHERS, VECTORS = re.findall(r"```\n(.*?)```", PASSAGE, flags=re.DOTALL)
 
