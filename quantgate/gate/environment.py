@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ import torch
 
 from quantgate.corpus.tensors import load_data
 from quantgate.records.cell import Config
+from quantgate.records.processor import processor
 from quantgate.training.model import ModelConfig
 
 
@@ -29,19 +29,8 @@ def environment(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "cpu": _cpu(),
+        "cpu": processor(),
         "isa": torch.backends.cpu.get_cpu_capability(),
         "threads": 1,
         "device": name,
     }
-
-
-def _cpu() -> str:
-    try:
-        with Path("/proc/cpuinfo").open(encoding="utf-8") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()

@@ -12,6 +12,7 @@ from quantgate.gate.assess import assess
 from quantgate.gate.examination import STEPS
 from quantgate.gate.experiment import Run, train_cell
 from quantgate.gate.negative import NEGATIVE_CONTROLS
+from quantgate.plan.resume import provenance
 from quantgate.probes.training import Progress
 from quantgate.records.cell import CONTROL_FORMAT, SEEDS, Cell, Config, Storage
 from quantgate.records.result import CellResult
@@ -74,6 +75,7 @@ class Gate:
             judging,
             seed=cell.seed,
             canon_name=first.canon_name,
+            provenance=first.provenance,
             evidence={**judging.evidence, "judged_seed": judging.seed},
             seeds=seeds,
             seconds=round(seconds, 3),
@@ -81,7 +83,7 @@ class Gate:
 
     def examine(self, cell: Cell) -> CellResult:
         """Run the probes of a cell in `STEPS` training steps, and judge it by them alone: no curve, no control."""
-        config = replace(self.config, steps=STEPS)
+        config = replace(self.config, steps=STEPS, schedule=None)  # a warm-up would be all that they see
         run = replace(self, config=config).train(cell)
         return assess(cell, self.subject(cell), replace(run, curve=()), None, config)
 
@@ -94,7 +96,9 @@ class Gate:
 
     def assess(self, cell: Cell, run: Run, control: Curve | None) -> CellResult:
         """The result of a training of `cell`, held against its control's curve."""
-        return assess(cell, self.subject(cell), run, control, self.config)
+        result = assess(cell, self.subject(cell), run, control, self.config)
+        sha256 = result.corpus["sha256"]
+        return replace(result, provenance=provenance(cell, self.config, self.registry, sha256))
 
 
 def run_cell(
@@ -128,7 +132,7 @@ def run_cell(
     name = subject if isinstance(subject, str) else subject.name
     made = registry.subject(name)
     registry.optimizer(optimizer)
-    cell = Cell(made.name, kind_of(made), optimizer, seed, config.width, storage, config.scope)
+    cell = Cell(made.name, kind_of(made), optimizer, seed, config.width, storage, config.scope, config.lane)
     if reason := cell.not_applicable:
         raise ValueError(reason)
     return Gate(config, registry, watch).run(cell, lambda each: _control_curve(each.control, config))

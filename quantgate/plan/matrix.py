@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from quantgate.formats import BUILTIN, Format
 from quantgate.formats.layout import Layout, Minifloat
+from quantgate.plan.matrices import MATRICES
 from quantgate.plan.settings import Settings
-from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell, Config, Storage
+from quantgate.records.cell import DEFAULT_WIDTH, Cell, Config, Storage
 from quantgate.records.verdict import Limits
 from quantgate.subjects.kinds import kind_of
 from quantgate.subjects.names import NAME
 from quantgate.subjects.registry import Registry
-
-#: The incident's formats, its 16-bit reference cluster and the formats of today's hardware.
-PR_FORMATS = (
-    "int4", "int8", "uint8", "posit8", "nf4", "mxfp8", "gf4", "gf8", "gf32",
-    "fp16", "posit16", "gf256",
-    "fp8_e4m3", "fp8_e5m2", "mxfp4", "bf16", "gf16", "nvfp4",
-)  # fmt: skip
-
-#: SGD is there because adaptive optimizers hide mis-scaled gradients.
-PR_OPTIMIZERS = ("adamw", "muon", "sgd")
-
-NIGHTLY_SEEDS = SEEDS[:3]
-NIGHTLY_WIDTHS = (64, 128)
 
 #: In-place storage of fewer bits truly swallows updates at the shipped rates, which is no fault of a codec. Nor is
 #: it bf16's, whose 7 bits of fraction keep 0.54 (Lion) to 0.82 (SGD) of them; gf16's 9 keep 0.97 and more.
@@ -33,7 +22,7 @@ IN_PLACE_FRACTION_BITS = 9
 
 _ID = re.compile(
     rf"(?:^|[\[-])(?P<subject>{NAME.pattern})-(?P<optimizer>{NAME.pattern})-s(?P<seed>\d+)"
-    r"(?:-w(?P<width>\d+))?(?P<inplace>-inplace)?(?P<wa>-wa)?(?=[\]-]|$)"
+    r"(?:-w(?P<width>\d+))?(?P<inplace>-inplace)?(?P<wa>-wa)?(?P<long>-long)?(?=[\]-]|$)"
 )
 
 
@@ -44,17 +33,23 @@ def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
         UnknownNameError: An option names a format or an optimizer that is not known.
     """
     subjects = [registry.subject(name) for name in _subject_names(settings, registry)]
-    nightly = settings.matrix == "nightly"
+    matrix = MATRICES[settings.matrix]
     optimizers = [registry.optimizer(name).name for name in _optimizer_names(settings, registry)]
-    seeds = settings.seeds or (NIGHTLY_SEEDS if nightly else SEEDS[:1])
-    widths = settings.widths or (NIGHTLY_WIDTHS if nightly else (DEFAULT_WIDTH,))
+    seeds = settings.seeds or matrix.seeds
+    widths = settings.widths or matrix.widths
+    lane = matrix.config.lane
     cells = []
     for subject in subjects:
         storages: list[Storage] = [settings.storage or "master"]
-        if nightly and settings.storage is None and isinstance(subject, Format) and _keeps_updates(subject):
+        if (
+            matrix.in_place
+            and settings.storage is None
+            and isinstance(subject, Format)
+            and _keeps_updates(subject)
+        ):
             storages.append("inplace")
         cells += [
-            Cell(subject.name, kind_of(subject), optimizer, seed, width, storage, settings.scope)
+            Cell(subject.name, kind_of(subject), optimizer, seed, width, storage, settings.scope, lane)
             for storage in storages
             for width in widths
             for seed in seeds
@@ -76,7 +71,7 @@ def _subject_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
         return settings.formats
     if registered := registry.registered():
         return registered
-    return tuple(BUILTIN) if settings.matrix == "nightly" else PR_FORMATS
+    return MATRICES[settings.matrix].formats or tuple(BUILTIN)
 
 
 def _optimizer_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
@@ -84,7 +79,7 @@ def _optimizer_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
         return settings.optimizers
     if registered := registry.registered_optimizers():
         return registered
-    return tuple(registry.optimizers()) if settings.matrix == "nightly" else PR_OPTIMIZERS
+    return MATRICES[settings.matrix].optimizers or tuple(registry.optimizers())
 
 
 def parse_id(text: str, registry: Registry) -> Cell | None:
@@ -100,16 +95,21 @@ def parse_id(text: str, registry: Registry) -> Cell | None:
             width=int(match["width"] or DEFAULT_WIDTH),
             storage="inplace" if match["inplace"] else "master",
             scope="weights+activations" if match["wa"] else "weights",
+            lane="long" if match["long"] else None,
         )
     return None
 
 
 def config_of(settings: Settings) -> Config:
-    """How the run's cells are trained and judged."""
-    return Config(
-        steps=settings.steps,
+    """How the run's cells are trained and judged; the width is each cell's own."""
+    own = MATRICES[settings.matrix].config
+    fail = own.limits.fail_bpb if settings.fail_bpb is None else settings.fail_bpb
+    dead = max(own.limits.dead_bpb, fail) if settings.dead_bpb is None else settings.dead_bpb
+    return replace(
+        own,
+        steps=own.steps if settings.steps is None else settings.steps,
         lr=settings.lr,
-        corpus=settings.corpus,
+        corpus=own.corpus if settings.corpus is None else settings.corpus,
         device=settings.device,
-        limits=Limits(settings.fail_bpb, settings.dead_bpb),
+        limits=Limits(fail, dead),
     )

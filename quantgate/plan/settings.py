@@ -18,14 +18,14 @@ class Settings:
     optimizers: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
     widths: tuple[int, ...] | None = None
-    steps: int = 100
+    steps: int | None = None
     lr: float | None = None
     storage: Storage | None = None
     scope: Scope = "weights"
     device: str = "cpu"
-    fail_bpb: float = 6.5
-    dead_bpb: float = 6.9
-    corpus: str = "builtin"
+    fail_bpb: float | None = None
+    dead_bpb: float | None = None
+    corpus: str | None = None
     matrix: str = "pr"
     #: (this shard from 1, how many).
     shard: tuple[int, int] | None = None

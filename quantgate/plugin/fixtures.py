@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quantgate.plugin.lifecycle import session_of, settings_of
+from quantgate.plugin.lifecycle import session_of
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.timeouts import limit_of
 
@@ -32,12 +32,16 @@ class LowbitCell:
     @cached_property
     def result(self) -> CellResult:
         """The trained and judged cell; its record joins the test's user properties."""
-        return self._recorded(self._session.run(self.cell, limit_of(self._node)))
+        return self._recorded(self._session.run(self.cell, self._limit))
 
     @cached_property
     def examined(self) -> CellResult:
         """What the probes alone say, in 8 training steps; its record joins the test's user properties."""
-        return self._recorded(self._session.examine(self.cell, limit_of(self._node)))
+        return self._recorded(self._session.examine(self.cell, self._limit))
+
+    @property
+    def _limit(self) -> float:
+        return limit_of(self._node, self._session.timeout)
 
     def _recorded(self, result: CellResult) -> CellResult:
         self._node.user_properties.append((PROPERTY, result.to_record()))
@@ -114,4 +118,4 @@ def lowbit_corpus(request: pytest.FixtureRequest) -> Corpus:
     """The text that cells are trained and judged on."""
     from quantgate.corpus import load
 
-    return load(settings_of(request.config).corpus)
+    return load(session_of(request.config).config.corpus)

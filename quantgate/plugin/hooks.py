@@ -20,7 +20,7 @@ from quantgate.plugin.lifecycle import (
 )
 from quantgate.plugin.names import FOLDER_INPUT, PROPERTY, REPORTER
 from quantgate.plugin.options import OptionError, add_options
-from quantgate.plugin.process.timeouts import CELL_TIMEOUT, needs_timeout
+from quantgate.plugin.process.timeouts import needs_timeout
 from quantgate.reports.text import printable_lines
 
 if TYPE_CHECKING:
@@ -62,10 +62,10 @@ def _check_early(session: GateSession) -> None:
     if names & {"formats", "optimizers", "known_failures"}:
         assert session.cells is not None
         assert session.known_failures is not None
-    if "corpus" in names:
+    if (corpus := session.config.corpus) != "builtin":
         from quantgate.corpus import load
 
-        load(session.settings.corpus)
+        load(corpus)
     if "report" in names:
         from quantgate.reports.results import why_no_report
 
@@ -166,7 +166,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     places = [place for place, item in enumerate(items) if _cell_of(item) is not None]
     for place in places:
         if needs_timeout(items[place]):
-            items[place].add_marker(pytest.mark.timeout(CELL_TIMEOUT))
+            items[place].add_marker(pytest.mark.timeout(session_of(config).timeout))
     workers = getattr(config, "workerinput", {}).get("workercount", 0)
     if workers < 2 or not places:
         return

@@ -153,7 +153,7 @@ OPTIONS = (
     Option("optimizers", _names, "NAMES", "optimizers, by name", of_cell=True),
     Option("seeds", _seeds, "SEEDS", "seeds of weights and batches (47)", of_cell=True),
     Option("widths", _widths, "WIDTHS", "widths of the model (64)", of_cell=True),
-    Option("steps", _integer(1, "a number of steps"), "N", "training steps of a cell (100)"),
+    Option("steps", _integer(1, "a number of steps"), "N", "training steps of a cell (100; long: 2000)"),
     Option("lr", _positive, "RATE", "learning rate, instead of the optimizer's own"),
     Option(
         "storage",
@@ -170,10 +170,12 @@ OPTIONS = (
         of_cell=True,
     ),
     Option("device", _device, "DEVICE", "torch device that cells are trained on (cpu)"),
-    Option("fail-bpb", _positive, "BPB", "a cell at or above it fails (6.5)"),
+    Option("fail-bpb", _positive, "BPB", "a cell at or above it fails (6.5; long: 3.0)"),
     Option("dead-bpb", _positive, "BPB", "a cell at or above it is dead (6.9)"),
     Option("corpus", _text, "TEXT", "builtin | tinyshakespeare | PATH of an ASCII text"),
-    Option("matrix", _choice("pr", "nightly"), "NAME", "pr | nightly: which cells run"),
+    Option(
+        "matrix", _choice("pr", "nightly", "long"), "NAME", "pr | nightly | long: which cells run, how long"
+    ),
     Option("shard", _shard, "K/N", "run the K-th of N parts of the matrix"),
     Option("report", _path, "FOLDER", "write results.jsonl into this folder"),
     Option("known-failures", _path, "FILE", "TOML file of cells that are known to fail"),
@@ -209,14 +211,27 @@ def read_settings(config: pytest.Config) -> Settings:
         if found is not None:
             values[option.field] = option.read(*found)
     settings = Settings(**values, given=frozenset(values))
-    if settings.dead_bpb < settings.fail_bpb:
-        if "dead_bpb" in settings.given:
+    if settings.dead_bpb is not None:
+        from quantgate.plan.matrix import config_of
+
+        limits = config_of(settings).limits
+        if limits.dead_bpb < limits.fail_bpb:
             raise OptionError(
-                f"invalid limits: dead-bpb {settings.dead_bpb:g} lies below fail-bpb {settings.fail_bpb:g}; "
+                f"invalid limits: dead-bpb {limits.dead_bpb:g} lies below fail-bpb {limits.fail_bpb:g}; "
                 "a dead cell must fail"
             )
-        settings = replace(settings, dead_bpb=settings.fail_bpb)
+    _check_long(settings)
     return settings
+
+
+def _check_long(settings: Settings) -> None:
+    """The long lane's line is for its own steps, width and text: with others, the user says which line holds."""
+    changed = sorted({"steps", "widths", "corpus"} & settings.given)
+    if settings.matrix == "long" and changed and settings.fail_bpb is None:
+        raise OptionError(
+            f"{_BY_FIELD[changed[0]].name} with the matrix long: its line of 3.00 BPB is for 2,000 steps at width 128 "
+            "on tinyshakespeare; say with fail-bpb which line holds instead"
+        )
 
 
 def _refuse_misspelt(config: pytest.Config) -> None:
@@ -250,7 +265,9 @@ def override(settings: Settings, values: Mapping[str, Any], source: str) -> Sett
             raise OptionError(f"{source}: {name!r} cannot be set here; what can is {allowed}")
         text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         changed[name] = option.read(text, f"{name} from {source}")
-    return replace(settings, **changed, given=settings.given | changed.keys())
+    settings = replace(settings, **changed, given=settings.given | changed.keys())
+    _check_long(settings)
+    return settings
 
 
 def _find(config: pytest.Config, option: Option) -> tuple[str, str] | None:

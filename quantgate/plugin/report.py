@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from quantgate.records.result import CellResult
-from quantgate.reports.results import ResultsFile, why_no_report, write_run
+from quantgate.reports.results import ResultsFile, read_whole_lines, why_no_report, write_run
 from quantgate.reports.text import printable
 
 #: Records that are named where they could not be written; the others are counted.
@@ -23,12 +23,14 @@ class Report:
 
     Args:
         folder: Where it is written; made if it is not there.
+        take: Whether a result that the folder holds from an earlier run is this run's too, and need not be trained
+            again; without it every earlier result is replaced.
 
     Raises:
         ReportError: It cannot be written there, or another run is writing there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, take: Callable[[CellResult], bool] = lambda result: False) -> None:
         from filelock import FileLock, Timeout
 
         if reason := why_no_report(folder):
@@ -40,7 +42,10 @@ class Report:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / ".lock")
             self._lock.acquire(timeout=0)
-            self._file = ResultsFile(folder)
+            #: The results of an earlier run that are this run's, of controls too.
+            self.taken = {each.cell: each for each in read_whole_lines(folder) if take(each)}
+            self._written = set(self.taken)
+            self._file = ResultsFile(folder, tuple(self.taken.values()))
             write_run(folder, {"state": "unfinished"})
         except Timeout:
             raise ReportError(
@@ -57,6 +62,22 @@ class Report:
         return self._file.path
 
     @property
+    def resumed(self) -> str | None:
+        """How many results an earlier run left; None where it left none."""
+        if not self.taken:
+            return None
+        controls = sum(cell.kind in {"control", "negative-control"} for cell in self.taken)
+        return (
+            f"{len(self.taken) - controls} cells and {controls} controls taken from {printable(str(self.path))}: the "
+            "same code, libraries, settings, text and machine trained them"
+        )
+
+    @property
+    def summary(self) -> list[str]:
+        """Where the results are, and where they are from."""
+        return [*filter(None, [self.resumed]), f"results: {printable(str(self.path))}"]
+
+    @property
     def problem(self) -> str | None:
         """Which records could not be written, and why; None where all were."""
         if not self._why:
@@ -67,11 +88,18 @@ class Report:
 
     def append(self, result: CellResult) -> None:
         """Write a record, or remember that it could not be."""
+        self._written.add(result.cell)
         try:
             self._file.append(result)
         except OSError as error:
             self._lost.append(str(result.cell))
             self._why = error.strerror or str(error)
+
+    def append_new(self, results: Iterable[CellResult]) -> None:
+        """Write the records of cells of which there is none yet."""
+        for result in results:
+            if result.cell not in self._written:
+                self.append(result)
 
     def running(self, cell: str) -> None:
         """Say which cell the only process of a run is in: should it never return, nobody else can."""

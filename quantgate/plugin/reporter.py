@@ -54,6 +54,8 @@ class Reporter:
         self.running = not any(config.getoption(name, False) for name in _LISTING)
         #: When the first result came in, which the controls go before, and when progress was last said.
         self.first = self.said = 0.0
+        #: How many results an earlier run left.
+        self.carried = 0
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
@@ -71,11 +73,16 @@ class Reporter:
         """Open the report. Called when cells are about to run, so that a run without cells keeps an earlier report."""
         keeper().signals.end_gently()
         wanted = self.running and (self.planned or self._is_empty_shard)
-        if wanted and self.report is None and self.session.settings.report is not None:
+        folder, cells = self.session.settings.report, set(self.planned.values())
+        if wanted and self.report is None and folder is not None:
             try:
-                self.report = Report(self.session.settings.report)
+                self.report = Report(folder, lambda each: self.session.take(each, cells))
             except ReportError as error:
                 raise pytest.UsageError(f"quantgate: {printable(str(error))}") from None
+            self.results |= {cell: each for cell, each in self.report.taken.items() if cell in cells}
+            self.carried = len(self.results)
+            if self.report.resumed:
+                self._say(f"quantgate: {self.report.resumed}")
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         cell = self.planned.get(nodeid)
@@ -140,23 +147,27 @@ class Reporter:
             return
         self.results[result.cell] = result
         if self.report is not None:
+            if self.session.is_resumable:  # a run that is cut leaves its controls too
+                self.report.append_new(self.session.folder.controls())
             self.report.append(result)
 
     def _say_progress(self) -> None:
         now = time.monotonic()
         done, planned = len(self.results), len(set(self.planned.values()))
-        if done == 1:
+        trained = done - self.carried
+        if trained == 1:
             self.first = self.said = now
-        if now - self.said < PROGRESS_SECONDS or not 1 < done < planned:
+        if now - self.said < PROGRESS_SECONDS or trained < 2 or done == planned:
             return
         self.said = now
-        left = (now - self.first) / (done - 1) * (planned - done)
+        left = (now - self.first) / (trained - 1) * (planned - done)
         learn = sum(result.verdict.passes for result in self.results.values())
+        self._say(f"\nquantgate: {done} of {planned} cells judged, {learn} learn, about {left:.0f} s left")
+
+    def _say(self, text: str) -> None:
         terminal_reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if terminal_reporter is not None:
-            terminal_reporter.write_line(
-                f"\nquantgate: {done} of {planned} cells judged, {learn} learn, about {left:.0f} s left"
-            )
+            terminal_reporter.write_line(text)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
@@ -181,9 +192,8 @@ class Reporter:
                 asked = "its test never asked for its result: lowbit_cell.assert_learns() does"
                 because = asked if cell in self.unasked else "the run ended before its turn"
                 self._add(self.session.unmeasured(cell, Verdict.UNJUDGED, because))
-        for control in self.controls:
-            if self.report is not None:
-                self.report.append(control)
+        if self.report is not None:
+            self.report.append_new(self.controls)
         if self.planned or self.session.folder.misuse:
             self._set_status(session)
         else:
@@ -269,7 +279,8 @@ class Reporter:
         for problem in self.problems:
             terminalreporter.write_line(f"quantgate: {printable(problem)}", red=True)
         if self.report is not None:
-            terminalreporter.write_line(f"results: {printable(str(self.report.path))}")
+            for text in self.report.summary:
+                terminalreporter.write_line(text)
 
     @property
     def _is_empty_shard(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,11 +12,13 @@ from quantgate.gate.astray import AstrayError
 from quantgate.gate.folder import RunFolder
 from quantgate.plan import known_failures, matrix
 from quantgate.plan.known_failures import KnownFailure
+from quantgate.plan.matrices import MATRICES
 from quantgate.plan.order import take_shard
+from quantgate.plan.resume import provenance
 from quantgate.plan.settings import Settings
 from quantgate.plugin.options import override
 from quantgate.plugin.process.keeper import keeper
-from quantgate.plugin.process.timeouts import CELL_TIMEOUT, GRACE
+from quantgate.plugin.process.timeouts import GRACE
 from quantgate.records.cell import Cell, Config
 from quantgate.records.result import CellResult, unmeasured, with_shard
 from quantgate.records.verdict import Verdict
@@ -132,6 +134,11 @@ class GateSession:
         """How cells are trained and judged."""
         return matrix.config_of(self.settings)
 
+    @property
+    def timeout(self) -> float:
+        """Seconds that a cell may take where neither an option of pytest-timeout's nor a marker says so."""
+        return MATRICES[self.settings.matrix].timeout
+
     @cached_property
     def _gate(self) -> Gate:
         from quantgate.gate.run import Gate
@@ -142,7 +149,7 @@ class GateSession:
     def _store(self) -> ControlStore:
         from quantgate.gate.controls import ControlStore
 
-        return ControlStore(self.folder, self._gate, lambda control: self._keeping(control, CELL_TIMEOUT))
+        return ControlStore(self.folder, self._gate, lambda control: self._keeping(control, self.timeout))
 
     @property
     def planned(self) -> list[Cell]:
@@ -160,7 +167,7 @@ class GateSession:
             except OSError as error:  # the folder that the run shares cannot be written to: a full disk
                 self._invalid = (f"the folder {str(self.folder.path)!r} of the run: {error.strerror}",)
 
-    def run(self, cell: Cell, limit: float = CELL_TIMEOUT) -> CellResult:
+    def run(self, cell: Cell, limit: float) -> CellResult:
         """The result of a cell. Trained on the first call in a process, and kept.
 
         Args:
@@ -172,7 +179,7 @@ class GateSession:
             self._results[cell] = with_shard(self._kept(cell, limit, self._run), self.shard)
         return self._results[cell]
 
-    def examine(self, cell: Cell, limit: float = CELL_TIMEOUT) -> CellResult:
+    def examine(self, cell: Cell, limit: float) -> CellResult:
         """The result of the probes of a cell alone."""
         return with_shard(self._kept(cell, limit, self._gate.examine), self.shard)
 
@@ -185,7 +192,7 @@ class GateSession:
 
     @contextmanager
     def _keeping(self, cell: Cell, limit: float) -> Iterator[None]:
-        seconds = (limit if limit > 0 else CELL_TIMEOUT) + GRACE
+        seconds = (limit if limit > 0 else self.timeout) + GRACE
         if self._is_kept:  # a control that a close call asks for, within its cell
             yield
             return
@@ -200,12 +207,41 @@ class GateSession:
         finally:
             self._is_kept = False
 
+    @property
+    def is_resumable(self) -> bool:
+        """Whether what an earlier run left in the report folder may be taken up."""
+        return self.config.lane is not None and self.settings.report is not None
+
+    def take(self, result: CellResult, cells: Collection[Cell]) -> bool:
+        """Publish a result of an earlier run if a run of these cells would train it again, to the last bit.
+
+        Returns:
+            Whether it was taken.
+        """
+        cell = result.cell
+        wanted = cell in cells or (
+            cell.kind in {"control", "negative-control"} and cell.control in {each.control for each in cells}
+        )
+        if not (self.is_resumable and wanted and result.verdict.judged and result.provenance is not None):
+            return False
+        if result.provenance != provenance(cell, self.config, self.registry, self._corpus_sha256):
+            return False
+        keep = self.folder.keep_taken if cell in cells else self.folder.keep_control
+        keep(result)
+        return True
+
+    @cached_property
+    def _corpus_sha256(self) -> str:
+        from quantgate.corpus import load
+
+        return load(self.config.corpus).sha256
+
     def _run(self, cell: Cell) -> CellResult:
         if self._invalid:
             return self.unmeasured(cell, Verdict.UNJUDGED, f"the run is invalid: {'; '.join(self._invalid)}")
         if unlearned := self._unlearned.get(cell.control):
             return self.unmeasured(cell, Verdict.UNJUDGED, unlearned)
-        return self._gate.run(cell, self._store.curve)
+        return self.folder.taken(cell) or self._gate.run(cell, self._store.curve)
 
     @cached_property
     def _unlearned(self) -> dict[Cell, str]:

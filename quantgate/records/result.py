@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from quantgate.diagnosis.causes import CAUSES
@@ -14,8 +14,8 @@ from quantgate.records.cell import Cell, Config
 from quantgate.records.verdict import CHANCE_BPB, DEFAULT_LIMITS, Limits, Verdict
 from quantgate.records.version import __version__
 
-#: The lane that this package's runs take in the fleet's canonical names.
-LANE = "GATE"
+#: The lanes that this package's runs take in the fleet's canonical names.
+LANES: Mapping[str | None, str] = MappingProxyType({None: "GATE", "long": "LONG"})
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,10 @@ class CellResult:
     shard: str | None = None
     #: The scores of every seed where a close call asked for more: seed -> BPB.
     seeds: Mapping[str, float | None] = field(default_factory=dict)
+    #: `long`, or None for the lane of 100 steps.
+    lane: str | None = None
+    #: SHA-256 over all that it depends on, where a run that is cut takes it up again (`plan.resume`).
+    provenance: str | None = None
 
     @property
     def cell(self) -> Cell:
@@ -61,6 +65,7 @@ class CellResult:
             width=self.width,
             storage=self.storage,  # type: ignore[arg-type]
             scope=self.scope,  # type: ignore[arg-type]
+            lane=self.lane,  # type: ignore[arg-type]
         )
 
     def to_record(self) -> dict[str, Any]:
@@ -118,7 +123,7 @@ def _fits(value: object, hint: Any) -> bool:
 def canon_name(cell: Cell, lr: float | None) -> str:
     """The fleet's name of a cell: `IGLA-{LANE}-{format}-h{width}-LR{lr}-rng{seed}-{optimizer}`."""
     rate = "default" if lr is None else f"{lr:g}"
-    return f"IGLA-{LANE}-{cell.subject}-h{cell.width}-LR{rate}-rng{cell.seed}-{cell.optimizer}"
+    return f"IGLA-{LANES[cell.lane]}-{cell.subject}-h{cell.width}-LR{rate}-rng{cell.seed}-{cell.optimizer}"
 
 
 def explain(result: CellResult, limits: Limits) -> str:
@@ -216,6 +221,7 @@ def unmeasured(cell: Cell, verdict: Verdict, because: str, config: Config) -> Ce
         environment={},
         quantgate=__version__,
         canon_name=canon_name(cell, config.lr),
+        lane=cell.lane,
     )
 
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantgate.formats import BUILTIN
-from quantgate.plan.matrix import IN_PLACE_BITS, PR_FORMATS, PR_OPTIMIZERS, config_of, parse_id, plan
+from quantgate.plan.matrices import PR_FORMATS, PR_OPTIMIZERS
+from quantgate.plan.matrix import IN_PLACE_BITS, config_of, parse_id, plan
 from quantgate.plan.order import deal, relative_time, take_shard
 from quantgate.plan.settings import Settings
 from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell

@@ -152,7 +152,7 @@ def test_values_are_read(name: str, text: str, value: object) -> None:
         ("device", "cuda:", "'cuda:' is not a torch device; cpu, cuda and cuda:1 are"),
         ("fail-bpb", "-6", "'-6' is not a positive number"),
         ("corpus", " ", "an empty value"),
-        ("matrix", "weekly", "'weekly' is none of pr, nightly"),
+        ("matrix", "weekly", "'weekly' is none of pr, nightly, long"),
         ("shard", "0/8", "'0/8' is not a shard; write 2/8 for the second of eight"),
         ("shard", "9/8", "'9/8' is not a shard; write 2/8 for the second of eight"),
         ("shard", "2", "'2' is not a shard; write 2/8 for the second of eight"),

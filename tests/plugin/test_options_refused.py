@@ -33,7 +33,7 @@ REFUSED = [
     ("fail-bpb", "-1", "'-1' is not a positive number"),
     ("dead-bpb", "x", "'x' is not a positive number"),
     ("corpus", " ", "an empty value"),
-    ("matrix", "weekly", "'weekly' is none of pr, nightly"),
+    ("matrix", "weekly", "'weekly' is none of pr, nightly, long"),
     ("shard", "0/4", "'0/4' is not a shard; write 2/8 for the second of eight"),
     ("shard", "5/4", "'5/4' is not a shard; write 2/8 for the second of eight"),
     ("shard", "2", "'2' is not a shard; write 2/8 for the second of eight"),
