@@ -26,15 +26,20 @@ _ID = re.compile(
 )
 
 
+class PlanError(ValueError):
+    """Options that leave nothing sensible to train."""
+
+
 def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
     """Every cell of the run before sharding, sorted the same way in every process.
 
     Raises:
         UnknownNameError: An option names a format or an optimizer that is not known.
+        PlanError: A built-in optimizer has no rate in the long lane, and no option gives one.
     """
     subjects = [registry.subject(name) for name in _subject_names(settings, registry)]
     matrix = MATRICES[settings.matrix]
-    optimizers = [registry.optimizer(name).name for name in _optimizer_names(settings, registry)]
+    optimizers = [_with_rate(name, settings, registry) for name in _optimizer_names(settings, registry)]
     seeds = settings.seeds or matrix.seeds
     widths = settings.widths or matrix.widths
     lane = matrix.config.lane
@@ -56,6 +61,18 @@ def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
             for optimizer in optimizers
         ]
     return tuple(dict.fromkeys(cells))
+
+
+def _with_rate(name: str, settings: Settings, registry: Registry) -> str:
+    spec = registry.optimizer(name)
+    registered = name in registry.registered_optimizers()  # with a rate of the user's, for whatever it trains
+    if settings.matrix == "long" and spec.long_lr is None and settings.lr is None and not registered:
+        having = ", ".join(each.name for each in registry.optimizers().values() if each.long_lr is not None)
+        raise PlanError(
+            f"optimizer {name!r} with the matrix long: its rate is for 100 steps, and none was found at which it "
+            f"brings every format below 3.00 BPB in 2,000; give one with lr, or take {having}"
+        )
+    return spec.name
 
 
 def _keeps_updates(format: Format) -> bool:
