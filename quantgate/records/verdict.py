@@ -128,9 +128,9 @@ _TOLERANCES: tuple[tuple[float, dict[str, float]], ...] = (
 
 #: The same for the long lane: 1.5 times the largest gap of its healthy cells, at least 0.08.
 _LONG_TOLERANCES: tuple[tuple[float, dict[str, float]], ...] = (
-    (4, {"": 0.5}),
-    (6, {"": 0.2}),
-    (math.inf, {"": 0.1}),
+    (4, {"": 0.6}),
+    (6, {"": 0.4}),
+    (math.inf, {"": 0.25}),
 )
 
 
