@@ -126,7 +126,7 @@ ADAMW_LR = 2e-4
 _OPTIMIZERS = (
     OptimizerSpec("adamw", _adamw, ADAMW_LR, per_width=True, long_lr=3e-3),
     OptimizerSpec("muon", _muon, 5e-3, long_lr=1e-2),
-    OptimizerSpec("sgd", _sgd, 2e-3),
+    OptimizerSpec("sgd", _sgd, 2e-3, long_lr=0.1),
     OptimizerSpec("lion", _lion, 1.5e-4, per_width=True),
     OptimizerSpec("rmsprop", _rmsprop, 7e-5, per_width=True),
     OptimizerSpec("adafactor", _adafactor, 8e-3),

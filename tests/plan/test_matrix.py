@@ -114,8 +114,8 @@ def test_the_long_matrix_takes_what_is_registered() -> None:
 
 
 def test_an_optimizer_without_a_rate_in_the_long_lane_is_refused_unless_one_is_given() -> None:
-    settings = Settings(matrix="long", optimizers=("sgd",), formats=("int8",))
-    with pytest.raises(PlanError, match=r"^optimizer 'sgd' with the matrix long: its rate is for 100 steps"):
+    settings = Settings(matrix="long", optimizers=("lion",), formats=("int8",))
+    with pytest.raises(PlanError, match=r"^optimizer 'lion' with the matrix long: its rate is for 100 steps"):
         plan(settings, Registry())
 
     assert len(plan(replace(settings, lr=0.1), Registry())) == 1
