@@ -45,7 +45,7 @@ def load(path: Path, cells: Sequence[Cell], registry: Registry) -> Mapping[str, 
 
     Raises:
         KnownFailuresError: The file cannot be read, an entry is malformed, or an entry matches no cell. Entries
-            about formats or optimizers that this run leaves out are not held against it.
+            about formats, optimizers or a lane that this run leaves out are not held against it.
     """
     try:
         with path.open("rb") as file:
@@ -86,8 +86,10 @@ def _check_matches(path: Path, name: str, cells: Sequence[Cell], registry: Regis
     cell = parse_id(name, registry)
     if cell is not None and cell.id == name:
         known = cell.subject in registry.subjects() and cell.optimizer in registry.optimizers()
-        in_run = any(c.subject == cell.subject for c in cells) and any(
-            c.optimizer == cell.optimizer for c in cells
+        in_run = (
+            any(c.subject == cell.subject for c in cells)
+            and any(c.optimizer == cell.optimizer for c in cells)
+            and any(c.lane == cell.lane for c in cells)
         )
         if known and not in_run:
             return

@@ -226,11 +226,15 @@ def read_settings(config: pytest.Config) -> Settings:
 
 def _check_long(settings: Settings) -> None:
     """The long lane's line is for its own steps, width and text: with others, the user says which line holds."""
-    changed = sorted({"steps", "widths", "corpus"} & settings.given)
-    if settings.matrix == "long" and changed and settings.fail_bpb is None:
+    if settings.matrix != "long" or settings.fail_bpb is not None:
+        return
+    from quantgate.plan.matrices import LONG
+
+    own = {"steps": LONG.steps, "widths": (LONG.width,), "corpus": LONG.corpus}
+    if changed := [name for name, value in own.items() if getattr(settings, name) not in {None, value}]:
         raise OptionError(
-            f"{_BY_FIELD[changed[0]].name} with the matrix long: its line of 3.00 BPB is for 2,000 steps at width 128 "
-            "on tinyshakespeare; say with fail-bpb which line holds instead"
+            f"{changed[0]} with the matrix long: its line of {LONG.limits.fail_bpb:.2f} BPB is for {LONG.steps:,} "
+            f"steps at width {LONG.width} on {LONG.corpus}; say with fail-bpb which line holds instead"
         )
 
 

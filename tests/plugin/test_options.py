@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from quantgate.plan.matrices import LONG
 from quantgate.plan.matrix import config_of
 from quantgate.plan.settings import Settings
 from quantgate.plugin.options import OPTIONS, Option, OptionError, override, read_settings
@@ -204,6 +205,12 @@ def test_the_line_of_the_long_lane_is_for_its_own_steps_width_and_text(name: str
         "say with fail-bpb which line holds instead"
     )
     assert config_of(settings({**flags, "quantgate_fail_bpb": "4"})).limits == Limits(4.0, 6.9)
+
+
+def test_what_the_long_lane_has_anyway_may_be_said() -> None:
+    flags = {"matrix": "long", "steps": "2000", "widths": "128", "corpus": "tinyshakespeare"}
+
+    assert config_of(settings({f"quantgate_{name}": value for name, value in flags.items()})) == LONG
 
 
 def test_a_marker_moves_the_long_lane_no_more_than_an_option() -> None:
