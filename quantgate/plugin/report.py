@@ -68,8 +68,8 @@ class Report:
             return None
         controls = sum(cell.kind in {"control", "negative-control"} for cell in self.taken)
         return (
-            f"{len(self.taken) - controls} cells and {controls} controls taken from {printable(str(self.path))}: the "
-            "same code, libraries, settings, text and machine trained them"
+            f"{_counted(len(self.taken) - controls, 'cell')} and {_counted(controls, 'control')} taken from "
+            f"{printable(str(self.path))}: the same code, libraries, settings, text and machine trained them"
         )
 
     @property
@@ -116,3 +116,7 @@ class Report:
             write_run(self.folder, said)
         except OSError as error:
             self._why = error.strerror or str(error)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

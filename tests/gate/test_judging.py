@@ -17,6 +17,7 @@ from quantgate.gate.run import Gate
 from quantgate.plan.matrices import LONG
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.records.cell import SEEDS, Cell
+from quantgate.records.schedule import Schedule
 from quantgate.records.verdict import Verdict
 from quantgate.subjects.registry import Registry
 
@@ -167,6 +168,21 @@ def test_the_long_lane_is_diagnosed_by_its_first_step_where_it_learns() -> None:
     assert (found.verdict, found.lane) == (Verdict.LEARNS, "long")
     assert found.canon_name == "IGLA-LONG-mine-h64-LR0.001-rng47-adamw"
     assert long.run(replace(CELL, lane="long"), lambda cell: curve(1.2)).verdict is Verdict.LAGS
+
+
+def test_the_probes_alone_see_no_warm_up() -> None:
+    seen: list[Schedule | None] = []
+
+    @dataclass(frozen=True)
+    class Noted(Scripted):
+        def train(self, cell: Cell) -> Run:
+            seen.append(self.config.schedule)
+            return super().train(cell)
+
+    gate = scripted({FIRST: 2.7})
+    Noted(replace(LONG, corpus="builtin"), gate.registry, scores=gate.scores).examine(CELL)
+
+    assert seen == [None]
 
 
 def test_a_format_may_state_its_tolerance() -> None:

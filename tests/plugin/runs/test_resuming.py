@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from quantgate.gate.experiment import Run, train_cell
+from quantgate.records.cell import Cell
 from quantgate.subjects.registry import REGISTRY
 from tests.plugin.project import BLOCKED, TEST_LEARNS, Outcome, Project
 
@@ -15,7 +17,7 @@ LONG = (
     "--quantgate-lr=0.02", "--quantgate-optimizers=adamw", "--quantgate-report=out",
 )  # fmt: skip
 TAKEN = (
-    "1 cells and 4 controls taken from out/results.jsonl: the same code, libraries, settings, text and machine "
+    "1 cell and 4 controls taken from out/results.jsonl: the same code, libraries, settings, text and machine "
     "trained them"
 )
 COUNTS = "3 planned / 3 ran / 3 judged / 0 skipped, 1 of 1 controls learn, 3 of 3 negative controls fail"
@@ -35,7 +37,20 @@ def cut(outcome: Outcome, *subjects: str) -> None:
     path.write_text("\n".join(kept)[:-9], encoding="utf-8")
 
 
-def test_a_second_run_trains_only_what_the_first_did_not(local: Project) -> None:
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The subjects that runs in this process train, in order."""
+    seen: list[str] = []
+
+    def watched(cell: Cell, *given: Any) -> Run:
+        seen.append(cell.subject)
+        return train_cell(cell, *given)
+
+    monkeypatch.setattr("quantgate.gate.run.train_cell", watched)
+    return seen
+
+
+def test_a_second_run_trains_only_what_the_first_did_not(local: Project, trainings: list[str]) -> None:
     local.write(test_lowbit=TEST_LEARNS)
     formats = "--quantgate-formats=int4,gf4,int8"
     first = local.pytest("-n0", *LONG, LINE, formats)
@@ -48,11 +63,13 @@ def test_a_second_run_trains_only_what_the_first_did_not(local: Project) -> None
     # the controls and int4 are there; int8 was being written
     controls = {each["subject"] for each in whole} - {"int4", "gf4", "int8"}
     cut(first, *controls, "int4", "int8")
+    trainings.clear()
     second = local.pytest("-n0", *LONG, LINE, formats)
     assert second.exit_status == 0
     assert second.lines.count(TAKEN) == second.lines.count(f"quantgate: {TAKEN}") == 1
     assert second.lines.count(COUNTS) == 1
     assert len(second.records) == 7
+    assert trainings == ["gf4", "int8"]
     assert trained(whole, second.records) == {"gf4", "int8"}
     assert {each["subject"]: each["curve"] for each in second.records} == {
         each["subject"]: each["curve"] for each in whole
