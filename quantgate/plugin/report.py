@@ -30,7 +30,7 @@ class Report:
         ReportError: It cannot be written there, or another run is writing there.
     """
 
-    def __init__(self, folder: Path, take: Callable[[CellResult], bool] = lambda result: False) -> None:
+    def __init__(self, folder: Path, take: Callable[[CellResult], bool] | None = None) -> None:
         from filelock import FileLock, Timeout
 
         if reason := why_no_report(folder):
@@ -42,8 +42,9 @@ class Report:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / ".lock")
             self._lock.acquire(timeout=0)
+            earlier = [] if take is None else filter(take, read_whole_lines(folder))
             #: The results of an earlier run that are this run's, of controls too.
-            self.taken = {each.cell: each for each in read_whole_lines(folder) if take(each)}
+            self.taken = {each.cell: each for each in earlier}
             self._written = set(self.taken)
             self._file = ResultsFile(folder, tuple(self.taken.values()))
             write_run(folder, {"state": "unfinished"})

@@ -76,7 +76,7 @@ class Reporter:
         folder, cells = self.session.settings.report, set(self.planned.values())
         if wanted and self.report is None and folder is not None:
             try:
-                self.report = Report(folder, lambda each: self.session.take(each, cells))
+                self.report = Report(folder, self.session.taker(cells))
             except ReportError as error:
                 raise pytest.UsageError(f"quantgate: {printable(str(error))}") from None
             self.results |= {cell: each for cell, each in self.report.taken.items() if cell in cells}

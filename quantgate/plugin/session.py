@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from quantgate.gate.astray import AstrayError
@@ -212,17 +212,20 @@ class GateSession:
         """Whether what an earlier run left in the report folder may be taken up."""
         return self.config.lane is not None and self.settings.report is not None
 
-    def take(self, result: CellResult, cells: Collection[Cell]) -> bool:
-        """Publish a result of an earlier run if a run of these cells would train it again, to the last bit.
+    def taker(self, cells: Collection[Cell]) -> Callable[[CellResult], bool] | None:
+        """Publishes a result of an earlier run if a run of these cells would train it again, to the last bit.
 
         Returns:
-            Whether it was taken.
+            A function that says whether it did so; None where nothing of an earlier run may be taken up.
         """
+        return partial(self._take, cells) if self.is_resumable else None
+
+    def _take(self, cells: Collection[Cell], result: CellResult) -> bool:
         cell = result.cell
         wanted = cell in cells or (
             cell.kind in {"control", "negative-control"} and cell.control in {each.control for each in cells}
         )
-        if not (self.is_resumable and wanted and result.verdict.judged and result.provenance is not None):
+        if not (wanted and result.verdict.judged and result.provenance is not None):
             return False
         if result.provenance != provenance(cell, self.config, self.registry, self._corpus_sha256):
             return False
