@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quantgate.plugin.lifecycle import session_of
+from quantgate.plugin.lifecycle import session_of, settings_of
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.timeouts import limit_of
 
@@ -117,5 +117,6 @@ def lowbit_model() -> Callable[..., TinyTransformer]:
 def lowbit_corpus(request: pytest.FixtureRequest) -> Corpus:
     """The text that cells are trained and judged on."""
     from quantgate.corpus import load
+    from quantgate.plan.matrix import config_of
 
-    return load(session_of(request.config).config.corpus)
+    return load(config_of(settings_of(request.config)).corpus)
