@@ -179,7 +179,7 @@ def test_a_higher_limit_takes_the_dead_line_with_it(pytester: pytest.Pytester) -
         (
             ["--quantgate-matrix", "long", "--quantgate-optimizers", "lion"],
             "optimizer 'lion' with the matrix long: its rate is for 100 steps, and none was found at which it brings "
-            "every format below 3.00 BPB in 2,000; give one with lr, or take adamw, muon, sgd",
+            "every format below 3.00 BPB in 2,000; give one with lr, or take adamw, muon, sgd, rmsprop, adafactor",
         ),
         (["--quantgate-formats", "\x1b[31mint4"], r"unknown format '\x1b[31mint4'; did you mean 'int4'"),
         (["--quantgate-formats", "mylib:int5"], "unknown attribute of mylib 'int5'; did you mean 'int4'?"),
