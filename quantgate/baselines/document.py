@@ -161,4 +161,4 @@ def _thin(result: CellResult) -> CellResult:
     evidence = {name: result.evidence[name] for name in _EVIDENCE if name in result.evidence}
     if not is_reproducible(result):
         evidence["warnings"] = {NOT_REPRODUCIBLE: ""}
-    return replace(result, evidence=evidence, hint=None, baseline=None, known=None)
+    return replace(result, evidence=evidence, hint=None, baseline=None, known=None, provenance=None)

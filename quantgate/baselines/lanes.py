@@ -96,5 +96,9 @@ def tolerance(lane: Lane, result: CellResult, *, by_gap: bool) -> float:
         case Lane.STATISTICAL if not by_gap:
             return STATISTICAL_BPB
     stated = result.evidence.get("tolerance")
-    gap = float(stated) if isinstance(stated, int | float) else gap_tolerance(known, result.optimizer)
+    gap = (
+        float(stated)
+        if isinstance(stated, int | float)
+        else gap_tolerance(known, result.optimizer, result.cell.lane)
+    )
     return STATISTICAL_SHARE * gap

@@ -11,6 +11,7 @@ from itertools import chain
 
 import pytest
 
+from quantgate.gate.folder import FolderError
 from quantgate.gate.validity import broken_trainers, is_users_doing, reasons_of, unlearned, unsaid
 from quantgate.plugin.database.recording import History
 from quantgate.plugin.expected.baseline import BaselineKeeper
@@ -71,11 +72,13 @@ class Reporter:
         self.running = not any(config.getoption(name, False) for name in _LISTING)
         #: When the first result came in, which the controls go before, and when progress was last said.
         self.first = self.said = 0.0
+        #: How many results an earlier run left.
+        self.carried = 0
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
         """Take the plan of the only process; collection has ended and the cells are about to run."""
-        self.planned, self.offered = dict(self.session.plan), dict(self.session.offered)
+        self.planned, self.offered = dict(self.session.plan), dict(self.session.offering.offered)
         self._open()
 
     def adopt_plan(self) -> None:
@@ -89,11 +92,16 @@ class Reporter:
         keeper().signals.end_gently()
         self._tests = {cell: address(self.config, test) for test, cell in reversed(self.planned.items())}
         wanted = self.running and (self.planned or self.is_empty_shard)
-        if wanted and self.report is None and self.session.settings.report is not None:
+        folder = self.session.settings.report
+        if wanted and self.report is None and folder is not None:
             try:
-                self.report = Report(self.session.settings.report)
-            except ReportError as error:
+                self.report = Report(folder, self.session.taker(self._tests))
+            except (ReportError, FolderError) as error:
                 raise pytest.UsageError(f"quantgate: {printable(str(error))}") from None
+            self.results |= {cell: each for cell, each in self.report.taken.items() if cell in self._tests}
+            self.carried = len(self.results)
+            if self.report.resumed:
+                self._say(f"quantgate: {self.report.resumed}")
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         cell = self.planned.get(nodeid)
@@ -102,7 +110,7 @@ class Reporter:
 
     @property
     def _is_only_process(self) -> bool:
-        return bool(self.session.offered)
+        return bool(self.session.offering.offered)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         cell = self.planned.get(report.nodeid)
@@ -137,23 +145,27 @@ class Reporter:
             return
         self.results[result.cell] = result
         if self.report is not None:
+            if self.session.is_resumable:  # a run that is cut leaves its controls too
+                self.report.append_new(self.session.folder.controls())
             self.report.append(result)
 
     def _say_progress(self) -> None:
         now = time.monotonic()
         done, planned = len(self.results), len(set(self.planned.values()))
-        if done == 1:
+        trained = done - self.carried
+        if trained == 1:
             self.first = self.said = now
-        if now - self.said < PROGRESS_SECONDS or not 1 < done < planned:
+        if now - self.said < PROGRESS_SECONDS or trained < 2 or done == planned:
             return
         self.said = now
-        left = (now - self.first) / (done - 1) * (planned - done)
+        left = (now - self.first) / (trained - 1) * (planned - done)
         learn = sum(result.verdict.passes for result in self.results.values())
+        self._say(f"\nquantgate: {done} of {planned} cells judged, {learn} learn, about {left:.0f} s left")
+
+    def _say(self, text: str) -> None:
         terminal_reporter = self.config.pluginmanager.get_plugin("terminalreporter")
         if terminal_reporter is not None:
-            terminal_reporter.write_line(
-                f"\nquantgate: {done} of {planned} cells judged, {learn} learn, about {left:.0f} s left"
-            )
+            terminal_reporter.write_line(text)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
@@ -171,7 +183,7 @@ class Reporter:
         keeper().signals.let_go()
 
     def _finish(self, session: pytest.Session) -> None:
-        if reason := self.session.left_out():
+        if reason := self.session.offering.left_out():
             self.session.folder.mark_misuse(reason)
         self.controls = self.session.folder.controls()
         for cell in dict.fromkeys(self.planned.values()):
@@ -179,9 +191,8 @@ class Reporter:
                 asked = "its test never asked for its result: lowbit_cell.assert_learns() does"
                 because = asked if cell in self.unasked else "the run ended before its turn"
                 self._add(self.session.unmeasured(cell, Verdict.UNJUDGED, because))
-        for control in self.controls:
-            if self.report is not None:
-                self.report.append(control)
+        if self.report is not None:
+            self.report.append_new(self.controls)
         if self.planned or self.session.folder.misuse:
             self._set_status(session)
         else:

@@ -140,4 +140,4 @@ def tolerance(trainer: Trainer, cell: Cell) -> float:
     """How far behind its control a cell may end, in bits: as `quantgate judge` has it, 4 bits' where unknown."""
     known = trainer.known_format(trainer.format_of(cell))
     bits = None if known is None else known.bits
-    return gap_tolerance(4 if bits is None else bits, cell.optimizer) * Rules(trainer.chance).scale
+    return gap_tolerance(4 if bits is None else bits, cell.optimizer, cell.lane) * Rules(trainer.chance).scale

@@ -138,7 +138,11 @@ def test_an_entry_for_a_pair_that_does_not_run_is_refused(tmp_path: Path) -> Non
     assert refused(write(tmp_path, entry("gf8-muon-s47"))).startswith(": 'gf8-muon-s47' matches no cell")
 
 
-@pytest.mark.parametrize("name", ["int8-adamw-s47", "int4-sgd-s47", "nf4-lion-s89-w128-inplace-wa"], ids=len)
+@pytest.mark.parametrize(
+    "name",
+    ["int8-adamw-s47", "int4-sgd-s47", "nf4-lion-s89-w128-inplace-wa", "int4-adamw-s47-w128-long"],
+    ids=repr,
+)
 def test_an_entry_about_what_this_run_leaves_out_stands(tmp_path: Path, name: str) -> None:
     assert set(load(write(tmp_path, entry(name)), CELLS, Registry()).entries) == {name}
 
