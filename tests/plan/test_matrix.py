@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from quantgate.formats import BUILTIN
 from quantgate.plan.costs import cost
 from quantgate.plan.matrices import LONG, PR_FORMATS, PR_OPTIMIZERS
-from quantgate.plan.matrix import IN_PLACE_BITS, PlanError, config_of, parse_id, plan
+from quantgate.plan.matrix import IN_PLACE_BITS, PlanError, config_of, parse_id, plan, shared_settings
 from quantgate.plan.order import deal
 from quantgate.plan.settings import Settings
 from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell
@@ -119,6 +119,30 @@ def test_an_optimizer_without_a_rate_in_the_long_lane_is_refused_unless_one_is_g
         plan(settings, Registry())
 
     assert len(plan(replace(settings, lr=0.1), Registry())) == 1
+
+
+def test_a_trainer_in_the_long_matrix_needs_a_line_of_its_own() -> None:
+    registry = Registry()
+    registry.register_trainer(
+        "mine", ["train", "{format}"], formats=["int8"], optimizers=["lion"], control="fp32"
+    )
+    settings = Settings(matrix="long", optimizers=("lion",))
+    with pytest.raises(
+        PlanError, match=r"^trainer 'mine' with the matrix long: its line is for quantgate's own model"
+    ):
+        plan(settings, registry)
+
+    (cell,) = plan(replace(settings, fail_bpb=4.0), registry)
+    assert (cell.id, cell.control.id) == ("mine:int8-lion-s47-long", "mine:fp32-lion-s47-long")
+
+
+def test_what_the_cells_of_a_run_share_is_said_whoever_chose_it() -> None:
+    assert shared_settings(Settings()) == {
+        "steps": 100, "lr": None, "corpus": "builtin", "device": "cpu", "fail_bpb": 6.5, "dead_bpb": 6.9,
+    }  # fmt: skip
+    assert shared_settings(Settings(matrix="long", lr=0.1)) == {
+        "steps": 2000, "lr": 0.1, "corpus": "tinyshakespeare", "device": "cpu", "fail_bpb": 3.0, "dead_bpb": 6.9,
+    }  # fmt: skip
 
 
 def test_no_seed_is_one_that_the_fleet_forbids() -> None:

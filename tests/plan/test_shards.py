@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quantgate.plan.costs import control_cost, cost
-from quantgate.plan.matrix import plan
+from quantgate.plan.matrix import config_of, plan
 from quantgate.plan.settings import Settings
 from quantgate.plan.shards import NEGATIVE_CONTROLS, duration, makespan, split, take_shard
 from quantgate.records.cell import Cell
@@ -49,6 +49,17 @@ def test_without_a_shard_all_cells_run_in_their_order() -> None:
     cells = plan(Settings(), Registry())
 
     assert take_shard(cells, None) == take_shard(cells, (1, 1)) == cells
+
+
+def test_the_long_matrix_is_cut_by_what_its_steps_cost() -> None:
+    settings = Settings(matrix="long")
+    cells, steps = plan(settings, Registry()), config_of(settings).steps
+    halves = split(cells, 2, steps)
+
+    assert sum(map(len, halves)) == len(cells)
+    assert makespan(halves, steps) <= 1.1 * (duration(cells, steps) + duration(cells[:1], steps)) / 2
+    assert 20 < cost(cells[0], steps) / 1000 < 60
+    assert cost(cells[0], steps) > 15 * cost(cells[0])
 
 
 def test_the_cells_of_a_shard_share_their_controls() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from quantgate.cli.main import main
 from quantgate.gate.experiment import Run, train_cell
 from quantgate.records.cell import Cell
 from quantgate.subjects.registry import REGISTRY
@@ -33,7 +34,8 @@ def trained(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> set[st
 def cut(outcome: Outcome, *subjects: str) -> None:
     """Leave the records of some subjects, the last of them cut in mid-line, as a run that was killed does."""
     path = outcome.folder / "out" / "results.jsonl"
-    kept = [line for line in path.read_text("utf-8").splitlines() if json.loads(line)["subject"] in subjects]
+    lines = path.read_text("utf-8").splitlines()
+    kept = [line for line in lines if json.loads(line).get("subject") in subjects]
     path.write_text("\n".join(kept)[:-9], encoding="utf-8")
 
 
@@ -93,6 +95,41 @@ def test_users_code_is_trained_again(local: Project, monkeypatch: pytest.MonkeyP
     assert first.exit_status == second.exit_status == 1
     assert trained(before, second.records) == {"blocked"}
     assert second.cells["blocked"]["provenance"] is None
+
+
+def test_what_is_expected_of_a_cell_is_this_runs_and_readers_take_the_lane(
+    local: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(local.folder)
+    local.write(test_lowbit=TEST_LEARNS)
+    only = (*LONG, LINE, "--quantgate-formats=int4", "--quantgate-optimizers=adamw")
+    first = local.pytest("-n0", *only)
+    assert first.cells["int4"]["baseline"] is None
+    (local.folder / "base.jsonl").write_bytes((local.folder / "out" / "results.jsonl").read_bytes())
+    local.write(test_other=TEST_LEARNS)
+    (local.folder / "test_lowbit.py").unlink()
+    second = local.pytest("-n0", *only, "--quantgate-baseline=base.jsonl")  # whose closing line is no result
+
+    assert (first.exit_status, second.exit_status) == (0, 0)
+    assert second.lines.count(TAKEN) == 1
+    record = second.cells["int4"]
+    assert record["test"].startswith("test_other.py::")
+    assert (record["baseline"]["change"], record["baseline"]["lane"]) == ("same", "exact")
+    closing = json.loads((local.folder / "out" / "results.jsonl").read_text("utf-8").splitlines()[-1])
+    assert closing["kind"] == "run"
+    assert closing["plan"]["cells"] == ["int4-adamw-s47-w32-long"]
+    assert closing["plan"]["settings"] == {
+        "steps": 20, "lr": 0.02, "corpus": "builtin", "device": "cpu", "fail_bpb": 6.5, "dead_bpb": 6.9,
+    }  # fmt: skip
+
+    capsys.readouterr()
+    for command in (
+        ("report", "out"),
+        ("merge", "out", "-o", "whole"),
+        ("baseline", "compare", "base.jsonl", "out/results.jsonl"),
+    ):
+        assert main(list(command)) == 0, capsys.readouterr()
+    assert "int4 w32 long" in capsys.readouterr().out
 
 
 def test_workers_take_up_what_the_controller_found(local: Project, project: Project) -> None:
