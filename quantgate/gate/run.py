@@ -66,8 +66,8 @@ class Gate:
         """The negative controls of cells; see `gate.negative`."""
         return negative_controls(cells, unlearned)
 
-    def negative(self, cell: Cell, control: Curve) -> CellResult:
-        """Train a negative control, and judge it beside its float32 control."""
+    def negative(self, cell: Cell, control: Curve | None) -> CellResult:
+        """Train a negative control, and judge it; without a control's curve, by the absolute limits and the probes."""
         return self.assess(cell, self.train(cell), control)
 
     def run(self, cell: Cell, control_of: ControlOf) -> CellResult:

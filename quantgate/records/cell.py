@@ -22,6 +22,10 @@ SEEDS = (47, 89, 123, 144, 1597, 2584, 4181, 6765, 10946, 17711)
 #: The subject name of a control: the format that changes nothing.
 CONTROL_FORMAT = "fp32"
 
+#: Width of the model that negative controls are trained in, whatever the run's: a dead body, no gradient and a negated
+#: one keep a model of any width from learning, and this one takes a third of the time of the default one.
+NEGATIVE_WIDTH = 16
+
 
 @dataclass(frozen=True)
 class Config:

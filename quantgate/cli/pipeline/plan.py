@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from quantgate.cli.status import EXIT_OK
-from quantgate.plan.costs import cost
+from quantgate.plan.costs import NEGATIVE_CONTROLS, cost
 from quantgate.plan.engines import MOST_SHARDS
 from quantgate.plan.matrix import shared_settings
-from quantgate.plan.shards import NEGATIVE_CONTROLS, duration, split
+from quantgate.plan.shards import duration, split
 from quantgate.records.cell import Cell
 from quantgate.records.closing import Plan
 from quantgate.records.version import __version__
