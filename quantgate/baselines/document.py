@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from quantgate.records.closing import KIND
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
 
@@ -104,6 +105,8 @@ def read(path: Path, what: str = "baseline") -> Baseline:
     entries = {}
     for number, line in numbered if is_report else numbered[1:]:
         record = _parsed(name, number, line)
+        if record.get("kind") == KIND:  # how the run ended
+            continue
         try:
             entry = Entry(CellResult.from_record(record), _accepted(record))
         except ValueError as error:
