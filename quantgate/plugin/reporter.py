@@ -252,6 +252,7 @@ class Reporter:
                 self.problems.append(RATE)
             self.problems += unsaid(list(self.results.values()), self.session.known_failures, self.failed)
             self.problems += self.baseline.update(self.results.values())
+            self.problems += self.baseline.uncompared(self.results.values())
             self._check_least(self.counts.judged, session)
 
     def _users_doing(self, failed: list[CellResult]) -> bool:

@@ -272,6 +272,20 @@ def test_another_question_is_not_compared(changes: dict[str, Any], reason: str |
     assert compare(of(at(5.1)), [now]).not_comparable == ({CELL.id: reason} if reason else {})
 
 
+def test_that_nothing_could_be_compared_is_said() -> None:
+    other, new = at(6.0, steps=20), learning(make_cell(subject="new"))
+    said = (
+        "the baseline can be compared with no cell: 100 steps there, 20 here; give both the same options, or make it "
+        "anew"
+    )
+
+    assert compare(of(at(5.1)), [other]).nothing_compared == said
+    assert compare(of(at(5.1)), [other, new]).nothing_compared == said
+    assert compare(of(at(5.1)), [new]).nothing_compared is None
+    assert compare(of(at(5.1)), [at(5.1)]).nothing_compared is None
+    assert compare(of(at(5.1)), []).nothing_compared is None
+
+
 def test_what_was_not_judged_is_not_compared() -> None:
     lost = unmeasured(CELL, Verdict.UNJUDGED, "the run ended", Config())
 
