@@ -87,7 +87,7 @@ def hold(baseline: Baseline, result: CellResult) -> CellResult:
     lane, differs = lane_of(before, result)
     by_gap = lane is Lane.STATISTICAL and before.gap is not None and result.gap is not None
     allowed = tolerance(lane, result, by_gap=by_gap)
-    scores = _scores(before, result, allowed, differs, by_gap=by_gap)
+    scores = _scores(before, result, allowed, lane, differs, by_gap=by_gap)
     change, because = _verdicts(before, result) or scores or ("same", differs)
     return replace(result, baseline=_record(before, change, allowed, lane, because))
 
@@ -125,22 +125,19 @@ def _verdicts(before: CellResult, now: CellResult) -> tuple[str, str] | None:
 
 
 def _scores(
-    before: CellResult, now: CellResult, allowed: float, differs: str, *, by_gap: bool
+    before: CellResult, now: CellResult, allowed: float, lane: Lane, differs: str, *, by_gap: bool
 ) -> tuple[str, str] | None:
     """The same by its score, or its gap to the control; None where that is within the tolerance, or no number."""
     was, found = (each.gap if by_gap else each.bpb for each in (before, now))
     if was is None or found is None or not (math.isfinite(was) and math.isfinite(found)):
         return None
     worse = found - was
-    if abs(worse) <= allowed:
-        return None
     change, word = ("regressed", "worse") if worse > 0 else ("improved", "better")
+    if abs(worse) <= allowed:
+        moved = worse != 0 and lane is Lane.EXACT
+        return ("same", f"other bits, {abs(worse):.2g} {word}") if moved else None
     what = f"{found:.4f} BPB behind its control" if by_gap else f"{found:.4f} BPB"
-    limit = (
-        f"{allowed:g} is within the tolerance ({differs})"
-        if allowed
-        else "the same machine gives the same bits"
-    )
+    limit = f"{allowed:g} is within the tolerance ({differs or 'what rounding alone moves it by'})"
     return change, f"{what}, {abs(worse):.2g} {word} than {was:.4f}, where {limit}"
 
 

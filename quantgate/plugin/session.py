@@ -229,9 +229,10 @@ class GateSession:
 
     def _take(self, tests: Mapping[Cell, str], result: CellResult) -> CellResult | None:
         cell = result.cell
-        is_control = cell.kind in {"control", "negative-control"} and cell.control in {
-            each.control for each in tests
-        }
+        controls = {each.control for each in tests}
+        if cell.kind == "negative-control":  # which have a width of their own
+            controls = {replace(each, width=cell.width) for each in controls}
+        is_control = cell.kind in {"control", "negative-control"} and cell.control in controls
         if not ((cell in tests or is_control) and result.verdict.judged and result.provenance is not None):
             return None
         if result.provenance != provenance(cell, self.config, self.registry, self._corpus_sha256):

@@ -76,6 +76,11 @@ def section(
     counts = [f"{len(changes.get(each, []))} {each}" for each in ("same", "regressed", "improved", "new")]
     counts += [f"{len(gone)} gone", f"{len(not_comparable)} not comparable"]
     lines: list[Line] = [[(f"baseline: {', '.join(counts)}", {})]]
+    same = [(each, each.baseline or {}) for each in changes.get("same", [])]
+    moved = [each for each, was in same if was.get("lane") == "exact" and was.get("because")]
+    if moved:
+        first = (moved[0].baseline or {})["because"]
+        lines.append([(printable(f"moved  {_named([each.cell.id for each in moved])}: {first}"), {})])
     for result in changes.get("regressed", []):
         first, *rest = regression(result).split("\n")
         if result.known is not None:

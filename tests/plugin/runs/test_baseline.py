@@ -20,15 +20,15 @@ CONFTEST = """
 import os
 import quantgate
 
-LEVELS = int(os.environ.get("LEVELS", "127"))
+LEVELS = int(os.environ.get("LEVELS", "7"))
 
 def mine(w):
     scale = (w.detach().abs().amax() / LEVELS).clamp_min(1e-12)
     return w + ((w / scale).round() * scale - w).detach()
 
-quantgate.register_format("mine", mine, bits=8)
+quantgate.register_format("mine", mine, bits=4)
 """
-COARSE = {"LEVELS": "100"}
+COARSE = {"LEVELS": "6"}
 HELD = ("-n0", *FAST, "--quantgate-baseline=base.jsonl")
 ID = "mine-adamw-s47-w32"
 
@@ -61,7 +61,7 @@ def test_a_regression_is_red_with_both_curves(regressed: Outcome) -> None:
         if line.startswith("mine x adamw, width 32: regressed")
     )
     head, step, before, now, parts, following = regressed.lines[place : place + 6]
-    assert head.endswith(", where the same machine gives the same bits.")
+    assert head.endswith(" is within the tolerance (what rounding alone moves it by).")
     assert step.split() == ["step", "0", "4", "8", "12", "16", "20"]
     assert (before.split()[0], now.split()[0]) == ("baseline", "now")
     assert before.split()[1:] != now.split()[1:]
@@ -81,7 +81,7 @@ def test_its_record_says_what_it_was(regressed: Outcome) -> None:
         "cause": None,
         "curve": [list(point) for point in before.curve],
         "change": "regressed",
-        "tolerance": 0.0,
+        "tolerance": 0.003,
         "lane": "exact",
         "because": record["baseline"]["because"],
     }
@@ -148,7 +148,7 @@ def test_a_baseline_that_can_be_compared_with_no_cell_is_red(regressed: Outcome,
 def test_workers_hold_their_cells_against_it(regressed: Outcome, project: Project) -> None:
     project.write(conftest=CONFTEST, test_lowbit=TEST_LEARNS)
     entry = read(regressed.folder / "base.jsonl").entries[ID].result
-    better = Baseline({}).updated([replace(entry, bpb=(entry.bpb or 0.0) - 1e-6)])
+    better = Baseline({}).updated([replace(entry, bpb=(entry.bpb or 0.0) - 0.01)])
     write(project.folder / "base.jsonl", better)
     outcome = project.pytest("-n2", *FAST, "--quantgate-baseline=base.jsonl", "--quantgate-report=out")
 
