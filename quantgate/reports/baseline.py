@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from quantgate.records.result import CellResult
-from quantgate.reports.terminal import Line
+from quantgate.reports.blocks.line import Line
 from quantgate.reports.text import printable
 
 #: Cells of a kind that are named; the others are counted.

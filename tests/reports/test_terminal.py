@@ -11,7 +11,10 @@ import pytest
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import DEFAULT_LIMITS, Limits, Verdict
-from quantgate.reports.terminal import Counts, Line, close_calls, colour, control_line, failures, table
+from quantgate.reports.blocks.failing import failures
+from quantgate.reports.blocks.line import Line, colour
+from quantgate.reports.blocks.table import table
+from quantgate.reports.terminal import Counts, close_calls, control_line
 from quantgate.reports.text import printable
 from tests.examples import learning, make_result
 

@@ -13,6 +13,7 @@ from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.plugin.published.github import annotation_lines, append_summary
 from quantgate.records.schema import schema_text
 from quantgate.reports import terminal
+from quantgate.reports.blocks.line import Line
 from quantgate.reports.html.pictures import SUMMARY_NAME, write_page, write_pictures, write_whole
 from quantgate.reports.reading import read
 from quantgate.reports.story import Story, by_cause, counted, headline
@@ -89,7 +90,7 @@ def _write(story: Story, options: argparse.Namespace) -> list[Path]:
         raise ValueError(f"the report cannot be written to {str(where)!r}: {error.strerror}") from None
 
 
-def _lines(story: Story, written: list[Path], paint: Callable[[terminal.Line], str]) -> list[str]:
+def _lines(story: Story, written: list[Path], paint: Callable[[Line], str]) -> list[str]:
     lines = [printable(headline(story)), ""]
     for section in terminal.sections(story.results, story.controls, story.run.limits):
         lines += [*map(paint, section), ""]
@@ -102,11 +103,11 @@ def _is_coloured() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _plain(line: terminal.Line) -> str:
+def _plain(line: Line) -> str:
     return "".join(text for text, _ in line)
 
 
-def _painted(line: terminal.Line) -> str:
+def _painted(line: Line) -> str:
     """A line in colours; pieces are padded, and their padding stays without."""
     painted = []
     for text, markup in line:
