@@ -59,6 +59,8 @@ def remarks(results: Sequence[CellResult]) -> list[Line]:
         evidence = result.evidence
         for cause, because in evidence.get("warnings", {}).items():
             said[f"warning  {result.subject}: {cause}: {because}"] = None
+        if result.verdict.passes and (state := evidence.get("state")):
+            said[f"note  {result.subject}: {state}"] = None
         for cause, reason in evidence.get("waived", {}).items():
             said[f"waived  {result.subject}: {cause}: {reason}"] = None
         if missing := evidence.get("not_measured", {}):

@@ -19,7 +19,7 @@ from quantgate.reports.blocks.line import score
 from quantgate.reports.text import printable
 
 #: Lines of a message that quantgate's section repeats for the cause.
-_TOLD_BELOW = ("Cause: ", "Also: ", "Hint: ", "Next: ", "A close call")
+_TOLD_BELOW = ("Cause: ", "Also: ", "Hint: ", "Next: ", "Note: ", "A close call")
 _REGRESSED = ": regressed against the baseline: "
 _WORDS: Mapping[str, tuple[str, str, str]] = {
     "passed": ("passed", ".", "PASSED"),

@@ -51,6 +51,8 @@ def _block(group: CauseGroup, known_as: str | None) -> Iterator[Line]:
             yield [(f"    {printable(parts[0].because)}", PLAIN)]
         if also := first.evidence.get("also"):
             yield [(printable(f"    Also: {' '.join(map(str, also))}"), PLAIN)]
+        if state := first.evidence.get("state"):
+            yield [(printable(f"    Note: {state}"), PLAIN)]
         yield from ([(printable(f"    | {line[:160]}"), PLAIN)] for line in _last_lines(first))
     if len(kinds) > MOST:
         rest = sum(len(part.members) for parts in kinds[MOST:] for part in parts)
