@@ -36,9 +36,9 @@ def test_a_folder_is_shown_again_and_drawn_again(quantgate: Command, folder: Pat
     assert said.out.startswith(
         "2 formats fail (mylib_int4, gf4): 4 of 9 cells, gradient-blocked, non-finite; 3 new since the base\n\n"
         "BPB after 100 steps on builtin: below 6.50 passes, 6.90 is dead, 7.00 is chance\n"
-        "                   adamw        muon         sgd\n"
-        "(float32 control)  5.00 learns  5.00 learns  5.00 learns\n"
-        "mylib_int4         6.94 dead    6.94 dead    6.94 dead\n"
+        "                   adamw          muon           sgd\n"
+        "(float32 control)  5.00 learns    5.00 learns    5.00 learns\n"
+        "mylib_int4         6.94 dead      6.94 dead      6.94 dead\n"
     )
     assert "\nbaseline: " in said.out
     assert " regressed, " in said.out

@@ -8,6 +8,7 @@ from textwrap import dedent
 
 import pytest
 
+from quantgate.diagnosis.causes import CAUSES
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import DEFAULT_LIMITS, Limits, Verdict
@@ -33,6 +34,7 @@ def lagging(where: Cell, **changes: object) -> CellResult:
         bpb=5.6,
         verdict=Verdict.LAGS,
         cause="sign-lost",
+        hint=CAUSES["sign-lost"].hint,
         **{"evidence": {"because": "0% of the negatives keep their sign."}, **changes},
     )
 
@@ -129,7 +131,7 @@ def test_sentences_are_folded_for_a_screen_and_commands_stay_whole() -> None:
         .    `quantgate explain dead`
     """).replace(".  ", "  ")
     assert fold(line, 40)[0][0] == ("  Hint: ", {"red": True})
-    assert fold([("a bc", {"red": True})], 3)[-1] == [("a bc", {"red": True})]  # 20 columns at least
+    assert fold([("a " * 30, {"red": True})], 30)[-1][0][1] == {"red": True}
 
 
 def test_negative_controls_have_no_row() -> None:

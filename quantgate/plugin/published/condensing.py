@@ -67,7 +67,12 @@ def condense(reports: Iterable[pytest.TestReport]) -> None:
 
 
 def own_lines(lines: Sequence[str]) -> list[str]:
-    """The lines of a cell's message that its cause's block does not hold, with the name of the cause."""
+    """The lines of a cell's message that its cause's block does not hold, with the name of the cause.
+
+    What a foreign trainer printed is of its cell alone, and stays whole.
+    """
+    if any(line.startswith("Command: ") for line in lines):
+        return list(lines)
     kept: list[str] = []
     for said in lines:
         line = re.sub(r"(: unjudged): .*", r"\1.", said)

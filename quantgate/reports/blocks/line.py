@@ -81,8 +81,7 @@ def fold(line: Line, width: int) -> list[Line]:
     )
     head, markup = line[0]
     shown = first.replace(_KEPT, " ")
-    start: Line = (
-        [(head, markup), (shown[len(head) :], PLAIN)] if shown.startswith(head) else [(shown, markup)]
-    )
+    is_split = len(line) > 1 and shown.startswith(head)
+    start: Line = [(head, markup), (shown[len(head) :], PLAIN)] if is_split else [(shown, markup)]
     after = markup if len(line) == 1 else PLAIN
     return [start, *([(each.replace(_KEPT, " "), after)] for each in rest)]
