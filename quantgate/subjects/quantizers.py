@@ -13,6 +13,7 @@ from quantgate.subjects.kinds import Recipe, Subject
 from quantgate.training.fakequant import QuantizedModel, Quantizer, layer_inputs, straight_through
 
 #: Weights that start at 0 are common.
+#: Of a quantizer that is calibrated on zeros.
 _GUARD = "layers may start at 0, so clamp the range away from it"
 
 
@@ -84,9 +85,7 @@ def calibrated(make: Callable[[], Quantizer], subject: Format) -> Callable[[], Q
                     calibrate(quantizer, [x.detach()])
                 except Exception as error:
                     if not x.any():
-                        error.add_note(
-                            f"for calibrate on zeros of shape {tuple(x.shape)}, as weights may start: {_GUARD}"
-                        )
+                        error.add_note(f"for calibrate on zeros of shape {tuple(x.shape)}: {_GUARD}")
                     raise
             return quantizer(x)
 

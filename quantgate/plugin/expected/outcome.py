@@ -38,7 +38,7 @@ def in_short(result: CellResult, known: KnownFailure | None) -> str:
     """`dead 7.09: gradient-blocked`: the verdict and the cause of a cell whose test fails, the most telling first."""
     seen = str(result.verdict) if result.bpb is None else f"{result.verdict} {result.bpb:.2f}"
     if result.verdict.passes:
-        return f"{seen}: {'regressed' if known is None else 'no failure any more'}"
+        return f"regressed: {seen}" if known is None else f"{seen}: no failure any more"
     because = str(result.evidence.get("because") or "")
     seen += f": {result.cause or because}" if result.cause or because else ""
     if known is None:

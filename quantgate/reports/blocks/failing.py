@@ -80,7 +80,7 @@ def _kinds(parts: Sequence[Part]) -> Iterator[list[Part]]:
 
 def _cells(members: Sequence[CellResult], cause: str) -> str:
     """`adamw s89 7.09 dead, muon 7.05 dead`; a verdict that is what the block is called is not said again."""
-    said = [(m.optimizer, variant(m), score(m).removesuffix(cause).strip()) for m in members[:MOST]]
+    said = [(m.optimizer, variant(m), "" if score(m) == cause else score(m)) for m in members[:MOST]]
     named = [" ".join(filter(None, each)) for each in said]
     return ", ".join(named) + (f" and {len(members) - MOST} more" if len(members) > MOST else "")
 

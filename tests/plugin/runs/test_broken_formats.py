@@ -145,7 +145,7 @@ def test_a_broken_format_is_judged_and_its_cause_named(outcome: Outcome, name: s
 
 @pytest.mark.parametrize("name", JUDGED)
 def test_a_broken_format_fails_its_test_with_a_message_of_its_own(outcome: Outcome, name: str) -> None:
-    verdict, cause, because, _ = JUDGED[name]
+    verdict, cause, _, _ = JUDGED[name]
     record = outcome.cells[name]
     cell = f"{record['subject']} x {record['optimizer']}, width 32"
     if record["storage"] == "inplace":
@@ -173,7 +173,10 @@ def test_a_broken_format_stands_in_the_block_of_its_cause_with_evidence_and_hint
     assert f"{record['optimizer']} {place} {score}" in said
     assert block[-1] == f"  Hint: {CAUSES[cause].hint} `quantgate explain {cause}`"
     if not name.endswith("-sgd"):
-        assert any(because in line for line in block)
+        kinds = [
+            re.sub(r"\d+", "#", line) for line in block
+        ]  # of those that differ in numbers the first is shown
+        assert any(re.sub(r"\d+", "#", because) in kind for kind in kinds)
 
 
 def block_of(outcome: Outcome, cause: str) -> list[str]:
