@@ -12,7 +12,6 @@ from quantgate.subjects.codecs import FunctionCodec
 from quantgate.subjects.kinds import Recipe, Subject
 from quantgate.training.fakequant import QuantizedModel, Quantizer, layer_inputs, straight_through
 
-#: Weights that start at 0 are common.
 #: Of a quantizer that is calibrated on zeros.
 _GUARD = "layers may start at 0, so clamp the range away from it"
 
