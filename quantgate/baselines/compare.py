@@ -43,6 +43,15 @@ class Comparison:
         """The results that are `same`, `regressed`, `improved` or `new`."""
         return [each for each in self.results if each.baseline and each.baseline["change"] == change]
 
+    @property
+    def nothing_compared(self) -> str | None:
+        """Why a baseline that has cells of the run says nothing of any of them; None where it does, or has none."""
+        new = self.changed("new")
+        if not self.not_comparable or any(each.baseline and each not in new for each in self.results):
+            return None
+        reasons = "; ".join(dict.fromkeys(self.not_comparable.values()))
+        return f"the baseline can be compared with no cell: {reasons}; give both the same options, or make it anew"
+
 
 def compare(baseline: Baseline, results: Iterable[CellResult], planned: Collection[str] = ()) -> Comparison:
     """Hold every cell against the baseline.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from quantgate.records.closing import KIND
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
 
@@ -104,6 +105,8 @@ def read(path: Path, what: str = "baseline") -> Baseline:
     entries = {}
     for number, line in numbered if is_report else numbered[1:]:
         record = _parsed(name, number, line)
+        if record.get("kind") == KIND:  # how the run ended
+            continue
         try:
             entry = Entry(CellResult.from_record(record), _accepted(record))
         except ValueError as error:
@@ -161,4 +164,4 @@ def _thin(result: CellResult) -> CellResult:
     evidence = {name: result.evidence[name] for name in _EVIDENCE if name in result.evidence}
     if not is_reproducible(result):
         evidence["warnings"] = {NOT_REPRODUCIBLE: ""}
-    return replace(result, evidence=evidence, hint=None, baseline=None, known=None)
+    return replace(result, evidence=evidence, hint=None, baseline=None, known=None, provenance=None)

@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.path.insert(0, str(Path.cwd()))  # module:attribute is looked up from here, as pytest does
     try:
         status: int = options.command(options)
+        sys.stdout.flush()  # a full disk is told here, or not at all
     except ValueError as error:
         print(f"quantgate: {printable(str(error))}", file=sys.stderr)
         return EXIT_USAGE
@@ -49,9 +50,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:  # the reader, `head` say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say_no_more()
         return EXIT_INTERRUPTED
+    except OSError as error:  # a full disk, say
+        place = f": {error.filename!r}" if error.filename else ""
+        print(f"quantgate: {printable(f'{error.strerror or error}{place}')}", file=sys.stderr)
+        _say_no_more()
+        return EXIT_USAGE
     return status
+
+
+def _say_no_more() -> None:
+    """Drop what is still to be printed, which could not be."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):

@@ -21,7 +21,7 @@ def look_up(name: str, find: Callable[[str], Found]) -> Found:
     except UnknownNameError:
         if ":" in name:
             raise
-    from quantgate.plugin.registrations import register_as_tests_do
+    from quantgate.plugin.collected.registrations import register_as_tests_do
 
     failed = register_as_tests_do()
     try:

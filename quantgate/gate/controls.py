@@ -36,7 +36,7 @@ class Trains(Protocol):
 
     def control(self, cell: Cell) -> CellResult: ...
 
-    def negative(self, cell: Cell, control: Curve) -> CellResult: ...
+    def negative(self, cell: Cell, control: Curve | None) -> CellResult: ...
 
 
 class ControlStore:
@@ -119,7 +119,8 @@ class ControlStore:
                 with self.keep(control):
                     result = self.gate.control(control)
             else:
-                curve = self.curve(control)
+                # The gate's own have a width of their own, at which no float32 control is trained.
+                curve = None if control.trainer is None else self.curve(control)
                 with self.keep(control):
                     result = self.gate.negative(control, curve)
         except AstrayError as error:

@@ -52,7 +52,7 @@ def train_cell(
         RuntimeError: The device does not exist.
     """
     started = time.perf_counter()
-    lr = optimizer.rate(cell.width) if config.lr is None else config.lr
+    lr = optimizer.rate(cell.width, cell.lane) if config.lr is None else config.lr
     with reproducible(cell.seed, config.device):
         data = load_data(config.corpus, ModelConfig().context, config.device)
         patches = Patches()

@@ -87,6 +87,17 @@ class RunFolder:
         """The result of this control; None where it was not trained yet."""
         return _read_result(self._control(cell)) if self.has_control(cell) else None
 
+    def keep_taken(self, result: CellResult) -> None:
+        """Publish the result of a cell that an earlier run trained, and that this one need not."""
+        from quantgate.records.result import to_line
+
+        self._write(self._taken(result.cell), to_line(result))
+
+    def taken(self, cell: Cell) -> CellResult | None:
+        """The result of an earlier run that is this cell's; None where it is to be trained."""
+        path = self._taken(cell)
+        return _read_result(path) if path.exists() else None
+
     def has_control(self, cell: Cell) -> bool:
         """Whether this control was trained."""
         return self._control(cell).exists()
@@ -181,6 +192,9 @@ class RunFolder:
     @property
     def _misuse(self) -> Path:
         return self.path / "misuse.txt"
+
+    def _taken(self, cell: Cell) -> Path:
+        return self.path / f"taken-{cell.id}.json"
 
     def _control(self, control: Cell) -> Path:
         return self.path / f"{control.kind}-{control.id}.json"

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from quantgate.formats import BUILTIN, Format
-from quantgate.records.cell import DEFAULT_WIDTH, Cell
+from quantgate.records.cell import DEFAULT_WIDTH, NEGATIVE_WIDTH, Cell
 from quantgate.subjects.codecs import FunctionCodec
 from quantgate.training.fakequant import Quantizer, straight_through
 
@@ -62,4 +62,5 @@ def negative_controls(cells: Sequence[Cell], unlearned: Collection[Cell] = ()) -
     if not controls:
         return ()
     first = min(controls, key=lambda control: abs(control.width - DEFAULT_WIDTH))
-    return tuple(replace(first, subject=name, kind="negative-control") for name in NEGATIVE_CONTROLS)
+    broken = replace(first, kind="negative-control", width=NEGATIVE_WIDTH)
+    return tuple(replace(broken, subject=name) for name in NEGATIVE_CONTROLS)

@@ -12,6 +12,7 @@ from quantgate.gate.assess import assess
 from quantgate.gate.examination import STEPS
 from quantgate.gate.experiment import Run, train_cell
 from quantgate.gate.negative import NEGATIVE_CONTROLS, negative_controls
+from quantgate.plan.resume import provenance
 from quantgate.probes.training import Progress
 from quantgate.records.cell import CONTROL_FORMAT, SEEDS, Cell, Config, Storage
 from quantgate.records.result import CellResult
@@ -65,8 +66,8 @@ class Gate:
         """The negative controls of cells; see `gate.negative`."""
         return negative_controls(cells, unlearned)
 
-    def negative(self, cell: Cell, control: Curve) -> CellResult:
-        """Train a negative control, and judge it beside its float32 control."""
+    def negative(self, cell: Cell, control: Curve | None) -> CellResult:
+        """Train a negative control, and judge it; without a control's curve, by the absolute limits and the probes."""
         return self.assess(cell, self.train(cell), control)
 
     def run(self, cell: Cell, control_of: ControlOf) -> CellResult:
@@ -85,6 +86,7 @@ class Gate:
             judging,
             seed=cell.seed,
             canon_name=first.canon_name,
+            provenance=first.provenance,
             evidence={**judging.evidence, "judged_seed": judging.seed},
             seeds=seeds,
             seconds=round(seconds, 3),
@@ -92,7 +94,7 @@ class Gate:
 
     def examine(self, cell: Cell) -> CellResult:
         """Run the probes of a cell in `STEPS` training steps, and judge it by them alone: no curve, no control."""
-        config = replace(self.config, steps=STEPS)
+        config = replace(self.config, steps=STEPS, schedule=None)  # a warm-up would be all that they see
         short = replace(self, config=config)
         return short.assess(cell, replace(short.train(cell), curve=()), None)
 
@@ -106,7 +108,11 @@ class Gate:
     def assess(self, cell: Cell, run: Run, control: Curve | None) -> CellResult:
         """The result of a training of `cell`, held against its control's curve."""
         result = assess(cell, self.subject(cell), run, control, self.config)
-        return replace(result, source=self.source(cell, result.cause))
+        return replace(
+            result,
+            source=self.source(cell, result.cause),
+            provenance=provenance(cell, self.config, self.registry, result.corpus["sha256"]),
+        )
 
     def source(self, cell: Cell, cause: str | None) -> str | None:
         """Where the user's code stands that a cause is to be sought in."""
@@ -145,7 +151,7 @@ def run_cell(
     name = subject if isinstance(subject, str) else subject.name
     made = registry.subject(name)
     registry.optimizer(optimizer)
-    cell = Cell(made.name, kind_of(made), optimizer, seed, config.width, storage, config.scope)
+    cell = Cell(made.name, kind_of(made), optimizer, seed, config.width, storage, config.scope, config.lane)
     if reason := cell.not_applicable:
         raise ValueError(reason)
     return Gate(config, registry, watch).run(cell, lambda each: _control_curve(each.control, config))

@@ -32,10 +32,13 @@ def invalid_reasons(controls: Sequence[CellResult]) -> tuple[str, ...]:
     Either none of the float32 controls learns, or a negative control does not fail beside one that does.
     """
     failed = unlearned(controls)
-    none_learns = len(failed) == sum(result.kind == "control" for result in controls)
-    reasons = list(failed.values()) if none_learns else []
+    learned = {
+        (each.optimizer, each.seed) for each in controls if each.kind == "control" and each.cell not in failed
+    }
+    reasons = [] if learned else list(failed.values())
     for result in controls:
-        if result.kind != "negative-control" or (result.cell.control in failed and not none_learns):
+        beside = not learned or (result.optimizer, result.seed) in learned
+        if result.kind != "negative-control" or not beside:
             continue
         if result.verdict.passes:
             reasons.append(

@@ -90,6 +90,8 @@ def _take(line: bytes, place: str, found: _Lines) -> None:
         found.broken.append(f"{place} is no JSON{cut}")
         return
     if isinstance(record, Mapping) and record.get("kind") == KIND:
+        if found.closing is not None:  # the last of them alone would speak for all
+            found.broken.append(f"{place} ends a second run in one file; give each report by itself")
         try:
             found.closing = Closing.from_record(record)
         except ValueError as error:

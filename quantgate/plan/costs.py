@@ -7,10 +7,14 @@ lack (an optimizer, a format, a recipe or a trainer of somebody's own) is taken 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 
 from quantgate.formats import BUILTIN
-from quantgate.records.cell import DEFAULT_STEPS, Cell
+from quantgate.records.cell import DEFAULT_STEPS, NEGATIVE_WIDTH, Cell
+
+#: Negative controls that each run trains, whatever it holds (`gate.negative`).
+NEGATIVE_CONTROLS = 3
 
 #: The widths that were measured.
 _NARROW, _WIDE = 64, 128
@@ -55,8 +59,13 @@ def cost(cell: Cell, steps: int = DEFAULT_STEPS) -> int:
 
 
 def control_cost(control: Cell, steps: int = DEFAULT_STEPS) -> int:
-    """Milliseconds of one core that a control, or a negative control, takes."""
+    """Milliseconds of one core that a control takes."""
     return max(1, round(_CONTROL * _usual(control, steps)))
+
+
+def negative_cost(control: Cell, steps: int = DEFAULT_STEPS) -> int:
+    """Milliseconds of one core that the negative controls of a run with this control take together."""
+    return NEGATIVE_CONTROLS * control_cost(replace(control, width=NEGATIVE_WIDTH), steps)
 
 
 def _usual(cell: Cell, steps: int) -> float:

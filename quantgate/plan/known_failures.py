@@ -28,9 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from quantgate.diagnosis.causes import CAUSES
-from quantgate.plan.matrix import NIGHTLY_SEEDS, NIGHTLY_WIDTHS, parse_id
+from quantgate.plan.matrices import MATRICES
+from quantgate.plan.matrix import parse_id
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
+from quantgate.records.verdict import Lane
 from quantgate.subjects.registry import Registry
 
 _REQUIRED, _OPTIONAL = {"reason", "cause"}, {"until", "link"}
@@ -111,7 +113,8 @@ def load(path: Path, cells: Sequence[Cell], registry: Registry) -> KnownFailures
 
     Raises:
         KnownFailuresError: The file cannot be read, an entry is malformed, two patterns match one cell, or an entry
-            matches no cell. Entries about formats or optimizers that this run leaves out are not held against it.
+            matches no cell. Entries about formats, optimizers or a lane that this run leaves out are not held against
+            it.
     """
     known = parse(path, _text(path))
     ids = [cell.id for cell in cells]
@@ -183,23 +186,24 @@ def _is_known(cell: Cell, registry: Registry) -> bool:
 
 
 def _check_left_out(path: Path, entry: KnownFailure, cells: Sequence[Cell], registry: Registry) -> None:
-    """Raise unless an entry that speaks for no cell is about a format or optimizer that this run leaves out."""
+    """Raise unless an entry that speaks for no cell is about a format, optimizer or lane that this run leaves out."""
     name = entry.pattern
     subjects, optimizers = ({each.subject for each in cells}, {each.optimizer for each in cells})
+    lanes = {each.lane for each in cells}
     if entry.is_pattern:
         left_out = (
             f"{subject}-{optimizer}-{rest}"
             for subject in registry.subjects()
             for optimizer in registry.optimizers()
-            if not (subject in subjects and optimizer in optimizers)
-            for rest in _variants(cells)
+            for rest, lane in _variants(cells)
+            if not (subject in subjects and optimizer in optimizers and lane in lanes)
         )
         if any(fnmatchcase(each, name) for each in left_out):
             return
     cell = parse_id(name, registry)
     if cell is not None and cell.id == name:
         known = _is_known(cell, registry)
-        if known and not (cell.subject in subjects and cell.optimizer in optimizers):
+        if known and not (cell.subject in subjects and cell.optimizer in optimizers and cell.lane in lanes):
             return
     near = difflib.get_close_matches(name, [cell.id for cell in cells], n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -208,13 +212,16 @@ def _check_left_out(path: Path, entry: KnownFailure, cells: Sequence[Cell], regi
     raise KnownFailuresError(f"known failures {str(path)!r}: {name!r} {what}{'' if shadowed else hint}")
 
 
-def _variants(cells: Iterable[Cell]) -> list[str]:
-    """How ids of cells end, after subject and optimizer: those of this run, and of the nightly matrix."""
-    nightly = (
-        Cell("x", "format", "y", seed, width, storage)
-        for seed in NIGHTLY_SEEDS
-        for width in NIGHTLY_WIDTHS
-        for storage in ("master", "inplace")
+def _variants(cells: Iterable[Cell]) -> list[tuple[str, Lane | None]]:
+    """How ids of cells end, after subject and optimizer, and in which lane: those of this run, and of each matrix."""
+    others = (
+        Cell("x", "format", "y", seed, width, storage, lane=each.config.lane)
+        for each in MATRICES.values()
+        for seed in each.seeds
+        for width in each.widths
+        for storage in (("master", "inplace") if each.in_place else ("master",))
     )
-    named = (each.id.removeprefix(f"{each.subject}-{each.optimizer}-") for each in (*cells, *nightly))
+    named = (
+        (each.id.removeprefix(f"{each.subject}-{each.optimizer}-"), each.lane) for each in (*cells, *others)
+    )
     return list(dict.fromkeys(named))

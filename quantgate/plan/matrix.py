@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from quantgate.formats import BUILTIN, Format
 from quantgate.formats.layout import Layout, Minifloat
+from quantgate.plan.matrices import MATRICES
 from quantgate.plan.settings import Settings
-from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell, Config, Storage
+from quantgate.records.cell import DEFAULT_WIDTH, Cell, Config, Storage
 from quantgate.records.verdict import Limits
 from quantgate.subjects.kinds import kind_of
 from quantgate.subjects.names import NAME, UnknownNameError
 from quantgate.subjects.registry import Registry
 from quantgate.subjects.trainers import Trainer
-
-#: The incident's formats, its 16-bit reference cluster and the formats of today's hardware.
-PR_FORMATS = (
-    "int4", "int8", "uint8", "posit8", "nf4", "mxfp8", "gf4", "gf8", "gf32",
-    "fp16", "posit16", "gf256",
-    "fp8_e4m3", "fp8_e5m2", "mxfp4", "bf16", "gf16", "nvfp4",
-)  # fmt: skip
-
-#: SGD is there because adaptive optimizers hide mis-scaled gradients.
-PR_OPTIMIZERS = ("adamw", "muon", "sgd")
-
-NIGHTLY_SEEDS = SEEDS[:3]
-NIGHTLY_WIDTHS = (64, 128)
 
 #: In-place storage of fewer bits truly swallows updates at the shipped rates, which is no fault of a codec. Nor is
 #: it bf16's, whose 7 bits of fraction keep 0.54 (Lion) to 0.82 (SGD) of them; gf16's 9 keep 0.97 and more.
@@ -35,8 +24,12 @@ IN_PLACE_FRACTION_BITS = 9
 
 _ID = re.compile(
     rf"(?:^|[\[-])(?P<subject>{NAME.pattern})-(?P<optimizer>{NAME.pattern})-s(?P<seed>\d+)"
-    r"(?:-w(?P<width>\d+))?(?P<inplace>-inplace)?(?P<wa>-wa)?(?=[\]-]|$)"
+    r"(?:-w(?P<width>\d+))?(?P<inplace>-inplace)?(?P<wa>-wa)?(?P<long>-long)?(?=[\]-]|$)"
 )
+
+
+class PlanError(ValueError):
+    """Options that leave nothing sensible to train."""
 
 
 def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
@@ -44,13 +37,18 @@ def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
 
     Raises:
         UnknownNameError: An option names a format or an optimizer that is not known.
+        PlanError: In the long lane a built-in optimizer has no rate, or a foreign trainer has no line, and no option
+            gives one.
     """
-    nightly = settings.matrix == "nightly"
-    seeds = settings.seeds or (NIGHTLY_SEEDS if nightly else SEEDS[:1])
-    widths = settings.widths or (NIGHTLY_WIDTHS if nightly else (DEFAULT_WIDTH,))
+    matrix = MATRICES[settings.matrix]
+    lane = matrix.config.lane
+    seeds = settings.seeds or matrix.seeds
+    widths = settings.widths or matrix.widths
     names = {name: registry.trained(name) for name in _subject_names(settings, registry)}
     others = {each for found in names.values() if found is not None for each in found[0].optimizers}
     optimizers = _known_optimizers(settings, registry, others)
+    if None in names.values():
+        _check_rates(optimizers, settings, registry)
     cells = []
     for name, found in names.items():
         if found is not None:
@@ -58,10 +56,15 @@ def plan(settings: Settings, registry: Registry) -> tuple[Cell, ...]:
             continue
         subject = registry.subject(name)
         storages: list[Storage] = [settings.storage or "master"]
-        if nightly and settings.storage is None and isinstance(subject, Format) and _keeps_updates(subject):
+        if (
+            matrix.in_place
+            and settings.storage is None
+            and isinstance(subject, Format)
+            and _keeps_updates(subject)
+        ):
             storages.append("inplace")
         cells += [
-            Cell(subject.name, kind_of(subject), optimizer, seed, width, storage, settings.scope)
+            Cell(subject.name, kind_of(subject), optimizer, seed, width, storage, settings.scope, lane)
             for storage in storages
             for width in widths
             for seed in seeds
@@ -76,6 +79,21 @@ def _known_optimizers(settings: Settings, registry: Registry, others: Collection
     return [registry.optimizer(n).name for n in names if n in registry.optimizers() or n not in others]
 
 
+def _check_rates(optimizers: Sequence[str], settings: Settings, registry: Registry) -> None:
+    if settings.matrix != "long" or settings.lr is not None:
+        return
+    registered = registry.registered_optimizers()  # with rates of the user's, for whatever they train
+    for name in optimizers:
+        if registry.optimizer(name).long_lr is None and name not in registered:
+            having = ", ".join(
+                each.name for each in registry.optimizers().values() if each.long_lr is not None
+            )
+            raise PlanError(
+                f"optimizer {name!r} with the matrix long: its rate is for 100 steps, and none was found at which it "
+                f"brings every format below 3.00 BPB in 2,000; give one with lr, or take {having}"
+            )
+
+
 def _trained(
     trainer: Trainer, subjects: Sequence[str], settings: Settings, seeds: Sequence[int], widths: Sequence[int]
 ) -> list[Cell]:
@@ -87,8 +105,14 @@ def _trained(
             f"trainer {trainer.name!r} has the optimizers {', '.join(trainer.optimizers)}, and none of them is asked "
             f"for ({', '.join(asked)}); name one, or leave the trainer out of formats"
         )
+    lane = MATRICES[settings.matrix].config.lane
+    if lane is not None and settings.fail_bpb is None:
+        raise PlanError(
+            f"trainer {trainer.name!r} with the matrix {settings.matrix}: its line is for quantgate's own model; say "
+            "with fail-bpb which holds for the trainer, or name formats that are not a trainer's"
+        )
     return [
-        Cell(subject, "trainer", optimizer, seed, width, settings.storage or "master", settings.scope)
+        Cell(subject, "trainer", optimizer, seed, width, settings.storage or "master", settings.scope, lane)
         for subject in subjects
         for width in (widths if trainer.uses("width") else (DEFAULT_WIDTH,))
         for seed in (seeds if trainer.uses("seed") else seeds[:1])
@@ -109,7 +133,7 @@ def _subject_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
         return settings.formats
     if registered := registry.registered():
         return registered
-    return tuple(BUILTIN) if settings.matrix == "nightly" else PR_FORMATS
+    return MATRICES[settings.matrix].formats or tuple(BUILTIN)
 
 
 def _optimizer_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
@@ -117,7 +141,7 @@ def _optimizer_names(settings: Settings, registry: Registry) -> tuple[str, ...]:
         return settings.optimizers
     if registered := registry.registered_optimizers():
         return registered
-    return tuple(registry.optimizers()) if settings.matrix == "nightly" else PR_OPTIMIZERS
+    return MATRICES[settings.matrix].optimizers or tuple(registry.optimizers())
 
 
 def parse_id(text: str, registry: Registry) -> Cell | None:
@@ -134,16 +158,34 @@ def parse_id(text: str, registry: Registry) -> Cell | None:
             width=int(match["width"] or DEFAULT_WIDTH),
             storage="inplace" if match["inplace"] else "master",
             scope="weights+activations" if match["wa"] else "weights",
+            lane="long" if match["long"] else None,
         )
     return None
 
 
 def config_of(settings: Settings) -> Config:
-    """How the run's cells are trained and judged."""
-    return Config(
-        steps=settings.steps,
+    """How the run's cells are trained and judged; the width is each cell's own."""
+    own = MATRICES[settings.matrix].config
+    fail = own.limits.fail_bpb if settings.fail_bpb is None else settings.fail_bpb
+    dead = max(own.limits.dead_bpb, fail) if settings.dead_bpb is None else settings.dead_bpb
+    return replace(
+        own,
+        steps=own.steps if settings.steps is None else settings.steps,
         lr=settings.lr,
-        corpus=settings.corpus,
+        corpus=own.corpus if settings.corpus is None else settings.corpus,
         device=settings.device,
-        limits=Limits(settings.fail_bpb, settings.dead_bpb),
+        limits=Limits(fail, dead),
     )
+
+
+def shared_settings(settings: Settings) -> dict[str, object]:
+    """What decides how every cell of a run is trained and judged: two runs that differ in it are no parts of one."""
+    config = config_of(settings)
+    return {
+        "steps": config.steps,
+        "lr": config.lr,
+        "corpus": config.corpus,
+        "device": config.device,
+        "fail_bpb": config.limits.fail_bpb,
+        "dead_bpb": config.limits.dead_bpb,
+    }

@@ -19,14 +19,14 @@ class Settings:
     optimizers: tuple[str, ...] | None = None
     seeds: tuple[int, ...] | None = None
     widths: tuple[int, ...] | None = None
-    steps: int = 100
+    steps: int | None = None
     lr: float | None = None
     storage: Storage | None = None
     scope: Scope = "weights"
     device: str = "cpu"
-    fail_bpb: float = 6.5
-    dead_bpb: float = 6.9
-    corpus: str = "builtin"
+    fail_bpb: float | None = None
+    dead_bpb: float | None = None
+    corpus: str | None = None
     matrix: str = "pr"
     #: (this shard from 1, how many).
     shard: tuple[int, int] | None = None
@@ -39,12 +39,3 @@ class Settings:
     min_cells: int = 0
     #: Names of the options that were given, whatever their value.
     given: frozenset[str] = frozenset()
-
-
-#: What decides how every cell of a run is trained and judged, whichever cells those are.
-_SHARED = ("steps", "lr", "corpus", "device", "fail_bpb", "dead_bpb")
-
-
-def shared_settings(settings: Settings) -> dict[str, object]:
-    """The settings that all cells of a run share: two runs that differ in them are no parts of one."""
-    return {name: getattr(settings, name) for name in _SHARED}

@@ -32,12 +32,16 @@ class LowbitCell:
     @cached_property
     def result(self) -> CellResult:
         """The trained and judged cell; its record joins the test's user properties."""
-        return self._recorded(self._session.run(self.cell, limit_of(self._node)))
+        return self._recorded(self._session.run(self.cell, self._limit))
 
     @cached_property
     def examined(self) -> CellResult:
         """What the probes alone say, in 8 training steps; its record joins the test's user properties."""
-        return self._recorded(self._session.examine(self.cell, limit_of(self._node)))
+        return self._recorded(self._session.examine(self.cell, self._limit))
+
+    @property
+    def _limit(self) -> float:
+        return limit_of(self._node, self._session.timeout)
 
     def _recorded(self, result: CellResult) -> CellResult:
         from quantgate.records.result import to_line
@@ -103,5 +107,6 @@ def lowbit_model() -> Callable[..., TinyTransformer]:
 def lowbit_corpus(request: pytest.FixtureRequest) -> Corpus:
     """The text that cells are trained and judged on."""
     from quantgate.corpus import load
+    from quantgate.plan.matrix import config_of
 
-    return load(settings_of(request.config).corpus)
+    return load(config_of(settings_of(request.config)).corpus)

@@ -21,7 +21,7 @@ from quantgate.plugin.lifecycle import (
 )
 from quantgate.plugin.names import FOLDER_INPUT, PROPERTY, REPORTER
 from quantgate.plugin.options import OptionError, add_options
-from quantgate.plugin.process.timeouts import CELL_TIMEOUT, limit_of, needs_timeout
+from quantgate.plugin.process.timeouts import limit_of, needs_timeout
 from quantgate.reports.text import printable_lines
 
 if TYPE_CHECKING:
@@ -64,14 +64,14 @@ def _check_early(session: GateSession) -> None:
     """Report unknown names, bad known failures and a bad corpus before collection, without importing torch."""
     names = session.settings.given
     if names & {"formats", "optimizers", "known_failures"}:
-        assert session.cells is not None
+        assert session.offering.cells is not None
         assert session.known_failures is not None
     if names & {"baseline", "update_baseline"} and session.worker is None:
         assert session.baseline is None or session.baseline.entries
-    if "corpus" in names:
+    if (corpus := session.config.corpus) != "builtin":
         from quantgate.corpus import load
 
-        load(session.settings.corpus)
+        load(corpus)
     if "report" in names:
         from quantgate.reports.results import why_no_report
 
@@ -111,7 +111,7 @@ def pytest_xdist_node_collection_finished(node: Any) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Publish what a worker found registered too late; end with a usage error if any process found the gate misused."""
     gate = existing_session(session.config)
-    if gate is not None and gate.worker is not None and (reason := gate.left_out()):
+    if gate is not None and gate.worker is not None and (reason := gate.offering.left_out()):
         gate.folder.mark_misuse(reason)
     if misuse(session.config):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -123,7 +123,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     session = session_of(metafunc.config)
     try:
-        cells = session.offer(_marked(metafunc.definition))
+        cells = session.offering.offer(_marked(metafunc.definition))
     except ValueError as error:
         session.folder.mark_misuse(str(error))
         raise pytest.Collector.CollectError(f"quantgate: {error}") from None
@@ -175,14 +175,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     places = [place for place, item in enumerate(items) if _cell_of(item) is not None]
     for place in places:
         if needs_timeout(items[place]):
-            items[place].add_marker(pytest.mark.timeout(CELL_TIMEOUT))
+            items[place].add_marker(pytest.mark.timeout(session_of(config).timeout))
     workers = getattr(config, "workerinput", {}).get("workercount", 0)
     if workers < 2 or not places:
         return
     from quantgate.plan.order import deal
 
     chosen = [items[place] for place in places]
-    order = deal([cell for item in chosen if (cell := _cell_of(item))], workers)
+    cells = [cell for item in chosen if (cell := _cell_of(item))]
+    order = deal(cells, workers, session_of(config).config.steps)
     for place, source in zip(places, order, strict=True):
         items[place] = chosen[source]
 
@@ -193,7 +194,7 @@ def _plan_again(config: pytest.Config, items: list[pytest.Item]) -> None:
     The plan is that of the end of collection: what the first tests were offered was a matrix without it.
     """
     gate = existing_session(config)
-    if gate is None or not gate.outgrown():
+    if gate is None or not gate.offering.outgrown():
         return
     by_id = any("[" in argument for argument in config.args)  # then only those with such an id were collected
     again: list[pytest.Item] = []
@@ -225,22 +226,24 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gate = existing_session(session.config)
     if gate is None:
         return
-    if reason := gate.left_out():
+    if reason := gate.offering.left_out():
         gate.folder.mark_misuse(reason)
         if gate.worker is None:
             raise pytest.UsageError(f"quantgate: {reason}")
         session.items.clear()  # its controller says why
         return
     gate.plan = {item.nodeid: cell for item in session.items if (cell := _cell_of(item))}
-    if gate.is_used:  # with workers, their controller reports on what they collected
-        gate.folder.publish_plan(gate.plan, gate.offered, (cell.id for cell in gate.whole))
+    if gate.offering.is_used:  # with workers, their controller reports on what they collected
+        whole = (cell.id for cell in gate.offering.whole)
+        gate.folder.publish_plan(gate.plan, gate.offering.offered, whole)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Train the controls before the first cell, outside its timeout."""
     if _cell_of(item) is not None and not _is_skipped(item) and not item.config.getoption("setuponly", False):
-        session_of(item.config).ensure_controls(limit_of(item))
+        gate = session_of(item.config)
+        gate.ensure_controls(limit_of(item, gate.timeout))
     return (yield)
 
 

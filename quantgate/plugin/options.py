@@ -79,7 +79,9 @@ OPTIONS = (
     Option("optimizers", values.names, "NAMES", "optimizers, by name", of_cell=True),
     Option("seeds", values.seeds, "SEEDS", "seeds of weights and batches (47)", of_cell=True),
     Option("widths", values.widths, "WIDTHS", "widths of the model (64)", of_cell=True),
-    Option("steps", values.integer(1, "a number of steps"), "N", "training steps of a cell (100)"),
+    Option(
+        "steps", values.integer(1, "a number of steps"), "N", "training steps of a cell (100; long: 2000)"
+    ),
     Option("lr", values.positive, "RATE", "learning rate, instead of the optimizer's own"),
     Option(
         "storage",
@@ -96,10 +98,15 @@ OPTIONS = (
         of_cell=True,
     ),
     Option("device", values.device, "DEVICE", "torch device that cells are trained on (cpu)"),
-    Option("fail-bpb", values.positive, "BPB", "a cell at or above it fails (6.5)"),
+    Option("fail-bpb", values.positive, "BPB", "a cell at or above it fails (6.5; long: 3.0)"),
     Option("dead-bpb", values.positive, "BPB", "a cell at or above it is dead (6.9)"),
     Option("corpus", values.nonempty, "TEXT", "builtin | tinyshakespeare | PATH of an ASCII text"),
-    Option("matrix", values.choice("pr", "nightly"), "NAME", "pr | nightly: which cells run"),
+    Option(
+        "matrix",
+        values.choice("pr", "nightly", "long"),
+        "NAME",
+        "pr | nightly | long: which cells run, how long",
+    ),
     Option(
         "shard", values.shard, "K/N", "run the K-th of N parts of the matrix; auto: as the CI engine says"
     ),
@@ -161,14 +168,31 @@ def read_settings(config: pytest.Config) -> Settings:
             is_variable = source.startswith(option.environment)
             values[option.field] = option.read(text, source, is_variable=is_variable)
     settings = Settings(**values, given=frozenset(values))
-    if settings.dead_bpb < settings.fail_bpb:
-        if "dead_bpb" in settings.given:
+    if settings.dead_bpb is not None:
+        from quantgate.plan.matrix import config_of
+
+        limits = config_of(settings).limits
+        if limits.dead_bpb < limits.fail_bpb:
             raise OptionError(
-                f"invalid limits: dead-bpb {settings.dead_bpb:g} lies below fail-bpb {settings.fail_bpb:g}; "
+                f"invalid limits: dead-bpb {limits.dead_bpb:g} lies below fail-bpb {limits.fail_bpb:g}; "
                 "a dead cell must fail"
             )
-        settings = replace(settings, dead_bpb=settings.fail_bpb)
+    _check_long(settings)
     return settings
+
+
+def _check_long(settings: Settings) -> None:
+    """The long lane's line is for its own steps, width and text: with others, the user says which line holds."""
+    if settings.matrix != "long" or settings.fail_bpb is not None:
+        return
+    from quantgate.plan.matrices import LONG
+
+    own = {"steps": LONG.steps, "widths": (LONG.width,), "corpus": LONG.corpus}
+    if changed := [name for name, value in own.items() if getattr(settings, name) not in {None, value}]:
+        raise OptionError(
+            f"{changed[0]} with the matrix long: its line of {LONG.limits.fail_bpb:.2f} BPB is for {LONG.steps:,} "
+            f"steps at width {LONG.width} on {LONG.corpus}; say with fail-bpb which line holds instead"
+        )
 
 
 def _refuse_misspelt(config: pytest.Config) -> None:
@@ -202,7 +226,9 @@ def override(settings: Settings, values: Mapping[str, Any], source: str) -> Sett
             raise OptionError(f"{source}: {name!r} cannot be set here; what can is {allowed}")
         text = ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
         changed[name] = option.read(text, f"{name} from {source}")
-    return replace(settings, **changed, given=settings.given | changed.keys())
+    settings = replace(settings, **changed, given=settings.given | changed.keys())
+    _check_long(settings)
+    return settings
 
 
 def _find(config: pytest.Config, option: Option) -> tuple[str, str] | None:

@@ -10,6 +10,7 @@ from itertools import chain
 
 import pytest
 
+from quantgate.gate.folder import FolderError
 from quantgate.gate.validity import broken_trainers, is_users_doing, reasons_of, unlearned, unsaid
 from quantgate.plugin.database.recording import History
 from quantgate.plugin.expected.baseline import BaselineKeeper
@@ -70,11 +71,13 @@ class Reporter:
         self.running = not any(config.getoption(name, False) for name in _LISTING)
         self._progress = Progress(config)
         self._has_ended = False
+        #: How many results an earlier run left.
+        self.carried = 0
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
         """Take the plan of the only process; collection has ended and the cells are about to run."""
-        self.planned, self.offered = dict(self.session.plan), dict(self.session.offered)
+        self.planned, self.offered = dict(self.session.plan), dict(self.session.offering.offered)
         self._open()
 
     def adopt_plan(self) -> None:
@@ -88,11 +91,16 @@ class Reporter:
         keeper().signals.end_gently()
         self._tests = {cell: address(self.config, test) for test, cell in reversed(self.planned.items())}
         wanted = self.running and (self.planned or self.is_empty_shard)
-        if wanted and self.report is None and self.session.settings.report is not None:
+        folder = self.session.settings.report
+        if wanted and self.report is None and folder is not None:
             try:
-                self.report = Report(self.session.settings.report)
-            except ReportError as error:
+                self.report = Report(folder, self.session.taker(self._tests))
+            except (ReportError, FolderError) as error:
                 raise pytest.UsageError(f"quantgate: {printable(str(error))}") from None
+            self.results |= {cell: each for cell, each in self.report.taken.items() if cell in self._tests}
+            self.carried = len(self.results)
+            if self.report.resumed:
+                self._say(f"quantgate: {self.report.resumed}")
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         cell = self.planned.get(nodeid)
@@ -101,7 +109,7 @@ class Reporter:
 
     @property
     def _is_only_process(self) -> bool:
-        return bool(self.session.offered)
+        return bool(self.session.offering.offered)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         cell = self.planned.get(report.nodeid)
@@ -135,17 +143,24 @@ class Reporter:
             return
         self.results[result.cell] = result
         if self.report is not None:
+            if self.session.is_resumable:  # a run that is cut leaves its controls too
+                self.report.append_new(self.session.folder.controls())
             self.report.append(result)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self) -> None:
         """Say how far the run is, when pytest has written what it says of a test."""
-        self._progress.say(list(self.results.values()), len(set(self.planned.values())))
+        self._progress.say(list(self.results.values()), len(set(self.planned.values())), self.carried)
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> object:
         """The score in the line of `-v`; the short summary, after it, begins with pytest's own words."""
         is_cell = not self._has_ended and report.nodeid in self.planned
         return status(report) if is_cell and isinstance(report, pytest.TestReport) else None
+
+    def _say(self, text: str) -> None:
+        terminal_reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal_reporter is not None:
+            terminal_reporter.write_line(text)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
@@ -173,7 +188,7 @@ class Reporter:
             )
 
     def _finish(self, session: pytest.Session) -> None:
-        if reason := self.session.left_out():
+        if reason := self.session.offering.left_out():
             self.session.folder.mark_misuse(reason)
         self.controls = self.session.folder.controls()
         for cell in dict.fromkeys(self.planned.values()):
@@ -181,9 +196,8 @@ class Reporter:
                 asked = "its test never asked for its result: lowbit_cell.assert_learns() does"
                 because = asked if cell in self.unasked else "the run ended before its turn"
                 self._add(self.session.unmeasured(cell, Verdict.UNJUDGED, because))
-        for control in self.controls:
-            if self.report is not None:
-                self.report.append(control)
+        if self.report is not None:
+            self.report.append_new(self.controls)
         if self.planned or self.session.folder.misuse:
             self._set_status(session)
         else:
@@ -243,6 +257,7 @@ class Reporter:
                 self.problems.append(RATE)
             self.problems += unsaid(list(self.results.values()), self.session.known_failures, self.failed)
             self.problems += self.baseline.update(self.results.values())
+            self.problems += self.baseline.uncompared(self.results.values())
             self._check_least(self.counts.judged, session)
 
     def _users_doing(self, failed: list[CellResult]) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from quantgate.baselines.compare import hold
 from quantgate.baselines.document import Baseline
@@ -15,10 +15,11 @@ from quantgate.gate.folder import FolderError, RunFolder
 from quantgate.gate.validity import unlearned
 from quantgate.plan import known_failures, matrix
 from quantgate.plan.known_failures import KnownFailures
+from quantgate.plan.matrices import MATRICES
+from quantgate.plan.resume import provenance
 from quantgate.plan.settings import Settings
-from quantgate.plan.shards import take_shard
+from quantgate.plugin.collected.offering import Offering
 from quantgate.plugin.expected.baseline import open_baseline
-from quantgate.plugin.options import override
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.timeouts import CELL_TIMEOUT, GRACE
 from quantgate.records.cell import Cell, Config
@@ -54,15 +55,6 @@ class GateSession:
     stderr: int = 2
     #: The cells that this process will judge by the node ids of their tests, known once tests are collected.
     plan: dict[str, Cell] = field(default_factory=dict)
-    #: Every cell that a test of this run was offered, whether the test was then selected or not.
-    offered: dict[Cell, None] = field(default_factory=dict)
-    #: The same before sharding: what all shards of this run are offered.
-    whole: dict[Cell, None] = field(default_factory=dict)
-    #: The subjects and optimizers of those cells' matrices before sharding; and whether a marker narrowed any of them.
-    _names: set[str] = field(default_factory=set)
-    _narrowed: bool = False
-    #: What was registered when a test was first offered cells.
-    _registered: tuple[str, ...] | None = None
     _results: dict[Cell, CellResult] = field(default_factory=dict)
     #: Why the cells of the gate itself (None) and those of each foreign trainer cannot be judged, once that is known.
     _invalid: dict[str | None, tuple[str, ...]] | None = None
@@ -74,69 +66,10 @@ class GateSession:
     _control_limit: float = CELL_TIMEOUT
     _stores: dict[str | None, ControlStore] = field(default_factory=dict)
 
-    @property
-    def cells(self) -> tuple[Cell, ...]:
-        """The matrix, or this shard of it, of what is registered by now."""
-        return take_shard(self._matrix, self.settings.shard, self.settings.steps)
-
-    @property
-    def _matrix(self) -> tuple[Cell, ...]:
-        return matrix.plan(self.settings, self.registry)
-
-    def offer(self, marker: Mapping[str, Any]) -> tuple[Cell, ...]:
-        """The cells of a test with these arguments of its `lowbit` marker, which are now part of this run's matrix.
-
-        Raises:
-            OptionError: The marker names no option of a cell.
-            UnknownNameError: It names an unknown format or optimizer.
-        """
-        settings = override(self.settings, marker, "the lowbit marker") if marker else self.settings
-        whole = matrix.plan(settings, self.registry)
-        cells = take_shard(whole, settings.shard, settings.steps)
-        self.offered |= dict.fromkeys(cells)
-        self.whole |= dict.fromkeys(whole)
-        if self._registered is None:
-            self._registered = self._all_registered()
-        self._names |= {n for cell in whole for n in (cell.trainer or cell.subject, cell.optimizer)}
-        self._narrowed |= bool({"formats", "optimizers"} & set(marker))
-        return cells
-
-    @property
-    def is_used(self) -> bool:
-        """Whether any test was offered cells, be it none of a matrix of which this shard holds nothing."""
-        return self._registered is not None
-
-    def outgrown(self) -> bool:
-        """Whether more was registered since a test was first offered cells; then every test is to be offered anew."""
-        grown = self._registered is not None and self._registered != self._all_registered()
-        if grown:
-            self.offered.clear()
-            self.whole.clear()
-            self._names.clear()
-            self._registered = None
-        return grown
-
-    def _all_registered(self) -> tuple[str, ...]:
-        return (*self.registry.registered(), *self.registry.registered_optimizers())
-
-    def left_out(self) -> str | None:
-        """What is registered and in no cell, although nothing narrowed the matrix; None where nothing is.
-
-        It was registered when the tests had been collected, so that other cells were trained in its place.
-        """
-        if not self._names or self._narrowed:
-            return None
-        settings = self.settings
-        subjects = () if settings.formats is not None else self.registry.registered()
-        optimizers = () if settings.optimizers is not None else self.registry.registered_optimizers()
-        missing = [name for name in (*subjects, *optimizers) if name not in self._names]
-        if not missing:
-            return None
-        named = ", ".join(f"{name!r} ({self.registry.place(name)})" for name in missing)
-        return (
-            f"registered and in no cell of this run: {named}; the tests had been collected by then. Register it while "
-            "a conftest or a test module is imported, or in the hook pytest_quantgate_register"
-        )
+    @cached_property
+    def offering(self) -> Offering:
+        """What the tests of this process are offered."""
+        return Offering(self.settings, self.registry)
 
     @cached_property
     def known_failures(self) -> KnownFailures:
@@ -144,7 +77,7 @@ class GateSession:
         path = self.settings.known_failures
         if path is None:
             return KnownFailures()
-        return known_failures.load(path, self._matrix, self.registry)
+        return known_failures.load(path, self.offering.matrix, self.registry)
 
     @cached_property
     def baseline(self) -> Baseline | None:
@@ -155,7 +88,7 @@ class GateSession:
     @property
     def matrix_ids(self) -> list[str]:
         """The ids of the cells of the whole matrix, before sharding."""
-        return [cell.id for cell in self._matrix]
+        return [cell.id for cell in self.offering.matrix]
 
     def _expected(self, result: CellResult) -> CellResult:
         """A result of this run, beside what was known of the cell before."""
@@ -169,6 +102,11 @@ class GateSession:
     def config(self) -> Config:
         """How cells are trained and judged."""
         return matrix.config_of(self.settings)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that a cell may take where neither an option of pytest-timeout's nor a marker says so."""
+        return MATRICES[self.settings.matrix].timeout
 
     @cached_property
     def _gate(self) -> Gate:
@@ -191,7 +129,7 @@ class GateSession:
             from quantgate.gate.controls import ControlStore
 
             # A trainer may take as long as the user lets its cells.
-            limit = CELL_TIMEOUT if trainer is None else self._control_limit
+            limit = self.timeout if trainer is None else self._control_limit
             self._stores[trainer] = ControlStore(
                 self.folder, self._trains(trainer), lambda control: self._keeping(control, limit)
             )
@@ -200,18 +138,18 @@ class GateSession:
     @property
     def planned(self) -> list[Cell]:
         """The planned cells in the order of the matrix, not as dealt: the first one chooses the negative controls."""
-        order = {cell: place for place, cell in enumerate(self.cells)}
+        order = {cell: place for place, cell in enumerate(self.offering.cells)}
         return sorted(set(self.plan.values()), key=lambda cell: (order.get(cell, len(order)), cell.id))
 
-    def ensure_controls(self, limit: float = CELL_TIMEOUT) -> None:
+    def ensure_controls(self, limit: float | None = None) -> None:
         """Train the controls of all planned cells, or wait for other workers to; once in a process.
 
         Args:
-            limit: Seconds that a cell of a foreign trainer may take, and so its controls.
+            limit: Seconds that a cell of a foreign trainer may take, and so its controls; None for the matrix' own.
         """
         if self._invalid is not None:
             return
-        self._control_limit = limit
+        self._control_limit = self.timeout if limit is None else limit
         planned: dict[str | None, list[Cell]] = {}
         for cell in self.planned:
             planned.setdefault(cell.trainer, []).append(cell)
@@ -228,7 +166,7 @@ class GateSession:
             self._unusable = f"the folder {str(self.folder.path)!r} of the run: {error.strerror}"
         return (self._unusable,)
 
-    def run(self, cell: Cell, limit: float = CELL_TIMEOUT) -> CellResult:
+    def run(self, cell: Cell, limit: float) -> CellResult:
         """The result of a cell. Trained on the first call in a process, and kept.
 
         Args:
@@ -240,7 +178,7 @@ class GateSession:
             self._results[cell] = self._expected(self._kept(cell, limit, self._run))
         return self._results[cell]
 
-    def examine(self, cell: Cell, limit: float = CELL_TIMEOUT) -> CellResult:
+    def examine(self, cell: Cell, limit: float) -> CellResult:
         """The result of the probes of a cell alone."""
         return self._expected(self._kept(cell, limit, self._trains(cell.trainer).examine))
 
@@ -256,7 +194,7 @@ class GateSession:
 
     @contextmanager
     def _keeping(self, cell: Cell, limit: float) -> Iterator[None]:
-        seconds = (limit if limit > 0 else CELL_TIMEOUT) + GRACE
+        seconds = (limit if limit > 0 else self.timeout) + GRACE
         if self._is_kept:  # a control that a close call asks for, within its cell
             yield
             return
@@ -272,12 +210,53 @@ class GateSession:
         finally:
             self._is_kept = False
 
+    @property
+    def is_resumable(self) -> bool:
+        """Whether what an earlier run left in the report folder may be taken up."""
+        return self.config.lane is not None and self.settings.report is not None
+
+    def taker(self, tests: Mapping[Cell, str]) -> Callable[[CellResult], CellResult | None] | None:
+        """Publishes a result of an earlier run if a run of these cells would train it again, to the last bit.
+
+        Args:
+            tests: The cells of this run, and what judges each.
+
+        Returns:
+            A function that gives such a result as this run has it, and None for any other; None where nothing of an
+            earlier run may be taken up.
+        """
+        return partial(self._take, tests) if self.is_resumable else None
+
+    def _take(self, tests: Mapping[Cell, str], result: CellResult) -> CellResult | None:
+        cell = result.cell
+        is_control = cell.kind in {"control", "negative-control"} and cell.control in {
+            each.control for each in tests
+        }
+        if not ((cell in tests or is_control) and result.verdict.judged and result.provenance is not None):
+            return None
+        if result.provenance != provenance(cell, self.config, self.registry, self._corpus_sha256):
+            return None
+        # What the earlier run expected of the cell, and where its test stood, is not this run's.
+        bare = replace(result, baseline=None, known=None, test=None, shard=None)
+        if is_control:
+            self.folder.keep_control(bare)
+            return bare
+        self.folder.keep_taken(bare)
+        return replace(self._expected(bare), test=tests[cell])
+
+    @cached_property
+    def _corpus_sha256(self) -> str:
+        from quantgate.corpus import load
+
+        return load(self.config.corpus).sha256
+
     def _run(self, cell: Cell) -> CellResult:
         if reasons := (self._invalid or {}).get(cell.trainer):
             return self._of_invalid_run(cell, reasons)
         if because := self._unlearned.get(cell.control):
             return self.unmeasured(cell, Verdict.UNJUDGED, because)
-        return self._trains(cell.trainer).run(cell, self._store(cell.trainer).curve)
+        trained = self.folder.taken(cell)
+        return trained or self._trains(cell.trainer).run(cell, self._store(cell.trainer).curve)
 
     def _of_invalid_run(self, cell: Cell, reasons: tuple[str, ...]) -> CellResult:
         """The controller is told of a folder that is at fault with the record, since there is no other way."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from quantgate.records.verdict import DEFAULT_LIMITS, Limits
+from quantgate.records.schedule import Schedule
+from quantgate.records.verdict import DEFAULT_LIMITS, Lane, Limits
 
 Storage = Literal["master", "inplace"]
 Scope = Literal["weights", "weights+activations"]
@@ -20,6 +21,10 @@ SEEDS = (47, 89, 123, 144, 1597, 2584, 4181, 6765, 10946, 17711)
 
 #: The subject name of a control: the format that changes nothing.
 CONTROL_FORMAT = "fp32"
+
+#: Width of the model that negative controls are trained in, whatever the run's: a dead body, no gradient and a negated
+#: one keep a model of any width from learning, and this one takes a third of the time of the default one.
+NEGATIVE_WIDTH = 16
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,10 @@ class Config:
     device: str = "cpu"
     #: The lines that the final bits per byte is held against.
     limits: Limits = DEFAULT_LIMITS
+    #: How the rate moves over the steps, as a share of it; None leaves it as it is.
+    schedule: Schedule | None = None
+    #: The lane whose rates and tolerances hold; None is that of 100 steps.
+    lane: Lane | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,7 @@ class Cell:
     width: int = DEFAULT_WIDTH
     storage: Storage = "master"
     scope: Scope = "weights"
+    lane: Lane | None = None
 
     @property
     def id(self) -> str:
@@ -64,6 +74,8 @@ class Cell:
             parts.append(self.storage)
         if self.scope != "weights":
             parts.append("wa")
+        if self.lane is not None:
+            parts.append(self.lane)
         return "-".join(parts)
 
     @property
@@ -100,4 +112,6 @@ class Cell:
             text += ", in place"
         if self.scope != "weights":
             text += f", {self.scope}"
+        if self.lane is not None:
+            text += f", {self.lane} lane"
         return text

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from pathlib import Path
 
 
+@cache
 def cpu() -> str:
     """The processor, as the system calls it."""
     try:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from functools import cache
-from types import UnionType
+from types import MappingProxyType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from quantgate.diagnosis.causes import CAUSES
@@ -16,9 +16,9 @@ from quantgate.records.cell import Cell, Config
 from quantgate.records.verdict import CHANCE_BPB, DEFAULT_LIMITS, Limits, Verdict
 from quantgate.records.version import __version__
 
-#: The lane of this package's runs in the fleet's canonical names: what asks for the first tier finds them, and none is
+#: The lanes of this package's runs in the fleet's canonical names: what asks for the first tier finds them, and none is
 #: taken for a cell of the fleet's own.
-LANE = "TIER1-GATE"
+LANES: Mapping[str | None, str] = MappingProxyType({None: "TIER1-GATE", "long": "TIER1-GATE-LONG"})
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,10 @@ class CellResult:
     test: str | None = None
     #: Where the code at fault stands, or that of the subject: `src/mylib/quant.py:12`, relative to its repository.
     source: str | None = None
+    #: `long`, or None for the lane of 100 steps.
+    lane: str | None = None
+    #: SHA-256 over all that it depends on, where a run that is cut takes it up again (`plan.resume`).
+    provenance: str | None = None
 
     @property
     def cell(self) -> Cell:
@@ -73,6 +77,7 @@ class CellResult:
             width=self.width,
             storage=self.storage,  # type: ignore[arg-type]
             scope=self.scope,  # type: ignore[arg-type]
+            lane=self.lane,  # type: ignore[arg-type]
         )
 
     @property
@@ -143,9 +148,9 @@ def canon_name(cell: Cell, lr: float | None) -> str:
     A foreign trainer has a lane of its own, so that its int8 is not taken for the built-in one.
     """
     rate = "default" if lr is None else f"{lr:g}"
-    lane, format = LANE, cell.subject
+    lane, format = LANES[cell.lane], cell.subject
     if cell.trainer is not None:
-        lane, format = f"{LANE}:{cell.trainer}", cell.subject.partition(":")[2]
+        lane, format = f"{lane}:{cell.trainer}", cell.subject.partition(":")[2]
     return f"IGLA-{lane}-{format}-h{cell.width}-LR{rate}-rng{cell.seed}-{cell.optimizer}"
 
 
@@ -264,6 +269,7 @@ def unmeasured(cell: Cell, verdict: Verdict, because: str, config: Config) -> Ce
         environment={},
         quantgate=__version__,
         canon_name=canon_name(cell, config.lr),
+        lane=cell.lane,
     )
 
 

@@ -6,7 +6,8 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,15 +53,23 @@ def _kind(path: Path) -> str | None:
 class ResultsFile:
     """The results of one run, in `folder/results.jsonl`; an earlier run's are replaced.
 
+    Args:
+        folder: Where the file is written; made if it is not there.
+        kept: Results of an earlier run that are this run's too; there is no moment at which the file lacks them.
+
     Raises:
         OSError: The folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kept: Sequence[CellResult] = ()) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / FILE_NAME
+        first = self.path.with_suffix(".part") if kept else self.path
         # Without a buffer: what could not be written is not tried again with every later line.
-        self._file = self.path.open("wb", buffering=0)
+        self._file = first.open("wb", buffering=0)
+        for result in kept:
+            self.append(result)
+        first.replace(self.path)
 
     def append(self, result: CellResult) -> None:
         """Write one record.
@@ -89,6 +98,19 @@ class ResultsFile:
     def close(self) -> None:
         """End the file."""
         self._file.close()
+
+
+def read_whole_lines(folder: Path) -> list[CellResult]:
+    """The results of an earlier run, which may have been cut in mid-line; what is no result of a cell is left out."""
+    try:
+        lines = (folder / FILE_NAME).read_text("utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        with suppress(ValueError, RecursionError):
+            found.append(CellResult.from_record(json.loads(line)))
+    return found
 
 
 def write_run(folder: Path, said: Mapping[str, Any]) -> None:

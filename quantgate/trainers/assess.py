@@ -86,6 +86,7 @@ def assess(
         environment={"cpu": cpu(), "python": platform.python_version(), "system": platform.system()},
         quantgate=__version__,
         canon_name=canon_name(cell, training.lr),
+        lane=cell.lane,
     )
 
 

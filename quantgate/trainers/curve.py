@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from quantgate.corpus import Corpus
@@ -12,10 +14,10 @@ from quantgate.logs.judging.curve import run_of
 from quantgate.logs.judging.judge import NO_OP_HINT, CurveError, Judgement, compared, judge_run
 from quantgate.logs.judging.rules import Rules
 from quantgate.records.cell import Cell, Config
-from quantgate.records.verdict import DEFAULT_LIMITS, Curve, Verdict, gap_tolerance
+from quantgate.records.verdict import DEFAULT_LIMITS, IMPLAUSIBLE_LEAD, Curve, Verdict, gap_tolerance
 from quantgate.subjects.trainers import Trainer
 from quantgate.trainers.process import Ended
-from quantgate.trainers.scores import Scores
+from quantgate.trainers.scores import Sample, Scores
 
 #: Decimals that scores must have for equal ones to mean equal numbers: int8 and float32 agree in three now and then.
 ENOUGH_DECIMALS = 4
@@ -33,6 +35,9 @@ _OFF_SCALE_HINT = (
     "its first score is {:.2f} where float32 starts at {:.2f}: what it computes with is on another scale, as where "
     "codes are taken for values, or one scale divides and another multiplies."
 )
+#: The last score of a trainer that was told its steps is at most so many of its longest intervals before their end.
+_INTERVALS = 2
+_STOPPED_HINT = "look for why it stopped: it ended as if all were well."
 #: The options of `quantgate judge` in its messages, and what is said of a trainer in their place.
 _OPTIONS = {
     "Say --vocabulary": "Declare its chance",
@@ -99,9 +104,15 @@ def judged(
             said = said.replace(option, here)
         return Judgement(Verdict.REJECTED, "refused", said, hint=_REFUSED_HINT, curve=tuple(curve))
     if found.verdict is Verdict.UNJUDGED:
-        return replace(
-            found, verdict=Verdict.REJECTED, hint="look for why it stopped: it ended as if all were well."
+        return replace(found, verdict=Verdict.REJECTED, hint=_STOPPED_HINT)
+    if found.verdict.passes and trainer.uses("steps") and _stopped(curve, config.steps):
+        said = (
+            f"its scores end at step {curve[-1][0]:,} of {config.steps:,}, far less than that apart before."
         )
+        return replace(found, verdict=Verdict.REJECTED, shape="ended-early", because=said, hint=_STOPPED_HINT)
+    if found.verdict.passes and found.gap is not None and found.gap < -IMPLAUSIBLE_LEAD * rules.scale:
+        said = f"it ends {-found.gap:.2f} below its float32 control: numbers of fewer bits learn no better."
+        return replace(found, verdict=Verdict.FAULTY, because=said, cause="implausible")
     if control and found.initial is not None and found.initial > OFF_SCALE * control[0][1]:
         found = replace(found, hint=_OFF_SCALE_HINT.format(found.initial, control[0][1]))
     if same is None or same.steps < ENOUGH_STEPS or same.most > _EQUAL or found.verdict is Verdict.DIVERGED:
@@ -115,6 +126,12 @@ def judged(
     return replace(
         found, verdict=Verdict.NO_OP, shape="identical", because=said, cause="no-op", hint=NO_OP_HINT
     )
+
+
+def _stopped(curve: Sequence[Sample], steps: int) -> bool:
+    """Whether scores end long before the last step, measured by the longest interval between them."""
+    longest = max(after - before for (before, _), (after, _) in pairwise(curve))
+    return curve[-1][0] + _INTERVALS * longest < steps
 
 
 #: Of scores in nats that were turned into bits and back, below any decimal that is printed.
@@ -140,4 +157,4 @@ def tolerance(trainer: Trainer, cell: Cell) -> float:
     """How far behind its control a cell may end, in bits: as `quantgate judge` has it, 4 bits' where unknown."""
     known = trainer.known_format(trainer.format_of(cell))
     bits = None if known is None else known.bits
-    return gap_tolerance(4 if bits is None else bits, cell.optimizer) * Rules(trainer.chance).scale
+    return gap_tolerance(4 if bits is None else bits, cell.optimizer, cell.lane) * Rules(trainer.chance).scale

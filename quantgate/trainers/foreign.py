@@ -53,7 +53,7 @@ class ForeignGate:
         """Train the float32 cell of a cell, and judge its curve by the absolute lines."""
         return self._train(cell.control, None)
 
-    def negative(self, cell: Cell, control: Curve) -> CellResult:
+    def negative(self, cell: Cell, control: Curve | None) -> CellResult:
         """Train a negative control; one that said nothing of its learning has not failed as it should."""
         result = self._train(cell, control)
         return replace(result, verdict=Verdict.UNJUDGED) if result.verdict is Verdict.REJECTED else result

@@ -147,5 +147,6 @@ def _sample(column: str, step: Any, score: Any) -> tuple[str, int, float | None]
         place = int(step)
         value = None if score is None else float(score)
     except (TypeError, ValueError, OverflowError):
-        return None
+        # A text where a number should be, `None` or `*****`: it was not measured.
+        return _sample(column, step, None) if isinstance(score, str) else None
     return (column, place, value) if 0 <= place < 2**63 else None

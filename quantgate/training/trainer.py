@@ -10,7 +10,7 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -96,8 +96,10 @@ class Training:
             raise TypeError(f"build returned {kinds}: return a torch.optim.Optimizer, or a list of them")
         self.watcher.optimizers_built(trainee, optimizers)
         every = max(1, self.config.steps // CURVE_POINTS)
+        peaks = [(group, group["lr"]) for each in optimizers for group in each.param_groups if "lr" in group]
         self._score(trainee, 0)
         for step in range(self.config.steps):
+            self._set_rates(peaks, step)
             self._step(trainee, optimizers, starts[step], step)
             self.watcher.stepped(step + 1)
             if self.non_finite is not None:
@@ -105,6 +107,14 @@ class Training:
                 break
             if (step + 1) % every == 0 or step + 1 == self.config.steps:
                 self._score(trainee, step + 1)
+
+    def _set_rates(self, peaks: Sequence[tuple[dict[str, Any], Any]], step: int) -> None:
+        # Not by torch's schedulers: they patch `step`, and refuse what only has `param_groups`.
+        if self.config.schedule is None:
+            return
+        share = self.config.schedule.share(step, self.config.steps)
+        for group, peak in peaks:
+            group["lr"] = peak * share
 
     def _prepared(self) -> nn.Module:
         model = build_model(ModelConfig(width=self.cell.width), self._generator).to(self.config.device)

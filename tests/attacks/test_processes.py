@@ -178,6 +178,6 @@ def test_a_worker_that_dies_in_a_negative_control_makes_the_run_invalid(start: S
     run = start(conftest, *MODES["n2"], "--quantgate-formats=int4,int8,nf4,bf16")
 
     assert run.wait() == 70
-    said = "a worker died while it trained the negative control zero-gradient x adamw, width 32"
+    said = "a worker died while it trained the negative control zero-gradient x adamw, width 16"
     assert f"quantgate: {said}" in run.output.splitlines()
     assert sorted(verdicts(run).values()) == ["learns", "learns", "learns", "unjudged"]

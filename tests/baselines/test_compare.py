@@ -9,7 +9,7 @@ import pytest
 
 from quantgate.baselines.compare import compare, hold, why_not_comparable
 from quantgate.baselines.document import Baseline, Entry
-from quantgate.baselines.lanes import PORTABLE_BPB, STATISTICAL_BPB, STATISTICAL_SHARE
+from quantgate.baselines.lanes import PORTABLE_BPB, PORTABLE_LONG_BPB, STATISTICAL_BPB, STATISTICAL_SHARE
 from quantgate.records.cell import Config
 from quantgate.records.result import CellResult, unmeasured
 from quantgate.records.verdict import Verdict
@@ -111,6 +111,28 @@ def test_few_bits_under_muon_are_chaotic_and_an_optimizer_of_ones_own_may_be(
 
     assert found is not None
     assert found["tolerance"] == most
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "bits", "most"),
+    [("adamw", 4, PORTABLE_LONG_BPB), ("muon", 4, 0.1), ("muon", 8, 0.012), ("muon", 16, PORTABLE_LONG_BPB)],
+)
+def test_a_long_training_may_differ_more(optimizer: str, bits: float, most: float) -> None:
+    before, now = (
+        at(2.6, optimizer=optimizer, evidence={"bits": bits}, environment=machine, lane="long", steps=2000)
+        for machine in (ELSEWHERE, HERE)
+    )
+    found = hold(of(before), now).baseline
+
+    assert found is not None
+    assert (found["lane"], found["tolerance"]) == ("portable", most)
+
+
+@pytest.mark.parametrize("change", [{"lane": None}, {"width": 64}])
+def test_another_lane_or_width_is_another_cell(change: dict[str, Any]) -> None:
+    long = at(2.6, width=128, steps=2000, lane="long")
+
+    assert held(replace(long, **change), long)[0] == "new"
 
 
 def test_what_differs_between_the_machines_is_said() -> None:
@@ -248,6 +270,20 @@ def test_another_question_is_not_compared(changes: dict[str, Any], reason: str |
     assert why_not_comparable(at(5.1), now) == reason
     assert (hold(of(at(5.1)), now).baseline is None) == (reason is not None)
     assert compare(of(at(5.1)), [now]).not_comparable == ({CELL.id: reason} if reason else {})
+
+
+def test_that_nothing_could_be_compared_is_said() -> None:
+    other, new = at(6.0, steps=20), learning(make_cell(subject="new"))
+    said = (
+        "the baseline can be compared with no cell: 100 steps there, 20 here; give both the same options, or make it "
+        "anew"
+    )
+
+    assert compare(of(at(5.1)), [other]).nothing_compared == said
+    assert compare(of(at(5.1)), [other, new]).nothing_compared == said
+    assert compare(of(at(5.1)), [new]).nothing_compared is None
+    assert compare(of(at(5.1)), [at(5.1)]).nothing_compared is None
+    assert compare(of(at(5.1)), []).nothing_compared is None
 
 
 def test_what_was_not_judged_is_not_compared() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from quantgate.baselines.document import Baseline, BaselineError, MissingBaselineError, read, write
 from quantgate.records.cell import Config
+from quantgate.records.closing import Closing, Plan
 from quantgate.records.result import CellResult, to_line, unmeasured
 from quantgate.records.verdict import Verdict
 from tests.examples import CELL, learning, make_cell, make_result
@@ -96,6 +97,12 @@ def test_the_results_of_a_run_are_a_baseline_and_the_last_of_a_cell_counts(tmp_p
     assert {name: entry.result.verdict for name, entry in baseline.entries.items()} == {
         CELL.id: Verdict.LEARNS
     }
+
+
+def test_how_the_run_ended_is_no_cell(tmp_path: Path) -> None:
+    path = written(tmp_path, to_line(make_result()), Closing(Plan((CELL.id,)), 1).to_line())
+
+    assert list(read(path).entries) == [CELL.id]
 
 
 def test_a_link_stays_one(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from unittest import mock
 
 from quantgate.gate import experiment
 from quantgate.gate.run import Gate
-from quantgate.plan.matrix import PR_FORMATS, PR_OPTIMIZERS
+from quantgate.plan.matrices import PR_FORMATS, PR_OPTIMIZERS
 from quantgate.probes.training import TrainingProbes
 from quantgate.records.cell import DEFAULT_STEPS, DEFAULT_WIDTH, SEEDS, Cell, Config
 from quantgate.training.watcher import Watcher

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from quantgate.formats import BUILTIN
-from quantgate.plan.costs import cost
+from quantgate.plan.costs import cost, negative_cost
 from quantgate.plan.matrix import plan
 from quantgate.plan.settings import Settings
-from quantgate.plan.shards import NEGATIVE_CONTROLS, split
+from quantgate.plan.shards import split
 from quantgate.records.cell import CONTROL_FORMAT, DEFAULT_STEPS, SEEDS, Cell, Config
 from quantgate.records.verdict import Curve
 from quantgate.subjects.registry import Registry
@@ -195,14 +195,18 @@ def simulate(cells: Sequence[Cell], n: int, seconds: Mapping[Key, float]) -> Sim
     loads, trained = [], 0
     for shard in shards:
         controls = list(dict.fromkeys(cell.control for cell in shard))
-        negative = min(controls, key=lambda control: control.width)
-        loads.append(sum(map(taken, (*shard, *controls))) + NEGATIVE_CONTROLS * taken(negative))
+        loads.append(sum(map(taken, (*shard, *controls))) + max(map(negative, controls)))
         trained += len(controls)
     once = sorted(taken(control) for control in {cell.control for cell in cells})
-    each = (1 + NEGATIVE_CONTROLS) * once[0]
+    each = once[0] + min(negative(cell.control) for cell in cells)
     bound = each + longest_first([*map(taken, cells), *once[len(shards) :]], n)
-    unit = max(taken(cell) + (1 + NEGATIVE_CONTROLS) * taken(cell.control) for cell in cells)
+    unit = max(taken(cell) + taken(cell.control) + negative(cell.control) for cell in cells)
     return Simulation(n, max(loads), max(bound, unit), greedy(cells, n, taken), trained)
+
+
+def negative(control: Cell) -> float:
+    """Seconds that the negative controls of a run take, which are not recorded."""
+    return negative_cost(control) / 1e3
 
 
 def greedy(cells: Sequence[Cell], n: int, taken: Callable[[Cell], float]) -> float:
@@ -211,8 +215,8 @@ def greedy(cells: Sequence[Cell], n: int, taken: Callable[[Cell], float]) -> flo
     for cell in sorted(cells, key=taken, reverse=True):
 
         def end(k: int, cell: Cell = cell) -> float:
-            controls = 0 if cell.control in held[k] else 1 if held[k] else 1 + NEGATIVE_CONTROLS
-            return loads[k] + taken(cell) + controls * taken(cell.control)
+            control = 0.0 if cell.control in held[k] else taken(cell.control)
+            return loads[k] + taken(cell) + control + (0.0 if held[k] else negative(cell.control))
 
         best = min(range(n), key=end)
         loads[best] = end(best)

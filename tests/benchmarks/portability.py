@@ -22,7 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from quantgate.plan.matrix import PR_FORMATS, PR_OPTIMIZERS
+from quantgate.plan.matrices import PR_FORMATS, PR_OPTIMIZERS
 from quantgate.records.cell import SEEDS
 from tests.benchmarks.tables import table
 

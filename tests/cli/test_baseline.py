@@ -63,6 +63,16 @@ def test_what_is_the_same_new_or_gone_ends_with_0(quantgate: Command, base: Path
     ]
 
 
+def test_where_nothing_can_be_compared_that_fails(quantgate: Command, base: Path, folder: Path) -> None:
+    said = quantgate("baseline", "compare", "base.jsonl", run(folder, learning(steps=20)))
+
+    assert said.status == 1
+    assert said.out.splitlines()[-1] == (
+        "the baseline can be compared with no cell: 100 steps there, 20 here; give both the same options, or make it "
+        "anew"
+    )
+
+
 def test_json_holds_every_cell(quantgate: Command, base: Path, folder: Path) -> None:
     said = quantgate(
         "baseline", "compare", "base.jsonl", run(folder, make_result(steps=20), learning()), "--json"

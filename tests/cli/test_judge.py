@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from quantgate.records.result import CellResult
+from quantgate.reports.results import ResultsFile
 from tests.cli.conftest import Command
 from tests.logs.samples import FLEET, falling, lines, name, verdicts, write
 
@@ -84,6 +87,21 @@ def test_each_shape_is_said_with_its_numbers(
     records = map(json.loads, quantgate("judge", str(fleet), "--json").out.splitlines())
 
     assert next(r["evidence"]["because"] for r in records if r["format"] == format) == because
+
+
+def test_a_report_that_cannot_be_written_is_said(
+    quantgate: Command, fleet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: ResultsFile, result: CellResult) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(ResultsFile, "append", full)
+    said = quantgate("judge", str(fleet), "--report", "out")
+
+    assert (said.status, said.err) == (
+        4,
+        "quantgate: the report folder 'out' cannot be written to: No space left on device\n",
+    )
 
 
 def test_the_records_are_a_runs(quantgate: Command, fleet: Path, folder: Path) -> None:

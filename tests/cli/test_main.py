@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -88,3 +91,18 @@ def test_an_interruption_exits_130(quantgate: Command, monkeypatch: pytest.Monke
     monkeypatch.setattr("quantgate.cli.explain.cause_text", interrupted)
 
     assert quantgate("explain", "no-op").status == 130
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full disk at hand")
+@pytest.mark.parametrize("arguments", [("explain",), ("explain", "no-op")])
+def test_a_full_disk_is_said(arguments: Sequence[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "quantgate.cli", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert (done.returncode, done.stderr) == (4, "quantgate: No space left on device\n")

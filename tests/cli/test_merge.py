@@ -27,9 +27,9 @@ def test_shards_are_merged_into_a_report(quantgate: Command, tmp_path: Path) -> 
     assert [result.cell for result in whole.results] == list(CELLS)
     assert whole.closing is not None
     assert whole.closing.shard is None
-    assert json.loads((out / "run.json").read_text()) == {
+    assert json.loads((out / "run.json").read_text()).items() >= {
         "state": "finished", "exit_status": 0, "planned": 4, "ran": 4, "judged": 4, "skipped": 0, "problems": [],
-    }  # fmt: skip
+    }.items()  # fmt: skip
     assert quantgate("merge", str(out), "-o", str(tmp_path / "again")).status == 0
     assert (tmp_path / "again" / "results.jsonl").read_text() == (out / "results.jsonl").read_text()
 

@@ -46,6 +46,21 @@ def found(said: Said) -> dict[str, Any]:
     return parsed
 
 
+def test_a_plan_of_the_long_lane_has_its_settings_and_costs(plan: Any) -> None:
+    Path("test_lowbit.py").write_text(TEST_LEARNS)
+    # Its own text would be fetched; a line of one's own allows another.
+    said = found(
+        plan(
+            "--shards", "2", "--quantgate-matrix=long", "--quantgate-corpus=builtin", "--quantgate-fail-bpb=3"
+        )
+    )
+
+    assert (said["count"], said["settings"]["steps"], said["settings"]["fail_bpb"]) == (40, 2000, 3.0)
+    assert {cell["lane"] for cell in said["cells"]} == {"long"}
+    assert min(cell["seconds"] for cell in said["cells"]) > 20
+    assert abs(said["shards"][0]["seconds"] - said["shards"][1]["seconds"]) < 60
+
+
 def test_a_plan_is_the_cells_their_cost_their_shard_and_the_controls(plan: Any) -> None:
     Path("test_lowbit.py").write_text(TEST_LEARNS)
     said = found(

@@ -14,8 +14,10 @@ from quantgate import CellResult, Config
 from quantgate.diagnosis.evidence import Evidence, NonFinite
 from quantgate.gate.experiment import Run
 from quantgate.gate.run import Gate
+from quantgate.plan.matrices import LONG
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.records.cell import SEEDS, Cell
+from quantgate.records.schedule import Schedule
 from quantgate.records.verdict import Verdict
 from quantgate.subjects.registry import Registry
 
@@ -152,6 +154,35 @@ def test_a_curve_beside_much_that_is_clipped_has_a_stale_scale() -> None:
     assert result.evidence["because"] == (
         "most of the noise of head.weight is that of the 13% that are clipped."
     )
+
+
+def test_the_long_lane_is_diagnosed_by_its_first_step_where_it_learns() -> None:
+    x = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    first = tensor_evidence("head.weight", 0, x, (x * 32).round() / 32, x, x)
+    grown = replace(first, step=1999, peak=0.48)
+    gate = scripted({FIRST: 2.7}, evidence=Evidence(weights=(first, grown)))
+    long = replace(gate, config=replace(LONG, corpus="builtin"))
+
+    assert run(gate, 2.6).cause == "scale-stale"
+    found = long.run(replace(CELL, lane="long"), lambda cell: curve(2.6))
+    assert (found.verdict, found.lane) == (Verdict.LEARNS, "long")
+    assert found.canon_name == "IGLA-TIER1-GATE-LONG-mine-h64-LR0.001-rng47-adamw"
+    assert long.run(replace(CELL, lane="long"), lambda cell: curve(1.2)).verdict is Verdict.LAGS
+
+
+def test_the_probes_alone_see_no_warm_up() -> None:
+    seen: list[Schedule | None] = []
+
+    @dataclass(frozen=True)
+    class Noted(Scripted):
+        def train(self, cell: Cell) -> Run:
+            seen.append(self.config.schedule)
+            return super().train(cell)
+
+    gate = scripted({FIRST: 2.7})
+    Noted(replace(LONG, corpus="builtin"), gate.registry, scores=gate.scores).examine(CELL)
+
+    assert seen == [None]
 
 
 def test_a_format_may_state_its_tolerance() -> None:

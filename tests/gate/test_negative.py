@@ -6,7 +6,7 @@ from quantgate.gate.negative import negative_controls
 from quantgate.records.cell import Cell
 
 
-def test_negative_controls_take_the_first_optimizer_and_seed_and_the_least_width() -> None:
+def test_negative_controls_take_the_optimizer_and_seed_of_the_first_cell_of_the_default_width() -> None:
     cells = (
         Cell("int4", "format", "sgd", 89, 128),
         Cell("int4", "format", "sgd", 89),
@@ -14,6 +14,6 @@ def test_negative_controls_take_the_first_optimizer_and_seed_and_the_least_width
     )
 
     assert {(c.kind, c.optimizer, c.seed, c.width) for c in negative_controls(cells)} == {
-        ("negative-control", "sgd", 89, 64)
+        ("negative-control", "sgd", 89, 16)
     }
     assert negative_controls(()) == ()

@@ -78,6 +78,9 @@ def test_files_that_differ_in_their_ending_alone_have_names_still() -> None:
     [
         ("[12:01] seed=47 step=1_000 val_bpb=6.9876 ok", "fleet", ("47", "1_000", "6.9876")),
         ("worker 3: step=20  val_bpb=nan", "fleet-short", ("20", "nan")),
+        ("step=20 val_bpb=-INF", "fleet-short", ("20", "-INF")),
+        ("step=20 val_bpb=1.#QNAN", "fleet-short", ("20", "1.#QNAN")),
+        ("step=20 val_bpb=None", "fleet-short", ("20", "None")),
         ("step 250: train loss 2.4000, val loss 2.5100", "nanogpt", ("250", "2.5100")),
         ("iter 10: loss 4.1e-1, time 30.10ms, mfu 10.1%", "nanogpt-iter", ("10", "4.1e-1")),
         ("Step 00100 | Validation bpb: 1.2345", "nanochat", ("00100", "1.2345")),

@@ -44,6 +44,15 @@ def test_a_line_that_was_cut_costs_itself(whole: Path) -> None:
     assert part.problems == (f"{whole}: line 5 is no JSON and the last: it was cut in mid-line",)
 
 
+def test_two_runs_in_one_file_are_said(whole: Path, tmp_path: Path) -> None:
+    failed = report(tmp_path / "b", [learning(CELLS[2])], exit_status=1) / "results.jsonl"
+    failed.write_bytes(failed.read_bytes() + (whole / "results.jsonl").read_bytes())
+
+    assert read_part(failed).problems == (
+        f"{failed}: line 7 ends a second run in one file; give each report by itself",
+    )
+
+
 def test_broken_lines_are_named_and_counted(whole: Path) -> None:
     file = whole / "results.jsonl"
     lines = file.read_text().splitlines(keepends=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -138,12 +139,25 @@ def test_an_entry_for_a_pair_that_does_not_run_is_refused(tmp_path: Path) -> Non
     assert refused(write(tmp_path, entry("gf8-muon-s47"))).startswith(": 'gf8-muon-s47' matches no cell")
 
 
-@pytest.mark.parametrize("name", ["int8-adamw-s47", "int4-sgd-s47", "nf4-lion-s89-w128-inplace-wa"], ids=len)
+@pytest.mark.parametrize(
+    "name",
+    ["int8-adamw-s47", "int4-sgd-s47", "nf4-lion-s89-w128-inplace-wa", "int4-adamw-s47-w128-long"],
+    ids=repr,
+)
 def test_an_entry_about_what_this_run_leaves_out_stands(tmp_path: Path, name: str) -> None:
     assert set(load(write(tmp_path, entry(name)), CELLS, Registry()).entries) == {name}
 
 
 # patterns, dates and links
+
+
+@pytest.mark.parametrize("pattern", ["int4-*-long", "int4-adamw-s47-w128-lon?"])
+def test_a_pattern_of_the_lane_that_this_run_leaves_out_stands(tmp_path: Path, pattern: str) -> None:
+    assert set(load(write(tmp_path, entry(pattern)), CELLS, Registry()).entries) == {pattern}
+
+    long = [replace(cell, width=128, lane="long") for cell in CELLS]
+    assert set(load(write(tmp_path, entry("int4-adamw-s47")), long, Registry()).entries) == {"int4-adamw-s47"}
+    assert refused(write(tmp_path, entry("int4-*-short"))).startswith(": 'int4-*-short' matches no cell")
 
 
 def test_a_pattern_speaks_for_every_cell_that_it_matches(tmp_path: Path) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quantgate.formats import BUILTIN
 from quantgate.plan.costs import cost
-from quantgate.plan.matrix import IN_PLACE_BITS, PR_FORMATS, PR_OPTIMIZERS, config_of, parse_id, plan
+from quantgate.plan.matrices import LONG, PR_FORMATS, PR_OPTIMIZERS
+from quantgate.plan.matrix import IN_PLACE_BITS, PlanError, config_of, parse_id, plan, shared_settings
 from quantgate.plan.order import deal
 from quantgate.plan.settings import Settings
 from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell
+from quantgate.records.schedule import Schedule
 from quantgate.records.verdict import Limits
 from quantgate.subjects.names import UnknownNameError
 from quantgate.subjects.registry import Registry
@@ -27,6 +31,7 @@ CELLS = st.builds(
     width=st.sampled_from([16, 32, 64, 128, 256]),
     storage=st.sampled_from(["master", "inplace"]),
     scope=st.sampled_from(["weights", "weights+activations"]),
+    lane=st.sampled_from([None, "long"]),
 )
 
 
@@ -79,6 +84,65 @@ def test_the_nightly_matrix_is_every_format_optimizer_seed_and_width() -> None:
     assert {cell.seed for cell in cells} == {47, 89, 123}
     assert {cell.width for cell in cells} == {64, 128}
     assert {cell.subject for cell in in_place} == set(wide)
+
+
+def test_the_long_matrix_is_every_format_of_8_bits_and_less() -> None:
+    settings = Settings(matrix="long")
+    cells = plan(settings, Registry())
+    few = [name for name, each in BUILTIN.items() if each.bits is not None and each.bits <= 8]
+
+    assert len(cells) == len(set(cells)) == 20 * 2
+    assert list(dict.fromkeys(cell.subject for cell in cells)) == few
+    assert {cell.optimizer for cell in cells} == {"adamw", "muon"}
+    assert {(c.seed, c.width, c.storage, c.scope, c.lane) for c in cells} == {
+        (47, 128, "master", "weights", "long")
+    }
+    assert cells[0].id == "int4-adamw-s47-w128-long"
+    assert str(cells[0]) == "int4 x adamw, width 128, long lane"
+    assert cells[0].control.id == "fp32-adamw-s47-w128-long"
+    assert config_of(settings) == LONG
+    assert (LONG.steps, LONG.corpus, LONG.limits) == (2000, "tinyshakespeare", Limits(3.0, 6.9))
+    assert LONG.schedule == Schedule(warmup=50, floor=0.05)
+
+
+def test_the_long_matrix_takes_what_is_registered() -> None:
+    registry = Registry()
+    registry.register_format("mine", same, bits=4)  # type: ignore[arg-type]
+    registry.register_optimizer("sophia", lambda model, lr: [], lr=1e-3)
+
+    assert [c.id for c in plan(Settings(matrix="long"), registry)] == ["mine-sophia-s47-w128-long"]
+
+
+def test_an_optimizer_without_a_rate_in_the_long_lane_is_refused_unless_one_is_given() -> None:
+    settings = Settings(matrix="long", optimizers=("lion",), formats=("int8",))
+    with pytest.raises(PlanError, match=r"^optimizer 'lion' with the matrix long: its rate is for 100 steps"):
+        plan(settings, Registry())
+
+    assert len(plan(replace(settings, lr=0.1), Registry())) == 1
+
+
+def test_a_trainer_in_the_long_matrix_needs_a_line_of_its_own() -> None:
+    registry = Registry()
+    registry.register_trainer(
+        "mine", ["train", "{format}"], formats=["int8"], optimizers=["lion"], control="fp32"
+    )
+    settings = Settings(matrix="long", optimizers=("lion",))
+    with pytest.raises(
+        PlanError, match=r"^trainer 'mine' with the matrix long: its line is for quantgate's own model"
+    ):
+        plan(settings, registry)
+
+    (cell,) = plan(replace(settings, fail_bpb=4.0), registry)
+    assert (cell.id, cell.control.id) == ("mine:int8-lion-s47-long", "mine:fp32-lion-s47-long")
+
+
+def test_what_the_cells_of_a_run_share_is_said_whoever_chose_it() -> None:
+    assert shared_settings(Settings()) == {
+        "steps": 100, "lr": None, "corpus": "builtin", "device": "cpu", "fail_bpb": 6.5, "dead_bpb": 6.9,
+    }  # fmt: skip
+    assert shared_settings(Settings(matrix="long", lr=0.1)) == {
+        "steps": 2000, "lr": 0.1, "corpus": "tinyshakespeare", "device": "cpu", "fail_bpb": 3.0, "dead_bpb": 6.9,
+    }  # fmt: skip
 
 
 def test_no_seed_is_one_that_the_fleet_forbids() -> None:
@@ -154,6 +218,7 @@ IDS = {
     "int4-adamw-s47": Cell("int4", "format", "adamw", 47),
     "int4-adamw-s89-w128": Cell("int4", "format", "adamw", 89, 128),
     "int4-adamw-s47-inplace": Cell("int4", "format", "adamw", 47, storage="inplace"),
+    "int4-adamw-s47-w128-long": Cell("int4", "format", "adamw", 47, 128, lane="long"),
     "int4-adamw-s47-wa": Cell("int4", "format", "adamw", 47, scope="weights+activations"),
     "fp8_e4m3-sgd-s2584-w32-inplace-wa": Cell(
         "fp8_e4m3", "format", "sgd", 2584, 32, "inplace", "weights+activations"

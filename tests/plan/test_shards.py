@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quantgate.plan.costs import control_cost, cost
-from quantgate.plan.matrix import plan
+from quantgate.plan.costs import control_cost, cost, negative_cost
+from quantgate.plan.matrix import config_of, plan
 from quantgate.plan.settings import Settings
-from quantgate.plan.shards import NEGATIVE_CONTROLS, duration, makespan, split, take_shard
+from quantgate.plan.shards import duration, makespan, split, take_shard
 from quantgate.records.cell import Cell
 from quantgate.subjects.registry import Registry
 from quantgate.training.optimizers import OPTIMIZERS
@@ -39,16 +39,26 @@ def test_shards_are_a_partition(cells: list[Cell], parts: int) -> None:
 
 @given(st.lists(CELLS, unique=True, min_size=1, max_size=60), st.integers(1, 9))
 def test_more_shards_take_no_longer(cells: list[Cell], parts: int) -> None:
-    # Negative controls at the narrowest width of a shard may be cheaper than those that it was cut with.
-    assert makespan(split(cells, parts + 1)) <= makespan(
-        split(cells, parts)
-    ) * 1.0001 + NEGATIVE_CONTROLS * max(control_cost(cell.control) for cell in cells)
+    assert makespan(split(cells, parts + 1)) <= makespan(split(cells, parts)) * 1.0001 + max(
+        negative_cost(cell.control) for cell in cells
+    )
 
 
 def test_without_a_shard_all_cells_run_in_their_order() -> None:
     cells = plan(Settings(), Registry())
 
     assert take_shard(cells, None) == take_shard(cells, (1, 1)) == cells
+
+
+def test_the_long_matrix_is_cut_by_what_its_steps_cost() -> None:
+    settings = Settings(matrix="long")
+    cells, steps = plan(settings, Registry()), config_of(settings).steps
+    halves = split(cells, 2, steps)
+
+    assert sum(map(len, halves)) == len(cells)
+    assert makespan(halves, steps) <= 1.1 * (duration(cells, steps) + duration(cells[:1], steps)) / 2
+    assert 20 < cost(cells[0], steps) / 1000 < 60
+    assert cost(cells[0], steps) > 15 * cost(cells[0])
 
 
 def test_the_cells_of_a_shard_share_their_controls() -> None:
@@ -67,7 +77,7 @@ def test_a_shard_beyond_the_last_is_empty() -> None:
 
 def test_a_shards_controls_count() -> None:
     adamw, muon = Cell("int8", "format", "adamw", 47), Cell("int8", "format", "muon", 47)
-    each = cost(adamw) + (1 + NEGATIVE_CONTROLS) * control_cost(adamw.control)
+    each = cost(adamw) + control_cost(adamw.control) + negative_cost(adamw.control)
 
     assert duration([adamw]) == each
     assert duration([adamw, muon]) == each + cost(muon) + control_cost(muon.control)

@@ -7,8 +7,11 @@ from typing import Any, cast
 
 import pytest
 
+from quantgate.plan.matrices import LONG
+from quantgate.plan.matrix import config_of
 from quantgate.plan.settings import Settings
 from quantgate.plugin.options import OPTIONS, Option, OptionError, override, read_settings
+from quantgate.records.verdict import Limits
 
 BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -152,7 +155,7 @@ def test_values_are_read(name: str, text: str, value: object) -> None:
         ("device", "cuda:", "'cuda:' is not a torch device; cpu, cuda and cuda:1 are"),
         ("fail-bpb", "-6", "'-6' is not a positive number"),
         ("corpus", " ", "an empty value"),
-        ("matrix", "weekly", "'weekly' is none of pr, nightly"),
+        ("matrix", "weekly", "'weekly' is none of pr, nightly, long"),
         ("shard", "0/8", "'0/8' is not a shard; write 2/8 for the second of eight, or auto"),
         ("shard", "9/8", "'9/8' is not a shard; write 2/8 for the second of eight, or auto"),
         ("shard", "2", "'2' is not a shard; write 2/8 for the second of eight, or auto"),
@@ -185,7 +188,40 @@ def test_a_dead_line_below_the_failing_one_is_refused() -> None:
 def test_a_failing_line_above_the_default_dead_one_takes_it_along() -> None:
     found = settings({"quantgate_fail_bpb": "7.5"})
 
-    assert (found.fail_bpb, found.dead_bpb) == (7.5, 7.5)
+    assert config_of(found).limits == Limits(7.5, 7.5)
+
+
+# the long lane
+
+
+@pytest.mark.parametrize(("name", "value"), [("steps", "9"), ("widths", "64"), ("corpus", "builtin")])
+def test_the_line_of_the_long_lane_is_for_its_own_steps_width_and_text(name: str, value: str) -> None:
+    flags = {"quantgate_matrix": "long", f"quantgate_{name}": value}
+    with pytest.raises(OptionError) as caught:
+        settings(flags)
+
+    assert str(caught.value) == (
+        f"{name} with the matrix long: its line of 3.00 BPB is for 2,000 steps at width 128 on tinyshakespeare; "
+        "say with fail-bpb which line holds instead"
+    )
+    assert config_of(settings({**flags, "quantgate_fail_bpb": "4"})).limits == Limits(4.0, 6.9)
+
+
+def test_what_the_long_lane_has_anyway_may_be_said() -> None:
+    flags = {"matrix": "long", "steps": "2000", "widths": "128", "corpus": "tinyshakespeare"}
+
+    assert config_of(settings({f"quantgate_{name}": value for name, value in flags.items()})) == LONG
+
+
+def test_a_marker_moves_the_long_lane_no_more_than_an_option() -> None:
+    with pytest.raises(OptionError, match="widths with the matrix long"):
+        override(settings({"quantgate_matrix": "long"}), {"widths": 64}, "the marker")
+
+
+def test_a_dead_line_is_held_against_the_lanes_own_failing_one() -> None:
+    assert settings({"quantgate_matrix": "long", "quantgate_dead_bpb": "5"}).dead_bpb == 5.0
+    with pytest.raises(OptionError, match=r"dead-bpb 2\.9 lies below fail-bpb 3;"):
+        settings({"quantgate_matrix": "long", "quantgate_dead_bpb": "2.9"})
 
 
 # markers

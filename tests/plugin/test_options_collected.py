@@ -220,3 +220,28 @@ def test_every_option_is_in_the_help_in_its_three_spellings(pytester: pytest.Pyt
         )
         upper, lower = name.upper().replace("-", "_"), name.replace("-", "_")
         assert f"Also QUANTGATE_{upper} and the ini key quantgate_{lower}." in text
+
+
+def test_the_long_lane_wants_its_text_before_anything_is_collected(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(TEST_LEARNS)
+    pytester.makefile(".txt", tinyshakespeare="cut short")
+    monkeypatch.setenv("QUANTGATE_CACHE", str(pytester.path))
+    result = pytester.runpytest_inprocess("--collect-only", "--quantgate-matrix=long")
+
+    assert result.ret == 4
+    (said,) = [line for line in result.errlines if line.startswith("ERROR")]
+    assert said.startswith("ERROR: quantgate: corpus 'tinyshakespeare': the cached file ")
+
+
+@pytest.mark.parametrize(("matrix", "seconds"), [("pr", 60), ("long", 900)])
+def test_a_cell_may_take_as_long_as_its_matrix_says(
+    pytester: pytest.Pytester, matrix: str, seconds: float
+) -> None:
+    pytester.makepyfile(TEST_LEARNS)
+    options = (f"--quantgate-matrix={matrix}", "--quantgate-corpus=builtin", "--quantgate-fail-bpb=4")
+    items, _ = pytester.inline_genitems(*options)
+    markers = [item.get_closest_marker("timeout") for item in items]
+
+    assert {marker.args for marker in markers if marker is not None} == {(seconds,)}

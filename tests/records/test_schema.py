@@ -33,6 +33,14 @@ def test_it_takes_the_record_of_a_cell(result: CellResult) -> None:
     assert is_valid(json.loads(json.dumps(result.to_record())))
 
 
+def test_it_takes_the_record_of_the_long_lane() -> None:
+    long = make_result(lane="long", provenance="0" * 64)
+
+    assert is_valid(long.to_record())
+    assert not is_valid(make_result(provenance="mine").to_record())
+    assert CellResult.from_record(long.to_record()) == long
+
+
 def test_it_takes_a_baseline() -> None:
     base = {
         "bpb": 5.1, "verdict": "learns", "cause": None, "curve": [[0, 7.0], [100, None]], "change": "regressed",

@@ -10,6 +10,7 @@ from quantgate.records.verdict import (
     CHANCE_BPB,
     DEFAULT_LIMITS,
     Curve,
+    Lane,
     Limits,
     Verdict,
     gap_tolerance,
@@ -146,17 +147,37 @@ def test_the_words_are_designs() -> None:
     )
 
 
+@pytest.mark.parametrize("lane", [None, "long"])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", "sgd", "lion", "rmsprop", "adafactor"])
-def test_more_bits_never_get_a_wider_tolerance(optimizer: str) -> None:
-    tolerances = [gap_tolerance(bits, optimizer) for bits in (1, 1.58, 2, 3, 4, 6, 8, 16, 32, 256)]
+def test_more_bits_never_get_a_wider_tolerance(optimizer: str, lane: Lane | None) -> None:
+    tolerances = [gap_tolerance(bits, optimizer, lane) for bits in (1, 1.58, 2, 3, 4, 6, 8, 16, 32, 256)]
 
     assert tolerances == sorted(tolerances, reverse=True)
     assert tolerances[-1] > 0
 
 
+@pytest.mark.parametrize("lane", [None, "long"])
 @pytest.mark.parametrize("optimizer", ["adamw", "muon", "somebodys_own"])
-def test_unknown_bits_get_the_widest_tolerance(optimizer: str) -> None:
-    assert gap_tolerance(None, optimizer) == max(gap_tolerance(bits, optimizer) for bits in range(1, 33))
+def test_unknown_bits_get_the_widest_tolerance(optimizer: str, lane: Lane | None) -> None:
+    widest = max(gap_tolerance(bits, optimizer, lane) for bits in range(1, 33))
+
+    assert gap_tolerance(None, optimizer, lane) == widest
+
+
+@pytest.mark.parametrize(
+    ("last", "verdict"),
+    [
+        (2.6, Verdict.LEARNS),
+        (2.95, Verdict.LAGS),
+        (3.0, Verdict.PARTIAL),
+        (just_below(6.9), Verdict.PARTIAL),
+        (6.9, Verdict.DEAD),
+    ],
+)
+def test_the_lines_of_the_long_lane(last: float, verdict: Verdict) -> None:
+    tolerance = gap_tolerance(8, "adamw", "long")
+
+    assert judge(curve(last), curve(2.55), tolerance=tolerance, limits=Limits(3.0, 6.9)) is verdict
 
 
 @pytest.mark.parametrize(

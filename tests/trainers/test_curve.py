@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -95,6 +96,11 @@ def test_lines_are_in_proportion_to_its_chance_unless_the_run_has_its_own() -> N
     assert judge(lines, control=None, chance=8.0, limits=Limits(7.1, 7.9)).verdict == "partial"
 
 
+@pytest.mark.parametrize("steps", [(0, 50), (0, 1, 2, 5, 10, 20, 50), range(0, 81, 10), range(1, 100)])
+def test_the_last_score_may_be_an_interval_before_the_end(steps: Iterable[int]) -> None:
+    assert judge([f"{step} {7 - step / 45:.5f}" for step in steps]).verdict == "learns"
+
+
 def test_a_loss_is_in_nats_and_its_control_in_bits() -> None:
     found = judge(curve(3.4657, 4.852, "{:.4f}"), pattern="{step} {loss}")
 
@@ -108,6 +114,8 @@ def test_a_loss_is_in_nats_and_its_control_in_bits() -> None:
     [
         (curve(5.5), "lags", "still falling: 5.50 after 100 steps, 0.50 above its control (5.00; tolerance 0.08)."),
         (curve()[:3], "rejected", "ended early: at step 20 of 100, at 6.60; its control was at 6.60 by then."),
+        (curve(1.0)[:7], "rejected", "its scores end at step 60 of 100, far less than that apart before."),
+        (curve(3.9), "faulty", "it ends 1.10 below its float32 control: numbers of fewer bits learn no better."),
         (curve()[5:], "rejected", "is not near chance (7.00). It is of step 50: was the start logged elsewhere, or the "
          "run resumed? Declare its chance (64 symbols would fit)."),
         (curve(3.4, 4.85), "rejected", "the unit cannot be right: the first score is 4.85, which is chance (7.00 bits) "

@@ -82,6 +82,21 @@ def test_a_score_that_is_null_is_not_measured_and_one_that_stays_so_is_nan() -> 
     assert curve(None, None) == ["nan at 0"]
 
 
+@pytest.mark.parametrize("score", ["INF", "Nan", "-nan(ind)", "1.#QNAN", "None", "null", "N/A", "*******"])
+def test_what_is_no_number_is_no_score_in_text_either(score: str) -> None:
+    lines = [f"step={step} val_bpb={said}" for step, said in ((0, 7.0), (1, 6.0), (2, score), (3, score))]
+    first, second, bad, *_ = read("step={step} val_bpb={bpb}", *lines).curve
+
+    assert (first, second) == ((0, 7.0), (1, 6.0))
+    assert (bad[0], math.isfinite(bad[1])) == (2, False)
+
+
+def test_a_text_where_a_number_should_be_is_null() -> None:
+    lines = ('{"step": 0, "val_bpb": 7.0}', '{"step": 1, "val_bpb": "N/A"}')
+
+    assert [step for step, score in read(None, *lines).curve if math.isnan(score)] == [1]
+
+
 def test_a_step_that_is_said_twice_in_a_row_is_taken_once() -> None:
     lines = [
         f"step={step} val_bpb={bpb}" for step, bpb in ((0, 7), (1, "nan"), (1, "nan"), (2, 6), (2, 6), (2, 5))

@@ -143,6 +143,14 @@ def test_rates_fall_with_the_width_where_steps_have_a_fixed_size_an_element() ->
         assert spec.rate(32) == (spec.lr * 2 if spec.per_width else spec.lr)
 
 
+def test_rates_of_the_long_lane_are_peaks_at_width_128() -> None:
+    adamw, muon, lion = (OPTIMIZERS[name] for name in ("adamw", "muon", "lion"))
+
+    assert (adamw.rate(128, "long"), adamw.rate(64, "long")) == (3e-3, 6e-3)
+    assert muon.rate(128, "long") == muon.rate(64, "long") == 1e-2
+    assert lion.rate(128, "long") == lion.rate(128)
+
+
 def test_rates_are_production_like() -> None:
     assert OPTIMIZERS["adamw"].lr <= 2e-4
 

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from quantgate.formats import BUILTIN
 from quantgate.gate.experiment import train_cell
+from quantgate.records.schedule import Schedule
 from quantgate.subjects.kinds import Recipe
 from quantgate.training.fakequant import straight_through
 from quantgate.training.optimizers import OPTIMIZERS, OptimizerSpec
@@ -60,6 +61,23 @@ def test_the_curve_starts_at_0_and_ends_at_the_last_step(steps: int, points: lis
 def test_the_rate_is_the_optimizers_unless_one_is_given() -> None:
     assert train(BUILTIN["int8"]).lr == OPTIMIZERS["adamw"].rate(32)
     assert train(BUILTIN["int8"], config=replace(CONFIG, lr=0.5)).lr == 0.5
+
+
+def test_the_rate_follows_the_schedule_and_stands_still_without_one() -> None:
+    seen: list[float] = []
+
+    def build(trainee: nn.Module, lr: float) -> Optimizer:
+        made = torch.optim.SGD(trainee.parameters(), lr)
+        made.register_step_pre_hook(lambda *_: seen.append(made.param_groups[0]["lr"]))
+        return made
+
+    optimizer = OptimizerSpec("watched", build, 0.1, reference="sgd")
+    config = replace(CONFIG, steps=5, schedule=Schedule(warmup=2, floor=0.1))
+    train(BUILTIN["int8"], config=config, optimizer=optimizer)
+    assert seen[-5:] == pytest.approx([0.05, 0.1, 0.0775, 0.0325, 0.01])
+
+    train(BUILTIN["int8"], config=replace(config, schedule=None), optimizer=optimizer)
+    assert seen[-5:] == [0.1] * 5
 
 
 def test_the_first_tensor_that_is_not_finite_ends_the_curve() -> None:

@@ -49,6 +49,7 @@ def test_every_command_is_run_by_a_test(path: Path) -> None:
     installs = {
         ("plan", "Install"),
         ("shard", "Install"),
+        ("long", "Install"),
         ("merge", "Install"),
     }  # `pip install` of the checkout
     missing = [

@@ -52,6 +52,23 @@ def test_a_shard_is_the_gate_with_its_place(nightly: Runner, database: str) -> N
     assert done.output == f"3/8 nightly {database or 'none'} none\n"
 
 
+@pytest.mark.parametrize("database", ["", "postgresql://u:secret@host/db"])
+def test_the_long_lane_is_a_job_of_its_own_of_scheduled_nights(nightly: Runner, database: str) -> None:
+    nightly.stand_in(
+        "pytest",
+        'echo "${QUANTGATE_SHARD-whole} $QUANTGATE_MATRIX ${QUANTGATE_DB-none} ${DATABASE-none}"; exit 1',
+    )
+    nightly.expressions |= {DATABASE: database}
+    done = nightly.run(NIGHTLY, "long", "Gate")
+    job = load(NIGHTLY)["jobs"]["long"]
+
+    assert done.status == 1
+    assert done.calls == ["pytest [-m] [lowbit] [-n] [auto] [--quantgate-report] [long]"]
+    assert done.output == f"whole long {database or 'none'} none\n"
+    assert job["if"] == "github.event_name == 'schedule'"
+    assert job["steps"][-1]["with"]["name"] == "nightly-long"  # no shard that merge would fetch
+
+
 @pytest.mark.parametrize("there", ["yes", "no run", "no artifact"])
 def test_the_report_of_the_night_before_is_fetched(nightly: Runner, there: str) -> None:
     number = "" if there == "no run" else "99"
@@ -128,7 +145,7 @@ def test_one_issue_is_opened_or_added_to(nightly: Runner, number: str) -> None:
     assert not (nightly.folder / "pwned").exists()
 
 
-def test_only_the_issue_may_write_and_only_the_shards_hold_a_secret() -> None:
+def test_only_the_issue_may_write_and_only_what_trains_holds_a_secret() -> None:
     said = load(NIGHTLY)
     jobs = said["jobs"]
 
@@ -136,10 +153,11 @@ def test_only_the_issue_may_write_and_only_the_shards_hold_a_secret() -> None:
     assert {name: job["permissions"] for name, job in jobs.items()} == {
         "plan": {"contents": "read"},
         "shard": {"contents": "read"},
+        "long": {"contents": "read"},
         "merge": {"contents": "read", "actions": "read"},
         "issue": {"issues": "write"},
     }
-    assert [name for name, job in jobs.items() if "secrets." in json.dumps(job)] == ["shard"]
+    assert [name for name, job in jobs.items() if "secrets." in json.dumps(job)] == ["shard", "long"]
     assert "actions/checkout" not in json.dumps(jobs["issue"])
 
 

@@ -146,10 +146,10 @@ def _limits(options: argparse.Namespace) -> Limits | None:
 def _write(folder: Path, judged: Judged) -> None:
     try:
         file = ResultsFile(folder)
+        for result in (*judged.results, *judged.controls):
+            file.append(result)
+        file.close()
     except OSError as error:
         raise ValueError(
             f"the report folder {str(folder)!r} cannot be written to: {error.strerror}"
         ) from None
-    for result in (*judged.results, *judged.controls):
-        file.append(result)
-    file.close()

@@ -18,7 +18,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     baseline = commands.add_parser("baseline", help="what cells were: compare two runs, accept what changed")
     actions = baseline.add_subparsers(required=True, metavar="compare | accept")
-    both = actions.add_parser("compare", help="two runs beside each other; 1 where a cell regressed")
+    both = actions.add_parser(
+        "compare", help="two runs beside each other; 1 where a cell regressed, or none could be compared"
+    )
     both.add_argument("before", metavar="A", type=Path, help="a baseline, or results.jsonl")
     both.add_argument("now", metavar="B", type=Path, help="the later one")
     both.add_argument("--json", action="store_true", help="print a JSON object instead")
@@ -39,7 +41,10 @@ def run_compare(options: argparse.Namespace) -> int:
     else:
         for line in section(found.results, found.gone, found.not_comparable):
             print("".join(text for text, _ in line))
-    return EXIT_FAILED if any(each.regressed for each in found.results) else EXIT_OK
+        if found.nothing_compared is not None:
+            print(printable(found.nothing_compared))
+    regressed = any(each.regressed for each in found.results)
+    return EXIT_FAILED if regressed or found.nothing_compared is not None else EXIT_OK
 
 
 def _document(found: Comparison) -> dict[str, object]:

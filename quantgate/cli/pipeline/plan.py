@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from quantgate.cli.status import EXIT_OK
-from quantgate.plan.costs import cost
+from quantgate.plan.costs import NEGATIVE_CONTROLS, cost
 from quantgate.plan.engines import MOST_SHARDS
-from quantgate.plan.settings import shared_settings
-from quantgate.plan.shards import NEGATIVE_CONTROLS, duration, split
+from quantgate.plan.matrix import shared_settings
+from quantgate.plan.shards import duration, split
 from quantgate.records.cell import Cell
 from quantgate.records.closing import Plan
 from quantgate.records.version import __version__
@@ -36,16 +36,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the plan."""
-    from quantgate.plugin.registrations import collect_as_tests_do
+    from quantgate.plugin.collected.registrations import collect_as_tests_do
 
     if not 1 <= options.shards <= MOST_SHARDS:
         raise ValueError(f"--shards {options.shards}: from 1 to {MOST_SHARDS}")
     session = collect_as_tests_do([each for each in options.more if each != "--"])
-    collected = bool(session.whole)
-    cells = tuple(session.whole) if collected else session.cells
+    collected = bool(session.offering.whole)
+    cells = tuple(session.offering.whole) if collected else session.offering.cells
     plan = Plan(tuple(cell.id for cell in cells), shared_settings(session.settings))
     selected = set(session.planned) if collected else set(cells)
-    said = described(cells, selected, plan, options.shards, session.settings.steps)
+    said = described(cells, selected, plan, options.shards, session.config.steps)
     if options.json or not sys.stdout.isatty():
         print(json.dumps(said, indent=1))
     else:
@@ -87,6 +87,7 @@ def described(
                 "width": cell.width,
                 "storage": cell.storage,
                 "scope": cell.scope,
+                "lane": cell.lane,
                 "seconds": _seconds(cost(cell, steps)),
                 "control": cell.control.id,
                 "shard": shard[cell],

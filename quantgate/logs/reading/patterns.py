@@ -8,7 +8,9 @@ from types import MappingProxyType
 
 from quantgate.logs.names import ROLES
 
-_NUMBER = r"[-+]?(?:\d[\d_,]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+|nan|NaN|NAN|inf|Inf|Infinity)"
+#: What stands where there is no number: Python's, Rust's and JSON's words, Fortran's asterisks, older C's `1.#QNAN`.
+_NO_NUMBER = r"(?i:none|null|n/a)\b|\*+|[-+]?\d?\.?#\w+"
+_NUMBER = rf"(?:{_NO_NUMBER}|[-+]?(?:\d[\d_,]*\.?\d*(?:[eE][-+]?\d+)?|\.\d+|(?i:nan|inf(?:inity)?)))"
 _FIELDS = {"step": r"\d[\d_,]*", "bpb": _NUMBER, "loss": _NUMBER, "seed": r"\d+", "width": r"\d+"}
 
 #: Patterns of common loggers by name, in the order in which they are tried; a held-out score comes first.

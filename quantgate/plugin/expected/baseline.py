@@ -74,6 +74,12 @@ class BaselineKeeper:
         self._written = f"baseline: {cells} written to {settings.baseline}, {kept} others kept"
         return []
 
+    def uncompared(self, results: Iterable[CellResult]) -> list[str]:
+        """That the baseline, which the run is to be held against, says nothing of its cells; in a sentence."""
+        baseline = self._session.baseline
+        why = None if baseline is None else compare(baseline, results).nothing_compared
+        return [] if why is None else [why]
+
     def section(self, results: Sequence[CellResult], offered: Collection[Cell]) -> list[Line]:
         """What is said of the baseline below the table."""
         if self._session.settings.update_baseline:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-#: Seconds that a cell may take, where neither the user's options nor a marker say otherwise.
+#: Seconds that a cell may take, where neither the matrix nor the user's options nor a marker say otherwise.
 CELL_TIMEOUT = 60
 #: Seconds that the watchdog leaves to whoever else ends a cell: pytest-timeout, which keeps the worker alive.
 GRACE = 5
@@ -19,15 +19,15 @@ def needs_timeout(item: pytest.Item) -> bool:
     return item.config.pluginmanager.hasplugin("timeout") and _given(item) is None
 
 
-def limit_of(item: pytest.Item) -> float:
-    """The seconds that this test may take; 0 where the user lifts the limit."""
+def limit_of(item: pytest.Item, default: float = CELL_TIMEOUT) -> float:
+    """The seconds that this test may take; 0 where the user lifts the limit, `default` where nothing says."""
     given = _given(item)
     if given is None:
-        return CELL_TIMEOUT
+        return default
     try:
         seconds = float(given)
     except (TypeError, ValueError):  # pytest-timeout refuses it
-        return CELL_TIMEOUT
+        return default
     return seconds if math.isfinite(seconds) else 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from quantgate.plan.engines import run_of
-from quantgate.plan.settings import shared_settings
+from quantgate.plan.matrix import shared_settings
 from quantgate.plugin.session import GateSession
 from quantgate.records.closing import Closing, Plan
 

@@ -26,18 +26,25 @@ class Progress:
         #: When the first result came in, which the controls go before, and when progress was last said.
         self._first = self._said = 0.0
 
-    def say(self, results: Sequence[CellResult], planned: int) -> None:
-        """Say how many of the planned cells are judged, if enough time has passed."""
+    def say(self, results: Sequence[CellResult], planned: int, carried: int = 0) -> None:
+        """Say how many of the planned cells are judged, if enough time has passed.
+
+        Args:
+            results: What is judged by now.
+            planned: How many will be.
+            carried: How many of the results an earlier run left, which took no time.
+        """
         now, done = time.monotonic(), len(results)
-        if done and not self._first:
+        trained = done - carried
+        if trained and not self._first:
             self._first = self._said = now
-        if now - self._said < SECONDS or not 1 < done < planned:
+        if now - self._said < SECONDS or trained < 2 or done == planned:
             return
         self._said = now
         terminal = self._config.pluginmanager.get_plugin("terminalreporter")
         if terminal is None or self._config.get_verbosity() != 0:
             return
-        left = (now - self._first) / (done - 1) * (planned - done)
+        left = (now - self._first) / (trained - 1) * (planned - done)
         learn = sum(result.verdict.passes for result in results)
         terminal.ensure_newline()
         if self._config.get_terminal_writer().width_of_current_line:  # the dots of workers

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quantgate.records.result import CellResult
 from quantgate.reports.html.pictures import remove_pictures, write_pictures
-from quantgate.reports.results import ResultsFile, why_no_report, write_run
+from quantgate.reports.results import ResultsFile, read_whole_lines, why_no_report, write_run
 from quantgate.reports.text import printable
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ class Report:
 
     Args:
         folder: Where it is written; made if it is not there.
+        take: Gives a result that the folder holds from an earlier run as this run has it, where it need not be trained
+            again, and None where it must; without it every earlier result is replaced.
 
     Raises:
         ReportError: It cannot be written there, or another run is writing there.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, take: Callable[[CellResult], CellResult | None] | None = None) -> None:
         from filelock import FileLock, Timeout
 
         if reason := why_no_report(folder):
@@ -47,7 +49,11 @@ class Report:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / ".lock")
             self._lock.acquire(timeout=0)
-            self._file = ResultsFile(folder)
+            earlier = [] if take is None else map(take, read_whole_lines(folder))
+            #: The results of an earlier run that are this run's, of controls too.
+            self.taken = {each.cell: each for each in earlier if each is not None}
+            self._written = set(self.taken)
+            self._file = ResultsFile(folder, tuple(self.taken.values()))
             remove_pictures(folder)
             write_run(folder, {"state": "unfinished"})
         except Timeout:
@@ -65,6 +71,22 @@ class Report:
         return self._file.path
 
     @property
+    def resumed(self) -> str | None:
+        """How many results an earlier run left; None where it left none."""
+        if not self.taken:
+            return None
+        controls = sum(cell.kind in {"control", "negative-control"} for cell in self.taken)
+        return (
+            f"{_counted(len(self.taken) - controls, 'cell')} and {_counted(controls, 'control')} taken from "
+            f"{printable(str(self.path))}: the same code, libraries, settings, text and machine trained them"
+        )
+
+    @property
+    def summary(self) -> list[str]:
+        """Where the results are, and where they are from."""
+        return [*filter(None, [self.resumed]), f"results: {printable(str(self.path))}"]
+
+    @property
     def problem(self) -> str | None:
         """What could not be written, and why; None where all was. Records that are lost outweigh lost pictures."""
         if not self._why:
@@ -75,11 +97,18 @@ class Report:
 
     def append(self, result: CellResult) -> None:
         """Write a record, or remember that it could not be."""
+        self._written.add(result.cell)
         try:
             self._file.append(result)
         except OSError as error:
             self._lost.append(str(result.cell))
             self._why = error.strerror or str(error)
+
+    def append_new(self, results: Iterable[CellResult]) -> None:
+        """Write the records of cells of which there is none yet."""
+        for result in results:
+            if result.cell not in self._written:
+                self.append(result)
 
     def running(self, cell: str) -> None:
         """Say which cell the only process of a run is in: should it never return, nobody else can."""
@@ -116,3 +145,7 @@ class Report:
             write_run(self.folder, said)
         except OSError as error:
             self._why = error.strerror or str(error)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

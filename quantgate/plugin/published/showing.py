@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def show(run: Reporter, terminalreporter: pytest.TerminalReporter) -> None:
     """Write the table, the causes, what is remarkable, the counts and the problems; of a quiet run, what fails."""
     terminalreporter.write_sep("=", "quantgate")
-    order = {cell: place for place, cell in enumerate(run.session.cells)}
+    order = {cell: place for place, cell in enumerate(run.session.offering.cells)}
     results = sorted(run.results.values(), key=lambda result: order.get(result.cell, len(order)))
     verbosity, width = run.config.get_verbosity(), run.config.get_terminal_writer().fullwidth
     shown: Iterable[list[Line]] = [failures(results)]
@@ -44,7 +44,8 @@ def show(run: Reporter, terminalreporter: pytest.TerminalReporter) -> None:
     for problem in run.problems:
         terminalreporter.write_line(f"quantgate: {printable(problem)}", red=True)
     if run.report is not None:
-        terminalreporter.write_line(f"results: {printable(str(run.report.path))}")
+        for text in run.report.summary:
+            terminalreporter.write_line(text)
     if run.unsummed is not None:
         terminalreporter.write_line(f"quantgate: {printable(run.unsummed)}")
     for said in run.history.said:

@@ -106,7 +106,7 @@ def _cell(
         "bpb": _round(result.bpb),
         "last": _round(result.bpb_control),
         "curve": [_round(score) for _, score in result.curve],
-        **{name: share(printable(str(text))) for name, text in texts.items() if text not in {None, ""}},
+        **{name: share(printable(str(text))) for name, text in texts.items() if text not in (None, "")},
         "steps": share(steps),
         "facts": share([*_facts(result), *_pairs(result.evidence)]),
         "env": share(environment(result)),

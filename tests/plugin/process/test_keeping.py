@@ -115,6 +115,7 @@ def test_the_limit_of_a_cell_is_pytest_timeouts(
     )
 
     assert (limit_of(item), needs_timeout(item)) == (limit, needs)
+    assert limit_of(item, 900) == (900 if limit == CELL_TIMEOUT else limit)
 
 
 def _items(pytester: pytest.Pytester, path: Path, arguments: tuple[str, ...]) -> list[pytest.Item]:

@@ -132,6 +132,19 @@ def test_learns(lowbit_cell):
     assert outcome.cells["int8"]["baseline"] is None
 
 
+def test_a_baseline_that_can_be_compared_with_no_cell_is_red(regressed: Outcome, local: Project) -> None:
+    local.write(conftest=CONFTEST, test_lowbit=TEST_LEARNS)
+    (local.folder / "base.jsonl").write_bytes((regressed.folder / "base.jsonl").read_bytes())
+    outcome = again(local, *HELD, "--quantgate-steps=16")
+
+    assert outcome.exit_status == 1
+    assert "1 passed" in outcome.lines[-1]
+    assert (
+        "quantgate: the baseline can be compared with no cell: 20 steps there, 16 here; give both the same options, or "
+        "make it anew"
+    ) in outcome.lines
+
+
 def test_workers_hold_their_cells_against_it(regressed: Outcome, project: Project) -> None:
     project.write(conftest=CONFTEST, test_lowbit=TEST_LEARNS)
     entry = read(regressed.folder / "base.jsonl").entries[ID].result

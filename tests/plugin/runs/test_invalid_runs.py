@@ -59,7 +59,7 @@ def test_a_negative_control_that_learns_makes_the_run_invalid(local: Project) ->
     assert outcome.exit_status == 70
     (control,) = [record for record in outcome.records if record["kind"] == "negative-control"]
     reason = (
-        "the negative control dead-body x adamw, width 32, broken on purpose, learns "
+        "the negative control dead-body x adamw, width 16, broken on purpose, learns "
         f"({control['bpb']:.2f} BPB)"
     )
     unjudged(outcome, reason)
@@ -140,7 +140,7 @@ def test_controls_that_crash_prove_nothing_and_say_why(local: Project) -> None:
         "quantgate: the float32 control of fp32 x still, width 32 does not learn (crashed, no score) "
         "at a rate of 0.0004: ",
         *(
-            f"quantgate: the negative control {name} x still, width 32 proves nothing (crashed): "
+            f"quantgate: the negative control {name} x still, width 16 proves nothing (crashed): "
             for name in ("dead-body", "negated-gradient", "zero-gradient")
         ),
         THE_USERS,

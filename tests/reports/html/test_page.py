@@ -113,6 +113,12 @@ def test_its_data_holds_curves_controls_baselines_and_tensors() -> None:
     assert found["cells"][-1]["curve"][-1] is None
 
 
+def test_evidence_of_another_kind_is_shown_as_it_is() -> None:
+    found = payload(page(tell([make_result(evidence={"because": ["a", 1]})], (), RunRecord())))
+
+    assert found["shared"][found["cells"][0]["because"]] == "['a', 1]"
+
+
 def test_a_nightly_matrix_is_some_megabytes() -> None:
     """1,656 cells as the gate's own measure 1.4 MB, ten thousand 8.1 MB: below 900 bytes a cell."""
     story = many(10)
