@@ -115,7 +115,7 @@ def test_every_finding_fails_one_line(cause: str) -> None:
 
 def test_a_gradient_that_is_blocked_has_neither_direction_nor_size() -> None:
     blocked = replace(HEAD, gradient=0.0, gradient_cosine=1.0)
-    finding = Finding("gradient-blocked", "fault", "the gradient is 0 for 2 of 2 weights.")
+    finding = Finding("gradient-blocked", "the gradient is 0 for 2 of 2 weights.")
     lines = said(replace(HEALTHY, weights=(blocked, blocked)), finding)
 
     assert lines["gradient reaches"][1] == "FAIL"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pytest
 from _pytest.outcomes import Failed
@@ -16,7 +17,7 @@ from _pytest.outcomes import Failed
 from quantgate.plugin.names import PROPERTY
 from quantgate.records.result import CellResult
 from quantgate.reports.blocks.line import score
-from quantgate.reports.text import printable
+from quantgate.reports.text import printable, printable_lines
 
 #: Lines of a message that quantgate's section repeats for the cause.
 _TOLD_BELOW = ("Cause: ", "Also: ", "Hint: ", "Next: ", "Note: ", "A close call")
@@ -35,6 +36,17 @@ class CellFailed(Failed):
     def __init__(self, said: str, short: str) -> None:
         super().__init__(said, pytrace=False)
         self.short = printable(short)
+
+
+def escape(longrepr: Any) -> None:
+    """Make pytest's own traceback safe to print: what a subject raises must not drive the terminal."""
+    for traceback, crash, _ in getattr(longrepr, "chain", ()):
+        if crash is not None:
+            crash.message = printable_lines(crash.message)
+        for entry in traceback.reprentries:
+            entry.lines[:] = [printable_lines(line) for line in getattr(entry, "lines", ())]
+    if (crash := getattr(longrepr, "reprcrash", None)) is not None:
+        crash.message = printable_lines(crash.message)
 
 
 def headed(report: pytest.TestReport, call: pytest.CallInfo[None]) -> None:
