@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from quantgate.cli.live.progress import counted
 from quantgate.cli.status import EXIT_OK
 
 
@@ -32,5 +33,6 @@ def run(options: argparse.Namespace) -> int:
         only=options.only.split(",") if options.only else (),
         optimizers=["adamw"],
     )
-    print(calibration.to_markdown(list(calibration.run(chosen, options.jobs))))
+    found = list(counted(calibration.run(chosen, options.jobs), len(chosen), "subjects"))
+    print(calibration.to_markdown(found))
     return EXIT_OK

@@ -1,31 +1,93 @@
-"""`quantgate explain`: what a cause is, how it looks and how it is mended."""
+"""`quantgate explain`: a cause, a verdict or a term in words; the rules, and what the gate catches and misses."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib.resources import files
 
 from quantgate.cli.status import EXIT_OK
 from quantgate.diagnosis.causes import CAUSES
-from quantgate.reports.causes import cause_text
+from quantgate.diagnosis.glossary import TERMS, VERDICTS
+from quantgate.reports.causes import cause_text, rules_table
+
+_WIDTH = 80
+_NAME_WIDTH = 26
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
-    explain = commands.add_parser("explain", help="what a cause is, how it looks and how it is mended")
-    explain.add_argument("cause", metavar="CAUSE", nargs="?", help="without it, every cause in a line")
+    explain = commands.add_parser(
+        "explain",
+        help="a cause, a verdict or a term in words; `rules`: what is measured; `power`: what is caught",
+    )
+    explain.add_argument(
+        "name", metavar="NAME", nargs="*", help="without it, every name in a line; of several words as it is"
+    )
     explain.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print one cause at length, or all in a line each."""
-    if options.cause is None:
-        for cause in CAUSES.values():
-            print(f"{cause.name:<22}  {cause.summary}")
+    """Print one name at length, or all in a line each."""
+    name = " ".join(options.name)
+    if not name:
+        print("\n".join(_listed()))
         return EXIT_OK
-    if options.cause not in CAUSES:
-        near = difflib.get_close_matches(options.cause, CAUSES, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(CAUSES)}."
-        raise ValueError(f"unknown cause {options.cause!r}; {hint}")
-    print(cause_text(options.cause))
+    found = _texts().get(name.lower())
+    if found is None:
+        raise ValueError(_unknown(name))
+    print(found())
     return EXIT_OK
+
+
+def _texts() -> dict[str, Callable[[], str]]:
+    """What can be explained, by its name in small letters. `no-op` is a verdict and a cause: both are said."""
+    texts: dict[str, Callable[[], str]] = {"rules": rules_table, "power": _power}
+    for words in (TERMS, VERDICTS):
+        texts |= {name.lower(): partial(_defined, name, words) for name in words}
+    return texts | {name: partial(_cause, name) for name in CAUSES}
+
+
+def _defined(name: str, words: Mapping[str, str]) -> str:
+    kind = "verdict" if words is VERDICTS else "term"
+    return textwrap.fill(f"{name} ({kind}): {words[name]}", _WIDTH, break_on_hyphens=False)
+
+
+def _cause(name: str) -> str:
+    return "\n\n".join([*([_defined(name, VERDICTS)] if name in VERDICTS else []), cause_text(name)])
+
+
+def _power() -> str:
+    """The measurements as the package holds them: what is red, what is blamed wrongly, and what is not seen."""
+    return files("quantgate").joinpath("faults", "README.md").read_text("utf-8").rstrip()
+
+
+def _listed() -> Iterator[str]:
+    kinds = {
+        "Verdicts": VERDICTS,
+        "Causes": {name: cause.summary for name, cause in CAUSES.items()},
+        "Terms": TERMS,
+        "More": {
+            "rules": "What is measured, where each line is, and the measurement behind it.",
+            "power": "What the gate catches and misses, with tables.",
+        },
+    }
+    for place, (kind, words) in enumerate(kinds.items()):
+        yield from ([""] if place else [])
+        yield kind
+        for name, text in words.items():
+            head = f"  {name:<{_NAME_WIDTH}}  "
+            first = text.partition(". ")[0].rstrip(".")
+            yield textwrap.fill(
+                f"{first}.", _WIDTH, initial_indent=head, subsequent_indent=" " * (_NAME_WIDTH + 4)
+            )
+
+
+def _unknown(name: str) -> str:
+    texts = _texts()
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), texts, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else "`quantgate explain` lists all names."
+    return f"unknown cause, verdict or term {name!r}; {hint}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from quantgate.cli.live.progress import Progress
 from quantgate.cli.status import EXIT_OK
 
 
@@ -17,6 +18,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Replay the incident and print the report's table beside it."""
     from quantgate.faults import incident
+    from quantgate.faults.fleet import REPORT
 
-    print(incident.to_text(incident.replay(jobs=options.jobs)))
+    progress = Progress(2 * len(REPORT), "cells")
+    progress(0)
+    try:
+        rows = incident.replay(jobs=options.jobs, told=progress)
+    finally:
+        progress.close()
+    print(incident.to_text(rows))
     return EXIT_OK

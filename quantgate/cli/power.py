@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import sys
-import time
 from pathlib import Path
 
+from quantgate.cli.live.progress import counted
 from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.records.cell import DEFAULT_WIDTH, SEEDS
 
@@ -53,15 +52,9 @@ def run(options: argparse.Namespace) -> int:
     )
     if options.half is not None:
         chosen = tuple(trial for trial in chosen if trial.half == options.half)
-    started, outcomes = time.monotonic(), []
-    for outcome in power.run(chosen, options.jobs):
-        outcomes.append(outcome)
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{len(outcomes)} of {len(chosen)} cells, {time.monotonic() - started:.0f} s")
-    if sys.stderr.isatty():
-        sys.stderr.write("\n")
-    counted = tally.tabulate(outcomes)
-    print(counted.to_markdown())
+    outcomes = list(counted(power.run(chosen, options.jobs), len(chosen), "cells"))
+    table = tally.tabulate(outcomes)
+    print(table.to_markdown())
     if options.json is not None:
-        options.json.write_text(counted.to_json() + "\n", encoding="utf-8")
-    return EXIT_FAILED if any(row.wrong for row in (*counted.faults, *counted.healthy)) else EXIT_OK
+        options.json.write_text(table.to_json() + "\n", encoding="utf-8")
+    return EXIT_FAILED if any(row.wrong for row in (*table.faults, *table.healthy)) else EXIT_OK

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
-from typing import TextIO
 
+from quantgate.cli.live.progress import Progress
 from quantgate.cli.registered import look_up
 from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.records.cell import DEFAULT_STEPS, DEFAULT_WIDTH, SEEDS, Config
 from quantgate.reports.text import printable_lines
 from quantgate.subjects.registry import REGISTRY
-
-_BAR = 30
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,28 +28,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.set_defaults(command=run)
 
 
-class Bar:
-    """A progress bar on a terminal; nothing where output is kept."""
-
-    def __init__(self, steps: int, stream: TextIO) -> None:
-        self.steps, self.stream = steps, stream
-        self.live = stream.isatty()
-        self.score = ""
-
-    def __call__(self, step: int, score: float | None) -> None:
-        if score is not None:
-            self.score = f"{score:.2f} BPB"
-        if self.live:
-            done = _BAR * step // self.steps
-            self.stream.write(f"\r[{'#' * done}{'.' * (_BAR - done)}] {step}/{self.steps} {self.score:<12}")
-            self.stream.flush()
-
-    def close(self) -> None:
-        """Erase the bar."""
-        if self.live:
-            self.stream.write(f"\r{' ' * (_BAR + 40)}\r")
-
-
 def run(options: argparse.Namespace) -> int:
     """Train a cell, draw its curve and say the verdict."""
     from quantgate.gate.run import run_cell
@@ -67,16 +42,18 @@ def run(options: argparse.Namespace) -> int:
     )
     subject = look_up(options.format, REGISTRY.subject)
     optimizer = look_up(options.optimizer, REGISTRY.optimizer)
-    bar = Bar(options.steps, sys.stderr)
-    result = run_cell(
-        subject.name,
-        optimizer.name,
-        seed=options.seed,
-        storage=options.storage,
-        config=config,
-        watch=bar,
-    )
-    bar.close()
+    progress = Progress(options.steps, "steps")
+    try:
+        result = run_cell(
+            subject.name,
+            optimizer.name,
+            seed=options.seed,
+            storage=options.storage,
+            config=config,
+            watch=lambda step, bpb: progress(step, "" if bpb is None else f"{bpb:.2f} BPB"),
+        )
+    finally:
+        progress.close()
     scores = [score for _, score in result.curve if score is not None]
     top = max(scores, default=1.0)
     for step, score in result.curve:

@@ -10,7 +10,7 @@ compared is who learns, and what is named where the report could only guess.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import chain
 from multiprocessing import get_context
@@ -65,13 +65,20 @@ def mended(cell: Reported, corpus: str = "builtin") -> Outcome:
     return _outcome(run_cell(BUILTIN[cell.format], cell.optimizer, config=Config(corpus=corpus)))
 
 
-def replay(jobs: int = 2, corpus: str = "builtin", *, cells: Sequence[Reported] = REPORT) -> tuple[Row, ...]:
+def replay(
+    jobs: int = 2,
+    corpus: str = "builtin",
+    *,
+    cells: Sequence[Reported] = REPORT,
+    told: Callable[[int], object] | None = None,
+) -> tuple[Row, ...]:
     """Both trainings of every cell, from `jobs` processes, in the order of the report.
 
     Args:
         jobs: Processes.
         corpus: What is trained on: `builtin`, `tinyshakespeare` or the path of a text.
         cells: The rows of the report that are replayed.
+        told: Called with the number of trainings that are done, of two for each cell.
 
     Raises:
         CorpusError: The corpus cannot be used.
@@ -88,9 +95,14 @@ def replay(jobs: int = 2, corpus: str = "builtin", *, cells: Sequence[Reported] 
             [pool.submit(_train_chunk, train, chunk, corpus) for chunk in chunks]
             for train in (replayed, mended)
         )
+        done = 0
+        for future in as_completed([*as_was, *as_is]):
+            done += len(future.result())
+            if told is not None:
+                told(done)
         before, after = (
-            dict(zip(order, chain.from_iterable(each.result() for each in done), strict=True))
-            for done in (as_was, as_is)
+            dict(zip(order, chain.from_iterable(each.result() for each in trained), strict=True))
+            for trained in (as_was, as_is)
         )
     return tuple(Row(cell, before[cell], after[cell]) for cell in cells)
 

@@ -64,13 +64,14 @@ class LowbitCell:
 
     def _assert_passes(self, result: CellResult) -> None:
         __tracebackhide__ = True
-        from quantgate.plugin.expected.outcome import complaint
+        from quantgate.plugin.expected.outcome import complaint, in_short
+        from quantgate.plugin.published.condensing import CellFailed
         from quantgate.reports.text import printable_lines
 
         known = self._session.known_failures.get(self.cell.id)
         said = complaint(result, known, self._session.config.limits)
         if said is not None:
-            pytest.fail(printable_lines(said), pytrace=False)
+            raise CellFailed(printable_lines(said), in_short(result, known))
         if known is not None:
             pytest.xfail(printable_lines(f"{known.cause}: {known}"))
 

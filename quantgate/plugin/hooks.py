@@ -22,7 +22,6 @@ from quantgate.plugin.lifecycle import (
 from quantgate.plugin.names import FOLDER_INPUT, PROPERTY, REPORTER
 from quantgate.plugin.options import OptionError, add_options
 from quantgate.plugin.process.timeouts import limit_of, needs_timeout
-from quantgate.reports.text import printable_lines
 
 if TYPE_CHECKING:
     from quantgate.plugin.session import GateSession
@@ -263,19 +262,11 @@ def pytest_runtest_makereport(
             record_loss(item, cell, call.excinfo)
     report = yield
     if _GATES & set(getattr(item, "fixturenames", ())):
-        _escape(report.longrepr)
+        from quantgate.plugin.published.condensing import escape, headed
+
+        escape(report.longrepr)
+        headed(report, call)
     return report
-
-
-def _escape(longrepr: Any) -> None:
-    """Make pytest's own traceback safe to print: what a subject raises must not drive the terminal."""
-    for traceback, crash, _ in getattr(longrepr, "chain", ()):
-        if crash is not None:
-            crash.message = printable_lines(crash.message)
-        for entry in traceback.reprentries:
-            entry.lines[:] = [printable_lines(line) for line in getattr(entry, "lines", ())]
-    if (crash := getattr(longrepr, "reprcrash", None)) is not None:
-        crash.message = printable_lines(crash.message)
 
 
 def record_loss(item: pytest.Item, cell: Cell, excinfo: pytest.ExceptionInfo[BaseException]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Generator
 from dataclasses import asdict, replace
 from functools import partial
@@ -19,8 +18,10 @@ from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.lost import lost
 from quantgate.plugin.published.closing import closing
+from quantgate.plugin.published.condensing import condense, status
 from quantgate.plugin.published.github import annotate
 from quantgate.plugin.published.leaving import leave
+from quantgate.plugin.published.progress import Progress
 from quantgate.plugin.published.report import Report, ReportError
 from quantgate.plugin.published.run import address, now, opened
 from quantgate.plugin.published.showing import show
@@ -39,8 +40,6 @@ EXIT_INVALID = 70
 _LISTING = ("collectonly", "setuponly", "showfixtures", "show_fixtures_per_test")
 #: What to do about an optimizer whose float32 control does not learn while others do.
 RATE = "its cells are not judged, the others are; give the optimizer a rate at which float32 learns (lr=)"
-#: Seconds between two lines of progress.
-PROGRESS_SECONDS = 10.0
 
 
 class Reporter:
@@ -70,8 +69,8 @@ class Reporter:
         self.exit_status = int(pytest.ExitCode.INTERNAL_ERROR)
         #: Whether tests are run, not merely listed.
         self.running = not any(config.getoption(name, False) for name in _LISTING)
-        #: When the first result came in, which the controls go before, and when progress was last said.
-        self.first = self.said = 0.0
+        self._progress = Progress(config)
+        self._has_ended = False
         #: How many results an earlier run left.
         self.carried = 0
 
@@ -135,7 +134,6 @@ class Reporter:
             self._add(result)
         elif report.when == "call":
             self.unasked.add(cell)
-        self._say_progress()
 
     def _add(self, result: CellResult) -> None:
         """Keep a result, and of several of one cell the gravest: a test may ask for two, two tests for one each."""
@@ -149,18 +147,15 @@ class Reporter:
                 self.report.append_new(self.session.folder.controls())
             self.report.append(result)
 
-    def _say_progress(self) -> None:
-        now = time.monotonic()
-        done, planned = len(self.results), len(set(self.planned.values()))
-        trained = done - self.carried
-        if trained == 1:
-            self.first = self.said = now
-        if now - self.said < PROGRESS_SECONDS or trained < 2 or done == planned:
-            return
-        self.said = now
-        left = (now - self.first) / (trained - 1) * (planned - done)
-        learn = sum(result.verdict.passes for result in self.results.values())
-        self._say(f"\nquantgate: {done} of {planned} cells judged, {learn} learn, about {left:.0f} s left")
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self) -> None:
+        """Say how far the run is, when pytest has written what it says of a test."""
+        self._progress.say(list(self.results.values()), len(set(self.planned.values())), self.carried)
+
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> object:
+        """The score in the line of `-v`; the short summary, after it, begins with pytest's own words."""
+        is_cell = not self._has_ended and report.nodeid in self.planned
+        return status(report) if is_cell and isinstance(report, pytest.TestReport) else None
 
     def _say(self, text: str) -> None:
         terminal_reporter = self.config.pluginmanager.get_plugin("terminalreporter")
@@ -170,17 +165,27 @@ class Reporter:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None]:
         """Set the exit status before pytest's summary, and again when every other hook has had its say."""
+        self._has_ended = True
         if not self.running:
             yield
             self.exit_status = int(session.exitstatus)
             return
         self._finish(session)
-        status = session.exitstatus
+        self._condense()
+        ended = session.exitstatus
         yield
-        session.exitstatus = status
-        self.exit_status = int(status)
+        session.exitstatus = ended
+        self.exit_status = int(ended)
         annotate(self.config, self.story)
         keeper().signals.let_go()
+
+    def _condense(self) -> None:
+        """Shorten pytest's section of failures, which comes next; `-vv` shows all."""
+        terminal_reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if terminal_reporter is not None and self.config.get_verbosity() < 2:
+            condense(
+                each for each in terminal_reporter.stats.get("failed", ()) if each.nodeid in self.planned
+            )
 
     def _finish(self, session: pytest.Session) -> None:
         if reason := self.session.offering.left_out():

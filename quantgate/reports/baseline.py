@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 
 from quantgate.records.result import CellResult
-from quantgate.reports.terminal import Line
+from quantgate.reports.blocks.line import Line
 from quantgate.reports.text import printable
 
 #: Cells of a kind that are named; the others are counted.
@@ -66,15 +66,25 @@ def parted(before: Sequence[Sequence[float | None]], now: Sequence[Sequence[floa
 
 
 def section(
-    results: Sequence[CellResult], gone: Collection[str], not_comparable: Mapping[str, str]
+    results: Sequence[CellResult],
+    gone: Collection[str] | None = None,
+    not_comparable: Mapping[str, str] | None = None,
 ) -> list[Line]:
-    """What a run says of its baseline: a line of counts, then what is not as it was."""
+    """What a run says of its baseline: a line of counts, then what is not as it was.
+
+    Args:
+        results: The cells, each beside its baseline.
+        gone: Cells of the baseline alone; None where that is not known, as from the records.
+        not_comparable: Cells that could not be compared, each with the reason; None where that is not known.
+    """
     changes: dict[str, list[CellResult]] = {}
     for result in results:
         if result.baseline:
             changes.setdefault(str(result.baseline.get("change")), []).append(result)
     counts = [f"{len(changes.get(each, []))} {each}" for each in ("same", "regressed", "improved", "new")]
-    counts += [f"{len(gone)} gone", f"{len(not_comparable)} not comparable"]
+    counts += [] if gone is None else [f"{len(gone)} gone"]
+    counts += [] if not_comparable is None else [f"{len(not_comparable)} not comparable"]
+    gone, not_comparable = gone or (), not_comparable or {}
     lines: list[Line] = [[(f"baseline: {', '.join(counts)}", {})]]
     same = [(each, each.baseline or {}) for each in changes.get("same", [])]
     moved = [each for each, was in same if was.get("lane") == "exact" and was.get("because")]

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Limits, Verdict
 from quantgate.reports import terminal
+from quantgate.reports.blocks.line import Line
+from quantgate.reports.blocks.table import table
 from quantgate.reports.text import printable
 
 #: Larger tables show what does not learn, and count the rest.
@@ -28,7 +30,7 @@ def fleet_text(
         shown = [result for result in results if not result.verdict.passes][:MOST_ROWS]
     title = f"bits a symbol at the end of {runs:,} run{'s' * (runs != 1)}, {samples:,} samples"
     lines = [title, *(f"  {printable(text)}" for text in said), ""]
-    lines += [_plain(line) for line in terminal.table(shown, controls, Limits())[1:]]
+    lines += [_plain(line) for line in table(shown, controls, Limits())[1:]]
     if len(shown) < len(results):
         lines.append(f"and {len(results) - len(shown):,} more cells, those that learn among them")
     lines += _failures(results)
@@ -61,5 +63,5 @@ def _failures(results: Sequence[CellResult]) -> Iterator[str]:
             yield f"  Hint: {printable(hint)}"
 
 
-def _plain(line: terminal.Line) -> str:
+def _plain(line: Line) -> str:
     return "".join(text for text, _ in line)

@@ -22,6 +22,7 @@ _PROBES: tuple[tuple[str, tuple[str, ...], Callable[[Evidence], str | None]], ..
     (
         "gradient direction",
         ("gradient-wrong",),
+        # A gradient that is not there points nowhere.
         lambda e: _least(e, "gradient_cosine", "cosine {:.3f} at {}"),
     ),
     ("gradient size", ("gradient-misscaled", "grad-format"), lambda e: _ratio(e)),
@@ -96,7 +97,11 @@ def _most(evidence: Evidence, attribute: str, text: str) -> str | None:
 
 
 def _least(evidence: Evidence, attribute: str, text: str) -> str | None:
-    tensors = [t for t in _tensors(evidence) if not attribute.startswith("gradient") or t.reference_gradient]
+    tensors = [
+        t
+        for t in _tensors(evidence)
+        if not attribute.startswith("gradient") or (t.gradient and t.reference_gradient)
+    ]
     return _said(min(tensors, key=lambda t: getattr(t, attribute)), attribute, text) if tensors else None
 
 
@@ -112,7 +117,9 @@ def _gradient(evidence: Evidence) -> str | None:
 
 
 def _ratio(evidence: Evidence) -> str | None:
-    ratios = [(t.gradient or 0) / t.reference_gradient for t in _tensors(evidence) if t.reference_gradient]
+    ratios = [
+        t.gradient / t.reference_gradient for t in _tensors(evidence) if t.gradient and t.reference_gradient
+    ]
     return f"{min(ratios):.3g} to {max(ratios):.3g} times the reference" if ratios else None
 
 

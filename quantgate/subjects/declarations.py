@@ -13,6 +13,15 @@ from quantgate.subjects.names import RegistrationError, unknown
 
 #: Which values share a scale.
 _GRANULARITY = re.compile(r"tensor|row|group:([2-9]|[1-9]\d{1,3})")
+#: What libraries call the same.
+_MEANT = {
+    **dict.fromkeys(("pertensor", "tensorwise", "layer", "perlayer"), "tensor"),
+    **dict.fromkeys(
+        ("channel", "perchannel", "channelwise", "axis", "peraxis", "perrow", "rowwise", "token", "pertoken"),
+        "row",
+    ),
+    **dict.fromkeys(("group", "pergroup", "groupwise", "block", "perblock", "blockwise"), "group:32"),
+}
 #: Bits of the values that a lossless format returns unchanged.
 _FLOAT32_BITS = 32
 _PACKAGE = Path(__file__).parents[1]
@@ -30,13 +39,21 @@ def conforming(what: str, conforms: str | None) -> str | None:
 def sharing(what: str, granularity: str | None) -> str | None:
     if granularity is None or (isinstance(granularity, str) and _GRANULARITY.fullmatch(granularity)):
         return granularity
+    meant = _MEANT.get(re.sub(r"[\W_]+", "", str(granularity)).lower())
     raise RegistrationError(
         f"{what}: granularity is {granularity!r}; it must be 'tensor', 'row' or 'group:N' with N from 2 to 9999, "
-        "such as 'group:32'"
+        f"such as 'group:32'{f'; did you mean {meant!r}?' if meant else ''}"
     )
 
 
 def waived(what: str, waive: Mapping[str, str] | None) -> Mapping[str, str]:
+    if waive is not None and not isinstance(waive, Mapping):
+        causes = list(waive) if isinstance(waive, list | tuple | set | frozenset) else [waive]
+        first = next((each for each in causes if isinstance(each, str) and each in CAUSES), "scale-zero")
+        raise RegistrationError(
+            f"{what}: waive is a {type(waive).__name__}; it must be a dict of causes, each with the reason, which the "
+            f"report shows: waive={{{first!r}: 'why it is meant'}}"
+        )
     for cause, reason in (waive or {}).items():
         if cause not in CAUSES:
             raise RegistrationError(f"{what}: waive: {unknown('cause', cause, CAUSES)}")

@@ -68,6 +68,29 @@ def why_not_of_one_argument(function: Any) -> str | None:
     return None
 
 
+def require_factory(what: str, value: Any) -> None:
+    """Raise RegistrationError where what is to make quantizers is one: a function of a tensor, or a module."""
+    if value is None or isinstance(value, type):
+        return
+    is_module = callable(getattr(value, "named_parameters", None))  # of torch, which is not loaded for this
+    try:
+        needed = [
+            each.name
+            for each in inspect.signature(value).parameters.values()
+            if each.default is each.empty and each.kind not in {each.VAR_POSITIONAL, each.VAR_KEYWORD}
+        ]
+    except (TypeError, ValueError):  # a C function says nothing of its parameters
+        needed = []
+    if is_module or needed:
+        seen = (
+            f"is a {type(value).__name__} that is made already" if is_module else f"needs {', '.join(needed)}"
+        )
+        raise RegistrationError(
+            f"{what} {seen}; beside factory= it is called without an argument, and makes the quantizer of one layer's "
+            "inputs: a class, or `lambda: function`"
+        )
+
+
 def require_positive(what: str, value: float | None) -> None:
     """Raise RegistrationError unless `value` is None or a positive finite number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

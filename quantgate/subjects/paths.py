@@ -5,6 +5,7 @@ Each may end in `@bits`.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import re
 from dataclasses import dataclass
@@ -40,6 +41,12 @@ def resolve(path: str) -> Target:
     module_name, colon, attribute = place.removeprefix(f"{role}:").partition(":")
     if bits and not re.fullmatch(r"\d+(\.\d+)?", bits):
         raise UnknownNameError(f"{path!r}: {bits!r} after @ is not a number of bits; write {place}@4, say")
+    if colon and ":" in attribute:
+        near = difflib.get_close_matches(module_name.lower(), _ROLES, n=1, cutoff=0.5)
+        meant = f"; did you mean {near[0]}:{path.partition(':')[2]}?" if near else ""
+        raise UnknownNameError(
+            f"{path!r}: unknown prefix {module_name!r}; known are {', '.join(f'{each}:' for each in _ROLES)}{meant}"
+        )
     if not colon:
         raise UnknownNameError(f"{path!r}: no attribute after the module; write {role}:module:name")
     try:

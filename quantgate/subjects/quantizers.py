@@ -12,6 +12,9 @@ from quantgate.subjects.codecs import FunctionCodec
 from quantgate.subjects.kinds import Recipe, Subject
 from quantgate.training.fakequant import QuantizedModel, Quantizer, layer_inputs, straight_through
 
+#: Of a quantizer that is calibrated on zeros.
+_GUARD = "layers may start at 0, so clamp the range away from it"
+
 
 def quantizer_factory(format: Format) -> Callable[[], Quantizer]:
     """A function that makes the quantizer of one parameter.
@@ -77,7 +80,12 @@ def calibrated(make: Callable[[], Quantizer], subject: Format) -> Callable[[], Q
         def first_calibrated(x: Tensor) -> Tensor:
             if not seen:
                 seen.append(True)
-                calibrate(quantizer, [x.detach()])
+                try:
+                    calibrate(quantizer, [x.detach()])
+                except Exception as error:
+                    if not x.any():
+                        error.add_note(f"for calibrate on zeros of shape {tuple(x.shape)}: {_GUARD}")
+                    raise
             return quantizer(x)
 
         return first_calibrated

@@ -19,6 +19,7 @@ from quantgate.subjects.names import (
     UnknownNameError,
     check_name,
     require_callable,
+    require_factory,
     require_positive,
     unknown,
     why_not_of_one_argument,
@@ -103,6 +104,8 @@ class Registry(TrainerRegistry):
         if fake_quantize is not None and (why := why_not_of_one_argument(fake_quantize)):
             makes = "" if why.startswith("needs") else "; factory= takes what makes one for each parameter"
             raise RegistrationError(f"format {name!r}: fake_quantize {why}{makes}")
+        if factory is not None:
+            require_factory(f"format {name!r}: activation", activation)
         require_positive(f"format {name!r}: bits", bits)
         require_positive(f"format {name!r}: gap_tolerance", gap_tolerance)
         promises_what_it_can(f"format {name!r}", lossless, bits)

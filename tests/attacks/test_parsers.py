@@ -16,7 +16,9 @@ from quantgate.plugin.options import OPTIONS, Option, OptionError
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult, to_line
 from quantgate.records.verdict import DEFAULT_LIMITS
-from quantgate.reports.terminal import failures, remarks, table
+from quantgate.reports.blocks.failing import failures
+from quantgate.reports.blocks.table import table
+from quantgate.reports.terminal import remarks
 from quantgate.subjects.names import NAME, RegistrationError, UnknownNameError, unknown
 from quantgate.subjects.paths import resolve
 from quantgate.subjects.registry import Registry

@@ -7,16 +7,58 @@ from textwrap import dedent
 import pytest
 
 from quantgate.diagnosis.causes import CAUSES
+from quantgate.diagnosis.glossary import TERMS, VERDICTS
+from quantgate.records.verdict import Verdict
+from quantgate.reports.causes import rules_table
 from tests.cli.conftest import Command
 
 
-def test_explain_lists_every_cause_in_a_line(quantgate: Command) -> None:
+def test_explain_lists_verdicts_causes_and_terms(quantgate: Command) -> None:
     said = quantgate("explain")
-    lines = said.out.splitlines()
+    blocks = [block.splitlines() for block in said.out.rstrip().split("\n\n")]
+    names = {head: [line[2:28].strip() for line in lines if line[2] != " "] for head, *lines in blocks}
 
     assert (said.status, said.err) == (0, "")
-    assert [line.split()[0] for line in lines] == list(CAUSES)
-    assert lines[0] == "gradient-blocked        No gradient reaches the weights behind the quantizer."
+    assert names == {
+        "Verdicts": list(VERDICTS),
+        "Causes": list(CAUSES),
+        "Terms": list(TERMS),
+        "More": ["rules", "power"],
+    }
+    assert max(map(len, said.out.splitlines())) <= 80
+    assert "  gradient-blocked            No gradient reaches the weights behind the\n" in said.out
+
+
+def test_every_verdict_is_explained(quantgate: Command) -> None:
+    assert list(VERDICTS) == [str(each) for each in Verdict]
+    for name in {*VERDICTS} - {*CAUSES}:
+        assert quantgate("explain", name).out.startswith(f"{name} (verdict): ")
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_every_term_is_explained(quantgate: Command, name: str) -> None:
+    said = quantgate("explain", *name.lower().split())
+
+    assert (said.status, said.err) == (0, "")
+    assert " ".join(said.out.split()) == f"{name} (term): {TERMS[name]}"
+
+
+def test_what_is_a_verdict_and_a_cause_is_both(quantgate: Command) -> None:
+    said = quantgate("explain", "no-op").out
+
+    assert said.startswith("no-op (verdict): Every tensor came back unchanged")
+    assert "\n\nno-op: Nothing is quantized" in said
+
+
+def test_explain_rules_prints_every_rule(quantgate: Command) -> None:
+    assert quantgate("explain", "rules") == (0, f"{rules_table()}\n", "")
+
+
+def test_explain_power_says_what_is_caught_and_missed(quantgate: Command) -> None:
+    said = quantgate("explain", "power").out
+
+    assert "What 100 steps and these probes do not see" in said
+    assert "| **all** | 83 |" in said
 
 
 def test_explain_says_what_a_cause_is_and_how_it_is_mended(quantgate: Command) -> None:

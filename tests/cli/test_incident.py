@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from quantgate.faults import incident
@@ -17,8 +19,9 @@ def test_the_incident_is_replayed_by_so_many_processes_and_shown(
     rows = (incident.Row(REPORT[0], learns, learns),)
     asked: list[int] = []
 
-    def replay(jobs: int) -> tuple[incident.Row, ...]:
+    def replay(jobs: int, told: Callable[[int], object]) -> tuple[incident.Row, ...]:
         asked.append(jobs)
+        told(2)
         return rows
 
     monkeypatch.setattr(incident, "replay", replay)

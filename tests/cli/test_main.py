@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from quantgate import __version__
-from quantgate.diagnosis.causes import CAUSES
 from tests.cli.conftest import Command
 
 
@@ -46,9 +45,13 @@ def test_a_usage_error_exits_4(quantgate: Command, arguments: Sequence[str], mes
         ),
         (
             ("explain", "gradient_blocked"),
-            "unknown cause 'gradient_blocked'; did you mean 'gradient-blocked'?",
+            "unknown cause, verdict or term 'gradient_blocked'; did you mean 'gradient-blocked'?",
         ),
-        (("explain", "zzz"), f"unknown cause 'zzz'; known are {', '.join(CAUSES)}."),
+        (("explain", "zzz"), "unknown cause, verdict or term 'zzz'; `quantgate explain` lists all names."),
+        (
+            ("explain", "straight", "trough", "estimator"),
+            "unknown cause, verdict or term 'straight trough estimator'; did you mean 'straight-through estimator'?",
+        ),
         (("run", "int8", "adam"), "unknown optimizer 'adam'; did you mean 'adamw'?"),
         (
             ("run", "int8", "sgd", "--width", "15"),
@@ -69,7 +72,10 @@ def test_a_usage_error_exits_4(quantgate: Command, arguments: Sequence[str], mes
             "library 'no_such_module:x' cannot be loaded: No module named 'no_such_module'; "
             "write module:attribute",
         ),
-        (("explain", "\x1b[31m\n"), f"unknown cause '\\x1b[31m\\n'; known are {', '.join(CAUSES)}."),
+        (
+            ("explain", "\x1b[31m\n"),
+            "unknown cause, verdict or term '\\x1b[31m\\n'; `quantgate explain` lists all names.",
+        ),
     ],
 )
 def test_a_wrong_name_exits_4_and_says_what_is_known(

@@ -35,11 +35,13 @@ def test_a_folder_is_shown_again_and_drawn_again(quantgate: Command, folder: Pat
     assert (said.status, said.err) == (1, "")
     assert said.out.startswith(
         "2 formats fail (mylib_int4, gf4): 4 of 9 cells, gradient-blocked, non-finite; 3 new since the base\n\n"
-        "bits per byte after 100 steps on builtin (passes below 6.50, dead from 6.90, chance 7.00)\n"
-        "                   adamw        muon         sgd\n"
-        "(float32 control)  5.00 learns  5.00 learns  5.00 learns\n"
-        "mylib_int4         6.94 dead    6.94 dead    6.94 dead\n"
+        "BPB after 100 steps on builtin: below 6.50 passes, 6.90 is dead, 7.00 is chance\n"
+        "                   adamw          muon           sgd\n"
+        "(float32 control)  5.00 learns    5.00 learns    5.00 learns\n"
+        "mylib_int4         6.94 dead      6.94 dead      6.94 dead\n"
     )
+    assert "\nbaseline: " in said.out
+    assert " regressed, " in said.out
     assert said.out.endswith(
         "9 planned / 9 ran / 9 judged / 0 skipped, 3 of 3 controls learn, 1 of 1 negative controls fail\n"
         "written: out/summary.md\n"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import re
 
 import pytest
 
-from quantgate.cli.run import Bar
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
 from tests.cli.conftest import Command
@@ -96,34 +94,3 @@ def test_a_run_tells_what_was_raised(quantgate: Command, library: str) -> None:
 
     assert said.status == 1
     assert "KeyError: 'scale'" in said.out
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_the_bar_moves_on_a_terminal_and_is_erased() -> None:
-    stream = Terminal()
-    bar = Bar(2, stream)
-    bar(0, 7.0412)
-    bar(1, None)
-    bar(2, None)
-    bar.close()
-
-    assert stream.getvalue().split("\r")[1:] == [
-        f"[{'.' * 30}] 0/2 7.04 BPB    ",
-        f"[{'#' * 15}{'.' * 15}] 1/2 7.04 BPB    ",
-        f"[{'#' * 30}] 2/2 7.04 BPB    ",
-        " " * 70,
-        "",
-    ]
-
-
-def test_there_is_no_bar_where_output_is_kept() -> None:
-    stream = io.StringIO()
-    bar = Bar(2, stream)
-    bar(0, 7.0)
-    bar.close()
-
-    assert stream.getvalue() == ""

@@ -6,7 +6,7 @@ from textwrap import dedent
 
 from quantgate.records.result import CellResult
 from quantgate.reports.baseline import curves, parted, regression, section
-from quantgate.reports.terminal import Line
+from quantgate.reports.blocks.line import Line
 from tests.examples import learning, make_cell, make_result
 
 BEFORE = ((0, 7.03), (20, 6.1), (60, 5.5), (100, 5.1))

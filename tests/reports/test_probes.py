@@ -111,3 +111,15 @@ def test_every_finding_fails_one_line(cause: str) -> None:
     lines = probe_lines(HEALTHY, [Finding(cause, "bad.")])
 
     assert [text for _, text, status in lines if status == "FAIL"] == [f"{cause}: bad."]
+
+
+def test_a_gradient_that_is_blocked_has_neither_direction_nor_size() -> None:
+    blocked = replace(HEAD, gradient=0.0, gradient_cosine=1.0)
+    finding = Finding("gradient-blocked", "the gradient is 0 for 2 of 2 weights.")
+    lines = said(replace(HEALTHY, weights=(blocked, blocked)), finding)
+
+    assert lines["gradient reaches"][1] == "FAIL"
+    assert {"gradient direction", "gradient size"} & lines.keys() == set()
+    assert said(replace(HEALTHY, weights=(blocked, EMBED)))["gradient direction"] == (
+        "cosine 1.000 at embed", "ok",
+    )  # fmt: skip

@@ -8,10 +8,14 @@ from textwrap import dedent
 
 import pytest
 
+from quantgate.diagnosis.causes import CAUSES
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import DEFAULT_LIMITS, Limits, Verdict
-from quantgate.reports.terminal import Counts, Line, close_calls, colour, control_line, failures, table
+from quantgate.reports.blocks.failing import failures
+from quantgate.reports.blocks.line import Line, colour, fold
+from quantgate.reports.blocks.table import table
+from quantgate.reports.terminal import Counts, close_calls, control_line
 from quantgate.reports.text import printable
 from tests.examples import learning, make_result
 
@@ -30,6 +34,7 @@ def lagging(where: Cell, **changes: object) -> CellResult:
         bpb=5.6,
         verdict=Verdict.LAGS,
         cause="sign-lost",
+        hint=CAUSES["sign-lost"].hint,
         **{"evidence": {"because": "0% of the negatives keep their sign."}, **changes},
     )
 
@@ -54,7 +59,7 @@ def test_formats_go_down_and_optimizers_across() -> None:
     ]
 
     assert text(table(results, [control("adamw"), control("muon")], DEFAULT_LIMITS)) == block("""
-        bits per byte after 100 steps on builtin (passes below 6.50, dead from 6.90, chance 7.00)
+        BPB after 100 steps on builtin: below 6.50 passes, 6.90 is dead, 7.00 is chance
                             adamw           muon
         (float32 control)   5.00 learns     5.00 learns
         int4                5.10 learns     5.60 lags
@@ -72,7 +77,7 @@ def test_what_is_not_the_default_has_rows_of_its_own() -> None:
     controls = [control("adamw", 89), control("adamw", width=128), control("sgd")]
 
     assert text(table(results, controls, Limits(6.0, 6.2))) == block("""
-        bits per byte after 100 steps on builtin (passes below 6.00, dead from 6.20, chance 7.00)
+        BPB after 100 steps on builtin: below 6.00 passes, 6.20 is dead, 7.00 is chance
                                 adamw        sgd
         (float32 control) s89   5.00 learns
         (float32 control) w128  5.00 learns
@@ -82,6 +87,51 @@ def test_what_is_not_the_default_has_rows_of_its_own() -> None:
         int4 inplace                         5.10 learns
         int4 wa                              5.10 learns
     """)
+
+
+OPTIMIZERS = ("adamw", "muon", "sgd", "lion", "rmsprop", "adafactor")
+LONG = "mylib.quantizers.experimental:fake_quantize_int4_group128@4"
+
+
+def test_many_optimizers_stand_in_groups_that_fit_the_width() -> None:
+    results = [learning(cell(LONG, name)) for name in OPTIMIZERS] + [learning(cell("int8", "lion"))]
+    results[0] = replace(results[0], evidence={"warnings": {"scale-zero": "NaN for zeros"}})
+    lines = text(table(results, [control(name) for name in OPTIMIZERS], DEFAULT_LIMITS))
+
+    assert max(map(len, lines.splitlines())) <= 80
+    assert lines == block("""
+        BPB after 100 steps on builtin: below 6.50 passes, 6.90 is dead, 7.00 is chance
+                           adamw          muon         sgd          lion
+        (float32 control)  5.00 learns    5.00 learns  5.00 learns  5.00 learns
+        mylib.quantizers.experimental:fake_quantize_int4_group128@4
+                           5.10 learns !  5.10 learns  5.10 learns  5.10 learns
+        int8                                                        5.10 learns
+
+                           rmsprop      adafactor
+        (float32 control)  5.00 learns  5.00 learns
+        mylib.quantizers.experimental:fake_quantize_int4_group128@4
+                           5.10 learns  5.10 learns
+        ! passes with a warning, which stands below
+    """)
+
+
+def test_a_wide_screen_has_one_group() -> None:
+    results = [learning(cell("int4", name)) for name in OPTIMIZERS]
+
+    assert len(table(results, [], DEFAULT_LIMITS, width=120)) == 3
+    assert len(table(results, [], DEFAULT_LIMITS, width=10)) == 3 * len(OPTIMIZERS)
+
+
+def test_sentences_are_folded_for_a_screen_and_commands_stay_whole() -> None:
+    line: Line = [("  Hint: ", {"red": True}), ("use x + (q(x) - x). `quantgate explain dead`", {})]
+
+    assert fold(line, 80) == [line]
+    assert text(fold(line, 40)) == block("""
+        .  Hint: use x + (q(x) - x).
+        .    `quantgate explain dead`
+    """).replace(".  ", "  ")
+    assert fold(line, 40)[0][0] == ("  Hint: ", {"red": True})
+    assert fold([("a " * 30, {"red": True})], 30)[-1][0][1] == {"red": True}
 
 
 def test_negative_controls_have_no_row() -> None:
@@ -98,7 +148,7 @@ def test_without_a_measured_cell_there_is_no_corpus() -> None:
     result = make_result(cell(), bpb=None, verdict=Verdict.UNJUDGED, corpus={})
 
     assert text(table([result], [], DEFAULT_LIMITS)) == block("""
-        bits per byte after 100 steps on no corpus (passes below 6.50, dead from 6.90, chance 7.00)
+        BPB after 100 steps on no corpus: below 6.50 passes, 6.90 is dead, 7.00 is chance
               adamw
         int4  unjudged
     """)
@@ -129,38 +179,63 @@ def test_each_verdict_has_its_colour(verdict: Verdict, markup: str) -> None:
 # failures
 
 
-def test_failures_are_grouped_by_cause_and_subject() -> None:
+def lost(subject: str, verdict: Verdict, because: str = "") -> CellResult:
+    evidence = {"because": because} if because else {}
+    return make_result(
+        cell(subject, "sgd"), bpb=None, verdict=verdict, cause=None, hint=None, evidence=evidence
+    )
+
+
+def test_failures_are_a_block_a_cause_the_gravest_first() -> None:
     results = [
         lagging(cell("uint8x", "adamw")),
         learning(cell("uint8x", "muon")),
-        lagging(cell("uint8x", "sgd", 89)),
-        lagging(cell("uint4x", "sgd")),
-        make_result(
-            cell("slow", "sgd"), bpb=None, verdict=Verdict.TIMEOUT, cause=None, evidence={"because": "60 s"}
-        ),
-        make_result(cell("mute", "sgd"), bpb=None, verdict=Verdict.CRASHED, cause=None, evidence={}),
+        lagging(cell("uint8x", "sgd", 89), evidence={"because": "none", "also": ["no-op: 1 of 7."]}),
+        lagging(cell("uint4x", "sgd"), evidence={"because": "7.5% of the negatives keep their sign."}),
+        lost("slow", Verdict.TIMEOUT, "60 s"),
+        lost("mute", Verdict.CRASHED),
+        lost("loud", Verdict.CRASHED, "KeyError: 'scale'"),
     ]
 
     assert text(failures(results)) == block("""
-        sign-lost  uint8x x adamw 5.60 lags, sgd s89 5.60 lags
-          0% of the negatives keep their sign.
+        crashed  2 cells
+          mute x sgd
+          loud x sgd
+            KeyError: 'scale'
+          Next: call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it.
+        timeout  1 cell
+          slow x sgd
+            60 s
+          Next: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`.
+        sign-lost  3 cells
+          uint8x x adamw 5.60 lags, sgd s89 5.60 lags
+          uint4x x sgd 5.60 lags
+            0% of the negatives keep their sign.
           Hint: an unsigned grid needs a zero point: q = round(x / s) + z, and (q - z) * s back. `quantgate explain sign-lost`
-        sign-lost  uint4x x sgd 5.60 lags
-          0% of the negatives keep their sign.
-          Hint: an unsigned grid needs a zero point: q = round(x / s) + z, and (q - z) * s back. `quantgate explain sign-lost`
-        timeout  slow x sgd timeout
-          60 s
-        crashed  mute x sgd crashed
     """)  # noqa: E501
 
 
-def test_a_long_group_is_cut() -> None:
-    results = [lagging(cell(seed=seed)) for seed in range(8)]
+def test_what_else_was_found_is_said_with_the_evidence() -> None:
+    evidence = {"because": "none", "also": ["no-op: 1 of 7."], "state": "it keeps state (s)."}
 
-    assert text(failures(results)).splitlines()[0] == (
-        "sign-lost  int4 x adamw s0 5.60 lags, adamw s1 5.60 lags, adamw s2 5.60 lags, adamw s3 5.60 lags, "
+    assert text(failures([lagging(cell(), evidence=evidence)])).splitlines()[2:5] == [
+        "    none",
+        "    Also: no-op: 1 of 7.",
+        "    Note: it keeps state (s).",
+    ]
+
+
+def test_long_groups_are_cut() -> None:
+    seeds = [lagging(cell(seed=seed)) for seed in range(8)]
+    subjects = [lagging(cell(f"f{each}")) for each in range(8)]
+    kinds = [lost(f"f{each}", Verdict.CRASHED, "because " + "x" * each) for each in range(8)]
+
+    assert text(failures(seeds)).splitlines()[1] == (
+        "  int4 x adamw s0 5.60 lags, adamw s1 5.60 lags, adamw s2 5.60 lags, adamw s3 5.60 lags, "
         "adamw s4 5.60 lags, adamw s5 5.60 lags and 2 more"
     )
+    assert text(failures(subjects)).splitlines()[6:8] == ["  f5 x adamw 5.60 lags", "  and 2 more"]
+    assert text(failures(kinds)).splitlines()[-2] == "  and 2 cells more, for other reasons"
 
 
 def test_known_failures_are_marked_and_stand_apart() -> None:
@@ -171,13 +246,14 @@ def test_known_failures_are_marked_and_stand_apart() -> None:
     (row,) = table(results, [], DEFAULT_LIMITS)[2:]
     assert text([row]) == "int4  5.60 lags (known)  5.60 lags"
     assert row[1][1] == {"yellow": True} == colour(replace(results[0], verdict=Verdict.DEAD))
-    assert text(lines).splitlines()[:3] + text(lines).splitlines()[4:5] == [
-        "sign-lost  int4 x adamw 5.60 lags (known)",
+    assert text(lines).splitlines()[:2] + text(lines).splitlines()[4:7] == [
+        "sign-lost  1 cell",
+        "  int4 x muon 5.60 lags",
+        "sign-lost  1 cell",
         "  A known failure: amax, https://example.org/12, until 2026-12-31",
-        "  0% of the negatives keep their sign.",
-        "sign-lost  int4 x muon 5.60 lags",
+        "  int4 x adamw 5.60 lags",
     ]
-    assert [line[0][1] for line in (lines[0], lines[4])] == [{"yellow": True}, {"red": True}]
+    assert [line[0][1] for line in (lines[0], lines[4])] == [{"red": True}, {"yellow": True}]
 
 
 def test_what_learns_is_no_failure() -> None:
@@ -234,6 +310,6 @@ def test_nothing_from_outside_drives_the_terminal() -> None:
     )
     lines = [*table([result], [], DEFAULT_LIMITS), *failures([result]), *close_calls([result])]
 
-    assert len(lines) == 6
+    assert len(lines) == 9
     assert all(piece.isprintable() for line in lines for piece, _ in line)
     assert text(lines).count(SHOWN) == 9

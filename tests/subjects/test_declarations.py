@@ -151,3 +151,60 @@ def test_only_a_builtin_format_can_be_conformed_to() -> None:
     assert said == (
         "format 'ours': conforms: unknown built-in format 'posit9'; did you mean 'posit8' or 'posit32' or 'posit16'?"
     )
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"),
+    [(amax8, "needs x"), (Static(), "is a Static that is made already")],
+    ids=["f", "module"],
+)
+def test_inputs_quantizers_beside_a_factory_are_made_too(given: object, seen: str) -> None:
+    made: Any = given
+    assert refused(lambda: Registry().register_format("mine", factory=Static, activation=made)) == (
+        f"format 'mine': activation {seen}; beside factory= it is called without an argument, and makes the quantizer "
+        "of one layer's inputs: a class, or `lambda: function`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [("per_channel", "row"), ("Per-Tensor", "tensor"), ("group", "group:32"), ("blockwise", "group:32")],
+)
+def test_what_libraries_call_a_granularity_is_told_its_name_here(given: str, meant: str) -> None:
+    said = refused(lambda: Registry().register_format("mine", amax8, granularity=given))
+
+    assert said == (
+        f"format 'mine': granularity is {given!r}; it must be 'tensor', 'row' or 'group:N' with N from 2 to 9999, such "
+        f"as 'group:32'; did you mean {meant!r}?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "first"),
+    [
+        (["sign-lost"], "list", "sign-lost"),
+        ("sign-lost", "str", "sign-lost"),
+        ((), "tuple", "scale-zero"),
+        ([["x"], 3], "list", "scale-zero"),
+        (7, "int", "scale-zero"),
+    ],
+)
+def test_waived_causes_without_reasons_are_refused(given: Any, kind: str, first: str) -> None:
+    assert refused(lambda: Registry().register_format("mine", amax8, waive=given)) == (
+        f"format 'mine': waive is a {kind}; it must be a dict of causes, each with the reason, which the report shows: "
+        f"waive={{{first!r}: 'why it is meant'}}"
+    )
+
+
+def zeros_refused(quantizer: Static, batches: list[Tensor]) -> None:
+    if not any(x.any() for x in batches):
+        raise ValueError("no range")
+    calibrate(quantizer, batches)
+
+
+def test_a_calibration_that_zeros_break_is_told_so() -> None:
+    made = Registry().register_format("mine", factory=Static, bits=8, calibrate=zeros_refused)
+
+    assert (examine(made).evidence.crash or "").endswith(
+        "for calibrate on zeros of shape (48, 96): layers may start at 0, so clamp the range away from it"
+    )

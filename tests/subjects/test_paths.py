@@ -178,3 +178,21 @@ def test_what_is_no_function_of_a_tensor_is_told_what_to_write(
 def test_a_prefix_needs_a_module_and_a_name(module: str) -> None:
     said = refused(lambda: Registry().subject(f"factory:{module}"), UnknownNameError)
     assert said == f"'factory:{module}': no attribute after the module; write factory:module:name"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (
+            "fctory:mylib:LSQ@4",
+            "unknown prefix 'fctory'; known are factory:, recipe:; did you mean factory:mylib:LSQ@4?",
+        ),
+        (
+            "Recipes:mylib:f",
+            "unknown prefix 'Recipes'; known are factory:, recipe:; did you mean recipe:mylib:f?",
+        ),
+        ("zzz:mylib:f", "unknown prefix 'zzz'; known are factory:, recipe:"),
+    ],
+)
+def test_a_prefix_that_is_none_is_told_which_there_are(path: str, said: str) -> None:
+    assert refused(lambda: Registry().subject(path), UnknownNameError) == f"{path!r}: {said}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.plugin.published.github import annotation_lines, append_summary
 from quantgate.records.schema import schema_text
-from quantgate.reports import terminal
+from quantgate.reports import baseline, terminal
+from quantgate.reports.blocks.line import Line, fold
 from quantgate.reports.html.pictures import SUMMARY_NAME, write_page, write_pictures, write_whole
 from quantgate.reports.reading import read
 from quantgate.reports.story import Story, by_cause, counted, headline
@@ -89,10 +91,15 @@ def _write(story: Story, options: argparse.Namespace) -> list[Path]:
         raise ValueError(f"the report cannot be written to {str(where)!r}: {error.strerror}") from None
 
 
-def _lines(story: Story, written: list[Path], paint: Callable[[terminal.Line], str]) -> list[str]:
+def _lines(story: Story, written: list[Path], paint: Callable[[Line], str]) -> list[str]:
     lines = [printable(headline(story)), ""]
-    for section in terminal.sections(story.results, story.controls, story.run.limits):
-        lines += [*map(paint, section), ""]
+    width, is_screen = shutil.get_terminal_size().columns, sys.stdout.isatty()
+    sections = [*terminal.sections(story.results, story.controls, story.run.limits, width)]
+    if any(result.baseline for result in story.results):
+        sections.append(baseline.section(story.results))
+    for section in sections:
+        folded = [part for line in section for part in (fold(line, width) if is_screen else [line])]
+        lines += [*map(paint, folded), ""]
     lines.append(f"{counted(story)}, {terminal.control_line(story.controls)}")
     lines += [f"quantgate: {printable(problem)}" for problem in story.run.problems]
     return lines + [f"written: {printable(str(path))}" for path in written]
@@ -102,11 +109,11 @@ def _is_coloured() -> bool:
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
-def _plain(line: terminal.Line) -> str:
+def _plain(line: Line) -> str:
     return "".join(text for text, _ in line)
 
 
-def _painted(line: terminal.Line) -> str:
+def _painted(line: Line) -> str:
     """A line in colours; pieces are padded, and their padding stays without."""
     painted = []
     for text, markup in line:

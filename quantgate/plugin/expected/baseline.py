@@ -11,8 +11,8 @@ from quantgate.plan.settings import Settings
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.reports.baseline import section
+from quantgate.reports.blocks.line import Line
 from quantgate.reports.results import FILE_NAME
-from quantgate.reports.terminal import Line
 from quantgate.reports.text import printable
 
 if TYPE_CHECKING:

@@ -34,6 +34,18 @@ def complaint(result: CellResult, known: KnownFailure | None, limits: Limits) ->
     return None
 
 
+def in_short(result: CellResult, known: KnownFailure | None) -> str:
+    """`dead 7.09: gradient-blocked`: the verdict and the cause of a cell whose test fails, the most telling first."""
+    seen = str(result.verdict) if result.bpb is None else f"{result.verdict} {result.bpb:.2f}"
+    if result.verdict.passes:
+        return f"regressed: {seen}" if known is None else f"{seen}: no failure any more"
+    because = str(result.evidence.get("because") or "")
+    seen += f": {result.cause or because}" if result.cause or because else ""
+    if known is None:
+        return seen
+    return f"{seen}, known until {known.until}" if known.is_over else f"{seen}, known for {known.cause}"
+
+
 def _way_out(result: CellResult, known: KnownFailure) -> str:
     if known.is_pattern:
         return f"narrow the pattern {known.pattern!r} in the file of known failures, or take it out."

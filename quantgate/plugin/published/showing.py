@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from quantgate.reports import terminal
+from quantgate.reports.blocks.failing import failures
+from quantgate.reports.blocks.line import Line, fold
 from quantgate.reports.text import printable
 
 if TYPE_CHECKING:
@@ -14,16 +17,22 @@ if TYPE_CHECKING:
 
 
 def show(run: Reporter, terminalreporter: pytest.TerminalReporter) -> None:
-    """Write the table, the causes, what is remarkable, the counts and the problems."""
+    """Write the table, the causes, what is remarkable, the counts and the problems; of a quiet run, what fails."""
     terminalreporter.write_sep("=", "quantgate")
     order = {cell: place for place, cell in enumerate(run.session.offering.cells)}
     results = sorted(run.results.values(), key=lambda result: order.get(result.cell, len(order)))
-    sections = terminal.sections(results, run.controls, run.session.config.limits)
-    for place, section in enumerate((*sections, run.baseline.section(results, run.offered))):
+    verbosity, width = run.config.get_verbosity(), run.config.get_terminal_writer().fullwidth
+    shown: Iterable[list[Line]] = [failures(results)]
+    if verbosity >= 0:
+        shown = terminal.sections(results, run.controls, run.session.config.limits, width)
+    sections = [*filter(None, shown), run.baseline.section(results, run.offered)]
+    for place, section in enumerate(sections):
         if place and section:
             terminalreporter.write_line("")
         for line in section:
-            _write(terminalreporter, line)
+            # A log is searched for whole sentences, a screen is read.
+            for part in fold(line, width) if terminalreporter.isatty else [line]:
+                _write(terminalreporter, part)
     terminalreporter.write_line("")
     terminalreporter.write_line(f"{run.counts}, {terminal.control_line(run.controls)}")
     if run.counts.selection is not None:
@@ -43,7 +52,7 @@ def show(run: Reporter, terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"history: {said}", yellow=not run.history.is_recorded)
 
 
-def _write(terminalreporter: pytest.TerminalReporter, line: terminal.Line) -> None:
+def _write(terminalreporter: pytest.TerminalReporter, line: Line) -> None:
     for text, markup in line:
         terminalreporter.write(text, **markup)
     terminalreporter.write_line("")

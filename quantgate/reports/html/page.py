@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from quantgate.records.verdict import CHANCE_BPB
 from quantgate.reports import terminal
+from quantgate.reports.blocks.line import Line
 from quantgate.reports.html.data import data, environment, fragment, to_script
 from quantgate.reports.html.matrix import matrix
 from quantgate.reports.story import INVALID, Story, by_cause, counted, headline, rerun, short, title
@@ -107,7 +108,7 @@ def _facts(story: Story) -> list[tuple[str, str]]:
     ]
 
 
-def _remarks(story: Story) -> list[terminal.Line]:
+def _remarks(story: Story) -> list[Line]:
     return [*terminal.remarks(story.results), *terminal.close_calls(story.results)]
 
 

@@ -137,7 +137,7 @@ def test_device(outcome: Outcome) -> None:
 
 
 def test_fail_bpb_and_dead_bpb(outcome: Outcome) -> None:
-    title = "bits per byte after 20 steps on text.txt (passes below 6.40, dead from 7.50, chance 7.00)"
+    title = "BPB after 20 steps on text.txt: below 6.40 passes, 7.50 is dead, 7.00 is chance"
     assert outcome.lines.count(title) == 1
     for optimizer in ("blocked", "blocked-muon"):
         assert outcome.cells[optimizer]["verdict"] == "partial"
@@ -196,7 +196,7 @@ def test_controls_learn_and_negative_controls_do_not(outcome: Outcome) -> None:
 
 
 def test_the_table_has_a_row_for_each_format_and_a_column_for_each_optimizer(outcome: Outcome) -> None:
-    (title,) = [line for line in outcome.lines if line.startswith("bits per byte after")]
+    (title,) = [line for line in outcome.lines if line.startswith("BPB after")]
     heading, *rows = outcome.after(title, 4)
     assert heading.split() == ["adamw", "muon"]
     assert [row[:23].strip() for row in rows] == [
@@ -249,7 +249,7 @@ def test_near_the_line_more_seeds_are_run_and_the_median_judges(local: Project) 
         "1 planned / 1 ran / 1 judged / 0 skipped, 3 of 3 controls learn, 3 of 3 negative controls fail"
         in outcome.lines
     )
-    (title,) = [line for line in outcome.lines if line.startswith("bits per byte after")]
+    (title,) = [line for line in outcome.lines if line.startswith("BPB after")]
     assert [row.partition("  ")[0] for row in outcome.after(title, 5)] == [
         "", "(float32 control) w32", "(float32 control) s89 w32", "(float32 control) s123 w32", "nf4 w32",
     ]  # fmt: skip

@@ -71,8 +71,8 @@ def test_one_that_fails_as_it_is_known_to_is_an_expected_failure(outcome: Outcom
 def test_it_is_marked_in_the_table_and_in_its_record(outcome: Outcome) -> None:
     assert "blocked w32            7.04 dead (known)" in outcome.lines
     assert "also_blocked w32       7.04 dead" in outcome.lines
-    place = outcome.lines.index("gradient-blocked  blocked x adamw w32 7.04 dead (known)")
-    assert outcome.lines[place + 1] == (
+    place = outcome.lines.index("  blocked x adamw w32 7.04 dead")
+    assert outcome.lines[place - 1] == (
         "  A known failure: no estimator yet,\\x1b[31m see issue 12, https://example.org/12, until 2999-12-31"
     )
     assert outcome.cells["blocked"]["known"] == {
@@ -108,9 +108,9 @@ def test_one_that_learns_now_is_red(outcome: Outcome) -> None:
 
 
 def test_one_that_fails_for_another_cause_is_red(outcome: Outcome) -> None:
-    said, cause = outcome.after("a known failure by another cause than 'range-collapsed'.", 2)
+    (said,) = outcome.after("a known failure by another cause than 'range-collapsed'.")
     assert said.startswith("also_blocked x adamw, width 32: 7.0")
-    assert cause.startswith("Cause: gradient-blocked: the gradient is 0 for 7 of 7 weights")
+    assert said.endswith(" Cause: gradient-blocked.")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What a long command shows while it works."""
