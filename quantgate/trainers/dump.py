@@ -66,6 +66,13 @@ def read(folder: Path) -> tuple[Moment, ...]:
     Raises:
         DumpError: A file is none of those that are read, is broken or too large, or roles do not fit each other.
     """
+    try:
+        return _read(folder)
+    except OSError as error:  # the folder is the trainer's to remove, or to close
+        raise DumpError(f"{Path(error.filename or folder).name!r} cannot be read: {error.strerror}") from None
+
+
+def _read(folder: Path) -> tuple[Moment, ...]:
     places = {}
     for path in sorted(folder.iterdir()):
         if (match := _STEP.fullmatch(path.name)) and _is(path, stat.S_ISDIR):
@@ -199,7 +206,7 @@ def _safetensors(name: str, raw: bytes) -> Iterator[tuple[str, Array]]:
             if (end - begin) != math.prod(shape) * np.dtype(_TYPES[value["dtype"]]).itemsize:
                 raise ValueError(f"{key!r} has {end - begin:,} bytes for the shape {shape}")
             yield key, _array(name, raw[8 + length + begin : 8 + length + end], value["dtype"], shape)
-    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, DumpError):
             raise
         raise DumpError(f"{name!r} is no safetensors file: {error}") from None

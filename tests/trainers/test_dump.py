@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -84,12 +85,14 @@ GOOD = safetensors("F32", X)
         (lambda f: save(f, weights=safetensors("F8_E4M3", X)), "is no safetensors file: 'F8_E4M3'"),
         (lambda f: save(f, weights=safetensors("F32", X, data_offsets=[24, 0])), "'w' lies outside the file"),
         (lambda f: save(f, weights=safetensors("F32", X, data_offsets="x")), "is no safetensors file: "),
+        (lambda f: save(f, weights=safetensors("F32", X, shape=[math.inf])), "cannot convert float infinity"),
+        (Path.rmdir, "cannot be read: No such file or directory"),
         (lambda f: save(f, weights=(2).to_bytes(8, "little") + b"[]"), "is no safetensors file: "),
         (lambda f: (f / "weights.npy").write_bytes(b""), "'weights.npy' is neither a folder nor .safetensors"),
         (lambda f: (f / "weights.safetensors").symlink_to("/etc/passwd"), "'weights.safetensors' is no file"),
         (lambda f: os.mkfifo(f / "weights.safetensors"), "'weights.safetensors' is no file"),
     ],
-    ids=range(14),
+    ids=range(16),
 )  # fmt: skip
 def test_what_cannot_be_read_is_said(make: Callable[[Path], object], message: str, tmp_path: Path) -> None:
     make(tmp_path)
