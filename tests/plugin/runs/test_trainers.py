@@ -109,7 +109,7 @@ def test_a_record_is_complete(outcome: Outcome) -> None:
         "adamw",
         47,
     )
-    assert record["canon_name"] == "IGLA-GATE:mine-int8-h64-LR0.0002-rng47-adamw"
+    assert record["canon_name"] == "IGLA-TIER1-GATE:mine-int8-h64-LR0.0002-rng47-adamw"
     assert record["lr"] == 0.0002
     assert record["curve"][0] == [0, 7.0032]  # type: ignore[index]
     evidence = record["evidence"]
