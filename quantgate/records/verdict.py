@@ -126,10 +126,11 @@ _TOLERANCES: tuple[tuple[float, dict[str, float]], ...] = (
 )
 
 
-#: The same for the long lane: 1.5 times the largest gap that its 40 healthy cells left in their records (seed 47; gf4
-#: 0.254 and 0.344, SGD's 0.317; from 6 bits on at most 0.026), at least 0.08, no narrower than with more bits.
+#: The same for the long lane: 1.5 times the largest gap that its healthy cells left in their records (40 of seed 47,
+#: gf4's 0.254 with AdamW and 0.344 with Muon, where seed 89 has 0.416; SGD's 0.317; from 6 bits on at most 0.026),
+#: rounded up to 0.05, at least 0.08.
 _LONG_TOLERANCES: tuple[tuple[float, dict[str, float]], ...] = (
-    (4, {"adamw": 0.4, "muon": 0.55, "sgd": 0.5}),
+    (4, {"adamw": 0.4, "muon": 0.65, "sgd": 0.5}),
     (math.inf, {"": 0.08}),
 )
 
