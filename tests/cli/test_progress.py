@@ -28,7 +28,7 @@ def test_it_moves_on_a_terminal_and_is_erased() -> None:
     assert [line.rstrip() for line in stream.getvalue().split("\r")] == [
         "",
         f"[{'.' * 24}] 0/4 steps  7.04 BPB",
-        f"[{'#' * 6}{'.' * 18}] 1/4 steps  7.04 BPB  6 s left",
+        f"[{'#' * 6}{'.' * 18}] 1/4 steps  7.04 BPB  3 s left",
         f"[{'#' * 24}] 4/4 steps  5.22 BPB",
         "",
         "",

@@ -42,6 +42,8 @@ class Progress:
         """So many are done; a note stays until the next one."""
         self._note = note or self._note
         now = self._clock()
+        if done == 0:  # a close call begins again, with another seed
+            self._started = now
         if not self._live or (now - self._drawn < _EVERY and done < self._total):
             return
         self._drawn = now

@@ -34,7 +34,9 @@ def show(run: Reporter, terminalreporter: pytest.TerminalReporter) -> None:
             for part in fold(line, width) if terminalreporter.isatty else [line]:
                 _write(terminalreporter, part)
     terminalreporter.write_line("")
-    terminalreporter.write_line(f"{run.counts}, {terminal.control_line(run.controls)}")
+    counts: Line = [(f"{run.counts}, {terminal.control_line(run.controls)}", {})]
+    for part in fold(counts, width) if terminalreporter.isatty else [counts]:
+        _write(terminalreporter, part)
     if run.counts.selection is not None:
         terminalreporter.write_line(run.counts.selection)
     if run.is_empty_shard:
