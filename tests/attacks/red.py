@@ -41,8 +41,8 @@ RED: tuple[Attack, ...] = (
         "a shard of nothing",
         {"test_lowbit.py": LEARNS},
         0,
-        ("shard 1/99 holds no cell: the matrix has fewer than shards",),
-        (*FAST, "--quantgate-formats=int4,nf4", "--quantgate-shard=1/99"),
+        ("shard 99/99 holds no cell: the matrix has fewer than shards",),
+        (*FAST, "--quantgate-formats=int4,nf4", "--quantgate-shard=99/99"),
         modes=("plain", "n2"),
     ),
     Attack(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ class Running:
                 MARK: self._mark,
                 **(environment or {}),
             },
+            # A shell that starts the tests in the background has SIGINT ignored, which is inherited.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
             stdout=self._output,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -170,8 +170,9 @@ def test_every_line_of_the_report_is_a_whole_record(outcome: Outcome) -> None:
         }  # fmt: skip
         assert record["shard"] is None
         assert record["seed"] == 47
+        assert record["width"] == (16 if record["kind"] == "negative-control" else 32)
         assert record["canon_name"] == (
-            f"IGLA-TIER1-GATE-{record['subject']}-h32-LR0.02-rng47-{record['optimizer']}"
+            f"IGLA-TIER1-GATE-{record['subject']}-h{record['width']}-LR0.02-rng47-{record['optimizer']}"
         )
         assert record["curve"][0] == [0, record["bpb_initial"]]
         assert record["curve"][-1][1] == record["bpb"]

@@ -22,5 +22,8 @@ def test_the_probes_alone_judge_without_a_curve(local: Project) -> None:
     int8, blocked = outcome.cells["int8"], outcome.cells["blocked"]
     assert (int8["verdict"], int8["bpb"], int8["curve"], int8["steps"]) == ("healthy", None, [], 8)
     assert (blocked["verdict"], blocked["cause"]) == ("faulty", "gradient-blocked")
-    assert "blocked x adamw, width 32: faulty, as the probes of 8 steps say." in outcome.lines
+    assert (
+        "blocked x adamw, width 32: faulty, as the probes of 8 steps say. Cause: gradient-blocked."
+        in outcome.lines
+    )
     assert "2 planned / 2 ran / 2 judged / 0 skipped" in outcome.stdout
