@@ -16,7 +16,7 @@ ROLES = ("name", "format", "optimizer", "seed", "width", "lr", "sha", "run", "ts
 #: scores that say bits before those that, by convention, are nats.
 USUAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "name": ("canon_name", "run_name", "name", "tag", "Run"),
+        "name": ("canon_name", "run_name", "exp_name", "experiment_name", "name", "tag"),
         "format": ("format", "fmt", "subject", "dtype", "number_format"),
         "optimizer": ("optimizer", "algo", "opt", "optim"),
         "seed": ("seed", "rng", "rng_seed"),
@@ -25,7 +25,10 @@ USUAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "sha": ("sha", "git_sha", "commit"),
         "run": ("run_id", "run", "wandb_run_id"),
         "ts": ("ts", "timestamp", "created_at", "_timestamp", "Wall time", "wall_time", "time"),
-        "step": ("step", "iter", "iteration", "global_step", "steps", "it", "update", "num_updates", "_step"),
+        "step": (
+            *("step", "iter", "iteration", "global_step", "steps", "it", "update", "num_updates", "_step"),
+            *("trainer/global_step", "train/global_step"),
+        ),
         "bpb": (
             *("val_bpb", "eval_bpb", "test_bpb", "bpb", "bits_per_byte", "val_bpc", "bpc", "bits_per_char"),
             *("val_loss", "eval_loss", "valid_loss", "validation_loss", "val/loss", "eval/loss", "loss/val"),
@@ -44,6 +47,9 @@ USUAL: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 #: What one row of a table of results holds: the best score of a cell, without its step.
 BEST = ("best_bpb", "min_bpb", "best_val_bpb", "final_bpb")
+
+#: Columns that name a run where none of the usual names is there. Two of them name it together; more may be anything.
+LIKELY = ("experiment", "exp", "model", "model_name", "trial", "trial_id", "job", "job_id", "id", "uuid")
 
 _BITS = re.compile(r"bpb|bpc|bits")
 _NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
@@ -101,26 +107,41 @@ def says_bits(column: str) -> bool:
 
 
 def find_columns(there: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
-    """The column of each role: the given one, or the likeliest of those that are there.
+    """The column of each role: the given one, or the likeliest of those that are there. A column has one role alone.
 
     Raises:
-        ValueError: A given column is not there.
+        ValueError: A given column is not there, or several may name the runs.
     """
-    found = {}
     lower = {name.lower(): name for name in reversed(list(there))}
+    found = {}
+    for role, column in given.items():
+        if column.lower() not in lower:
+            raise ValueError(
+                f"no column {column!r} for {role!r}; there are {', '.join(sorted(there)) or 'none'}"
+            )
+        found[role] = lower.pop(column.lower())
     for role in ROLES:
-        if role in given:
-            if given[role].lower() not in lower:
-                raise ValueError(
-                    f"no column {given[role]!r} for {role!r}; there are {', '.join(sorted(there)) or 'none'}"
-                )
-            found[role] = lower[given[role].lower()]
-            continue
-        for usual in USUAL[role]:
-            if usual.lower() in lower:
-                found[role] = lower[usual.lower()]
-                break
-    return found
+        usual = next((usual for usual in USUAL[role] if usual.lower() in lower), None)
+        if role not in found and usual is not None:
+            found[role] = lower.pop(usual.lower())
+    _name_runs(found, lower)
+    return {role: found[role] for role in ROLES if role in found}
+
+
+def _name_runs(found: dict[str, str], left: Mapping[str, str]) -> None:
+    """Let what tells runs apart name them, where no column of names does."""
+    if "name" in found or "format" in found:
+        return
+    if "run" in found:
+        found["name"] = found.pop("run")
+        return
+    likely = [left[name] for name in LIKELY if name in left]
+    if len(likely) > 2:
+        raise ValueError(
+            f"the columns {', '.join(likely)} may each name a run; say which does: --columns name=COLUMN, and with two "
+            "of them name=COLUMN,run=COLUMN."
+        )
+    found.update(zip(("name", "run"), likely, strict=False))
 
 
 def best_column(there: Iterable[str]) -> str | None:
@@ -154,8 +175,10 @@ def short_names(paths: Iterable[str]) -> dict[str, str]:
         shown = {path: "/".join(parts[-many:]) for path, parts in left.items()}
         times = Counter(shown.values())
         for path, name in shown.items():
-            if times[name] == 1 or many >= len(left[path]):
+            if times[name] == 1:
                 names.setdefault(path, name)
+            elif many >= len(left[path]):  # they differ in their ending alone
+                names.setdefault(path, path)
         left = {path: parts for path, parts in left.items() if path not in names}
     return names
 

@@ -58,13 +58,8 @@ def judge_fleet(runs: Iterable[Run], asked: Asked, *, bits_named: bool) -> Judge
     Raises:
         ValueError: There is no run, or no cell is the control that was asked for.
     """
-    cells: dict[Key, list[Run]] = defaultdict(list)
-    for run in runs:
-        cells[run.key.cell].append(run)
-    if not cells:
-        raise ValueError(
-            "no samples: nothing was read that has a step and a score; is it the right column or pattern?"
-        )
+    read = tuple(runs)
+    cells = _cells(read)
     for each in cells.values():
         each.sort(key=_order)
     latest = {key: each[-1] for key, each in cells.items()}
@@ -90,18 +85,54 @@ def judge_fleet(runs: Iterable[Run], asked: Asked, *, bits_named: bool) -> Judge
         results.append(to_result(latest[key], found, None if choice is None else choice.run, rules.in_bits))
     if controls and alone:
         said += (f"{alone:,} of {len(results):,} cells have no control of their optimizer, width and rate",)
+    beside = [
+        to_result(run, judged_controls[key], None, rules.in_bits, "control") for key, run in controls.items()
+    ]
+    total = sum(map(len, cells.values()))
+    if earlier := total - len(latest):
+        said += (f"{earlier:,} of {total:,} runs are earlier commits of a cell, which its latest run judges",)
+    if len(results) + len(beside) + earlier != len(read):
+        raise ValueError(
+            f"{len(read):,} runs were read, and {len(results) + len(beside):,} judged or refused, {earlier:,} of them "
+            "earlier: a fault of quantgate's own, and no verdict can be trusted; please report it"
+        )
     return Judged(
         told_apart(results),
-        told_apart(
-            [
-                to_result(run, judged_controls[key], None, rules.in_bits, "control")
-                for key, run in controls.items()
-            ]
-        ),
+        told_apart(beside),
         sum(run.samples for each in cells.values() for run in each),
-        sum(map(len, cells.values())),
+        total,
         said,
     )
+
+
+def _cells(runs: Sequence[Run]) -> dict[Key, list[Run]]:
+    """The runs of each cell: those of several commits are one cell's; others that share one are cells of their own.
+
+    Raises:
+        ValueError: There is no run, or each is one line.
+    """
+    if not runs:
+        raise ValueError(
+            "no samples: nothing was read that has a step and a score; is it the right column or pattern?"
+        )
+    if len(runs) >= _ENOUGH and all(run.samples == 1 for run in runs):
+        raise ValueError(
+            f"each of {len(runs):,} runs has one score ({runs[0].key.label!r} is the first): the column that names runs "
+            "holds something else in each line. Say --columns name=COLUMN."
+        )
+    cells: dict[Key, list[Run]] = defaultdict(list)
+    for run in runs:
+        cells[run.key.cell].append(run)
+    apart: dict[Key, list[Run]] = {}
+    for key, each in cells.items():
+        commits = len({run.key.sha for run in each})
+        if commits == len(each) or (commits > 1 and not any(run.key.sha == "" for run in each)):
+            apart[key] = each
+            continue
+        for run in each:
+            name = "/".join(filter(None, (key.label, run.key.run)))
+            apart[replace(key, name=name)] = [replace(run, key=replace(run.key, name=name))]
+    return apart
 
 
 def _order(run: Run) -> tuple[float, int]:

@@ -64,9 +64,19 @@ def read_files(names: Sequence[str], wanted: Wanted) -> Iterator[Reading]:
                 reading = _read(connection, files, wanted, salvaged)
             yield reading
         except duckdb.Error as error:
-            raise ValueError(f"the logs cannot be read: {str(error).strip().splitlines()[0]}") from None
+            raise ValueError(_unreadable(files, error)) from None
         finally:
             connection.close()
+
+
+def _unreadable(files: Sequence[LogFile], error: duckdb.Error) -> str:
+    """What is said where DuckDB gives up, whose own words are of queries that nobody wrote."""
+    others = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+    return (
+        f"{files[0].path!r}{others}, read as {', '.join(sorted({file.kind for file in files}))}, cannot be read "
+        f"({type(error).__name__}): a file is broken, or is not what its ending says. Judge each alone to find it, or "
+        "say --columns or --pattern."
+    )
 
 
 def _salvaged(files: Sequence[LogFile], folder: Path) -> tuple[list[LogFile], dict[str, str]]:

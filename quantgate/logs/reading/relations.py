@@ -183,7 +183,9 @@ def _csv(paths: tuple[str, ...], packed: str, head: str, wanted: Wanted) -> Part
     (fields,) = csv.reader([head.lstrip("\ufeff")], delimiter=separator)
     # A name that stands twice, or is empty, is not to be found by it.
     names = tuple(
-        name.strip() if name.strip() and name not in fields[:place] else f"column {place + 1}"
+        name.strip()
+        if name.strip() and name.strip().lower() not in {before.strip().lower() for before in fields[:place]}
+        else f"column {place + 1}"
         for place, name in enumerate(fields)
     )
     chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
@@ -230,7 +232,7 @@ def _json_lines(files: Sequence[LogFile], packed: str, wanted: Wanted) -> Part:
     columns = find_columns(tuple(found), wanted.columns)
     paths = tuple(file.path for file in files)
     # What is read as text by name needs no guess of its type, which a NaN or a later line may break.
-    chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in columns.values() or ("step",))
+    chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dict.fromkeys(columns.values()) or ("step",))
     reader = (
         f"read_json({_list(paths)}, format='newline_delimited', columns={{{chosen}}}, ignore_errors=true, "
         f"compression={literal(packed)}, filename={literal(FILE)})"
