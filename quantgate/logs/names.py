@@ -62,6 +62,18 @@ _FLEET = re.compile(
 _CELL = re.compile(
     r"(?P<format>[A-Za-z0-9_.]+)-(?P<optimizer>[A-Za-z0-9_]+)-s(?P<seed>\d+)(?:-w(?P<width>\d+))?(?![A-Za-z0-9])"
 )
+#: The names that float32 goes by in the name of a run.
+_FLOAT32 = ("fp32", "f32", "float32")
+_WORDS = {
+    "format": re.compile(
+        r"(?<![a-z0-9])(?:(?:mx|nv)?(?:fp|bf|float|bfloat|f|e|u?int|gf|nf|posit|uint)\d+(?:[_-]?e\d+m\d+)?|tf32|e\d+m\d+)"
+        r"(?![a-z0-9])"
+    ),
+    "optimizer": re.compile(
+        r"(?<![a-z0-9])(adamw|adam|adafactor|adagrad|sgd|muon|lion|lamb|rmsprop|sophia|shampoo|soap)(?![a-z0-9])"
+    ),
+    "seed": re.compile(r"(?<![a-z0-9])(?:seed|rng)[_-]?(\d+)(?![a-z0-9])"),
+}
 
 
 @dataclass(frozen=True)
@@ -93,12 +105,29 @@ KEY = tuple(Key.__dataclass_fields__)
 
 
 def completed(key: Key) -> Key:
-    """The key, what is empty in it taken from its name."""
+    """The key, what is empty in it taken from its name: in the fleet's form, or by its words."""
     said = _FLEET.search(key.name) or _CELL.search(key.name)
-    if said is None:
-        return key
-    found = {role: value for role, value in said.groupdict().items() if role in KEY and value}
+    found = _by_words(key.name) if said is None else {k: v for k, v in said.groupdict().items() if v}
     return Key(**{role: getattr(key, role) or found.get(role, "") for role in KEY})
+
+
+def stem(key: Key) -> str:
+    """What is left of a name without its format: runs of one trainer share it."""
+    return _WORDS["format"].sub(
+        "", key.name.lower().replace(key.format.lower(), "") if key.format else key.name
+    )
+
+
+def _by_words(name: str) -> dict[str, str]:
+    """What the words of a name say; of two formats, the one that is not float32, and of others none."""
+    found: dict[str, str] = {}
+    for role, words in _WORDS.items():
+        seen = {match[match.re.groups] for match in words.finditer(name.lower())}
+        if role == "format" and len(seen) > 1:
+            seen -= set(_FLOAT32)
+        if len(seen) == 1:
+            found[role] = seen.pop()
+    return found
 
 
 def says_bits(column: str) -> bool:

@@ -67,8 +67,8 @@ def test_runs_that_share_a_name_are_told_by_what_else_identifies_them(
         (
             "id",
             "{line}",
-            "each of 606 runs has one score ('0' is the first): the column that names runs holds something else in each "
-            "line. Say --columns name=COLUMN.",
+            "each of 606 runs has one score ('0' is the first): the column that names runs holds something else in "
+            "each line. Say --columns name=COLUMN.",
         ),
     ],
 )
