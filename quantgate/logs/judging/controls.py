@@ -49,7 +49,7 @@ def _is_named(name: str, asked: str) -> bool:
     parts = name.split("/")
     starts = {"/".join(parts[:many]) for many in range(1, len(parts) + 1)}
     said = asked.rstrip("/")
-    wanted = {said, *short_names([said]).values(), next(iter(short_names([said]))) if said else said}
+    wanted = {said, *short_names([said]).values()}
     return any(fnmatchcase(start, each) for start in starts for each in wanted)
 
 
