@@ -51,6 +51,8 @@ BEST = ("best_bpb", "min_bpb", "best_val_bpb", "final_bpb")
 #: Columns that name a run where none of the usual names is there. Two of them name it together; more may be anything.
 LIKELY = ("experiment", "exp", "model", "model_name", "trial", "trial_id", "job", "job_id", "id", "uuid")
 
+#: Hugging Face's folder of a run's state after so many steps.
+CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 _BITS = re.compile(r"bpb|bpc|bits")
 _NUMBER = r"\d+(?:\.\d+)?(?:e[+-]?\d+)?"
 #: `IGLA-{LANE}-{format}-h{width}-LR{lr}-rng{seed}-{optimizer}`; a lane may hold dashes.
@@ -216,4 +218,8 @@ def _stem_parts(path: str) -> list[str]:
     parts = list(PurePath(path).parts)
     # Only what says how a file is written; `int8.v2` keeps its version.
     parts[-1] = re.sub(r"(\.(jsonl|ndjson|json|csv|tsv|parquet|log|txt|out))?(\.(gz|zst))?$", "", parts[-1])
+    if parts[-1] == "trainer_state" and len(parts) > 1:  # Hugging Face's, which is called so in every run
+        parts.pop()
+        if CHECKPOINT.fullmatch(parts[-1]) and len(parts) > 1:
+            parts.pop()
     return parts

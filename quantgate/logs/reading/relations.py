@@ -19,6 +19,7 @@ from quantgate.logs.names import KEY, find_columns
 from quantgate.logs.reading import patterns
 from quantgate.logs.reading.paths import LogFile
 from quantgate.logs.reading.sources import Wanted
+from quantgate.logs.reading.wide import Chart, find_chart
 
 if TYPE_CHECKING:
     import duckdb
@@ -109,8 +110,8 @@ def _whole_lines(connection: duckdb.DuckDBPyConnection, part: Part, unfinished: 
     """The part without the last line of a file that is not finished, whose number may be cut in two."""
     if not unfinished:
         return part
-    (lines,) = connection.execute(f"SELECT count(*) FROM {part.relation}").fetchone() or (0,)
-    return replace(part, finished=lines - 1)
+    (last,) = connection.execute(f"SELECT max(ord) FROM {part.relation}").fetchone() or (None,)
+    return replace(part, finished=(last or 1) - 1)
 
 
 def samples(part: Part, wanted: Wanted, *, many: bool) -> str:
@@ -194,7 +195,29 @@ def _csv(paths: tuple[str, ...], packed: str, head: str, wanted: Wanted) -> Part
         "quote='\"', escape='\"', null_padding=true, ignore_errors=true, strict_mode=false, "
         f"compression={literal(packed)}, filename={literal(FILE)})"
     )
+    try:
+        chart = find_chart(names, wanted.columns.get("bpb"))
+    except ValueError as error:
+        raise ValueError(f"{paths[0]!r} is {error}") from None
+    if chart is not None:
+        return _chart(_numbered(reader), chart, paths)
     return Part(_numbered(reader), _name, find_columns(names, wanted.columns), paths, names)
+
+
+def _chart(table: str, chart: Chart, paths: tuple[str, ...]) -> Part:
+    """A chart's runs below each other."""
+    runs = ", ".join(
+        f"{{'name': {literal(run)}, 'score': {_name(column)}}}" for run, column in chart.runs.items()
+    )
+    relation = f"(SELECT {FILE}, ord, {_name(chart.step)} AS step, unnest([{runs}]) AS run FROM {table})"
+    sql = {"name": "run.name", "step": "step", chart.metric: "run.score"}
+    return Part(
+        relation,
+        sql.__getitem__,
+        {"name": "name", "step": "step", "bpb": chart.metric},
+        paths,
+        ("step", *chart.runs.values()),
+    )
 
 
 def _array_or_parquet(
