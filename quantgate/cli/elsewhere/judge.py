@@ -99,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
     results, controls = judged.results, judged.controls
     status = _status(judged)
     if options.report is not None:
-        _write(options.report, judged, status, Limits() if asked.limits is None else asked.limits)
+        _write(options.report, judged, status)
     if options.json:
         for result in (*results, *controls):
             print(to_line(result))
@@ -152,7 +152,7 @@ def _limits(options: argparse.Namespace) -> Limits | None:
     return Limits(options.fail_bpb, options.dead_bpb)
 
 
-def _write(folder: Path, judged: Judged, status: int, limits: Limits) -> None:
+def _write(folder: Path, judged: Judged, status: int) -> None:
     """The report folder of a run: its records, their closing line, and the run's own record."""
     many, decided = len(judged.results), sum(result.verdict.judged for result in judged.results)
     problems = ("the float32 controls do not learn",) if status == EXIT_INVALID else ()
@@ -164,8 +164,8 @@ def _write(folder: Path, judged: Judged, status: int, limits: Limits) -> None:
         judged=decided,
         matrix=many,
         problems=problems,
-        fail_bpb=limits.fail_bpb,
-        dead_bpb=limits.dead_bpb,
+        fail_bpb=judged.limits.fail_bpb,
+        dead_bpb=judged.limits.dead_bpb,
         subjects=tuple(dict.fromkeys(result.subject for result in judged.results)),
         optimizers=tuple(dict.fromkeys(result.optimizer for result in judged.results)),
         finished=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),

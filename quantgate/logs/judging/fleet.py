@@ -46,6 +46,8 @@ class Judged:
     runs: int
     #: What was derived, a sentence each.
     said: tuple[str, ...]
+    #: The lines for a whole run.
+    limits: Limits
 
 
 def judge_fleet(runs: Iterable[Run], asked: Asked, *, bits_named: bool) -> Judged:
@@ -103,6 +105,7 @@ def judge_fleet(runs: Iterable[Run], asked: Asked, *, bits_named: bool) -> Judge
         sum(run.samples for each in cells.values() for run in each),
         total,
         said,
+        rules.lines(rules.horizon or max(run.last_step for run in latest.values())),
     )
 
 
