@@ -161,12 +161,16 @@ def find_columns(there: Collection[str], given: Mapping[str, str]) -> dict[str, 
 
 def _name_runs(found: dict[str, str], left: Mapping[str, str]) -> None:
     """Let what tells runs apart name them, where no column of names does."""
-    if "name" in found or "format" in found:
+    if "name" in found:
+        return
+    likely = [left[name] for name in LIKELY if name in left]
+    if "format" in found:
+        if "run" not in found and len(likely) == 1 and likely[0].lower() not in ("id", "uuid"):
+            found["run"] = likely[0]
         return
     if "run" in found:
         found["name"] = found.pop("run")
         return
-    likely = [left[name] for name in LIKELY if name in left]
     if len(likely) > 2:
         raise ValueError(
             f"the columns {', '.join(likely)} may each name a run; say which does: --columns name=COLUMN, and with two "

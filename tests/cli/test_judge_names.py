@@ -55,6 +55,23 @@ def test_runs_that_share_a_name_are_told_by_what_else_identifies_them(
     }
 
 
+def test_two_models_of_the_same_formats_are_held_against_their_own_control(
+    quantgate: Command, folder: Path
+) -> None:
+    with (folder / "a.csv").open("w") as file:
+        file.write("model,format,step,bpb\n")
+        for model, control in (("big", 2.6), ("small", 3.38)):
+            for format, end in (("fp32", control), ("int8", 3.4)):
+                file.writelines(f"{model},{format},{s},{b}\n" for s, b in falling(end))
+
+    assert verdicts(quantgate("judge", "a.csv", "--json").out) == {
+        "fp32/big": "learns",
+        "int8/big": "lags",
+        "fp32/small": "learns",
+        "int8/small": "learns",
+    }
+
+
 @pytest.mark.parametrize(
     ("head", "rows", "message"),
     [

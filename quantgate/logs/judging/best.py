@@ -42,9 +42,13 @@ def judge_best(best: Mapping[Key, float], asked: Asked, *, bits_named: bool) -> 
 
 def _judged(score: float, rules: Rules) -> Judgement:
     if rules.derived and score > FAR_ABOVE * rules.chance:
-        because = f"its best score, {score:.2f} bits, is far above chance ({rules.chance:.2f}, assumed). Say --vocabulary, "
+        because = f"its best score, {score:.2f} bits, is far above chance ({rules.chance:.2f}, assumed). Say "
         return Judgement(
-            Verdict.UNJUDGED, "refused", f"{because}--chance or --unit.", final=score, best=score
+            Verdict.UNJUDGED,
+            "refused",
+            f"{because}--vocabulary, --chance or --unit.",
+            final=score,
+            best=score,
         )
     lines = rules.lines(None)
     verdict, because, hint = Verdict.LEARNS, "", ""
