@@ -141,7 +141,7 @@ def find_columns(there: Collection[str], given: Mapping[str, str]) -> dict[str, 
     """The column of each role: the given one, or the likeliest of those that are there. A column has one role alone.
 
     Raises:
-        ValueError: A given column is not there, or several may name the runs.
+        ValueError: A given column is not there.
     """
     lower = {name.lower(): name for name in reversed(list(there))}
     found = {}
@@ -155,28 +155,33 @@ def find_columns(there: Collection[str], given: Mapping[str, str]) -> dict[str, 
         usual = next((usual for usual in USUAL[role] if usual.lower() in lower), None)
         if role not in found and usual is not None:
             found[role] = lower.pop(usual.lower())
-    _name_runs(found, lower)
     return {role: found[role] for role in ROLES if role in found}
 
 
-def _name_runs(found: dict[str, str], left: Mapping[str, str]) -> None:
-    """Let what tells runs apart name them, where no column of names does."""
+def find_run_columns(there: Collection[str], given: Mapping[str, str]) -> dict[str, str]:
+    """As `find_columns`, for logs of many runs: what tells runs apart names them, where no column of names does.
+
+    Raises:
+        ValueError: A given column is not there, or several may name the runs.
+    """
+    found = find_columns(there, given)
+    left = {name.lower(): name for name in there if name not in found.values()}
     if "name" in found:
-        return
+        return found
     likely = [left[name] for name in LIKELY if name in left]
     if "format" in found:
         if "run" not in found and len(likely) == 1 and likely[0].lower() not in ("id", "uuid"):
             found["run"] = likely[0]
-        return
+        return found
     if "run" in found:
         found["name"] = found.pop("run")
-        return
+        return found
     if len(likely) > 2:
         raise ValueError(
             f"the columns {', '.join(likely)} may each name a run; say which does: --columns name=COLUMN, and with two "
             "of them name=COLUMN,run=COLUMN."
         )
-    found.update(zip(("name", "run"), likely, strict=False))
+    return {**found, **dict(zip(("name", "run"), likely, strict=False))}
 
 
 def best_column(there: Iterable[str]) -> str | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from quantgate.logs.names import KEY, find_columns
+from quantgate.logs.names import KEY, find_run_columns
 from quantgate.logs.reading import patterns
 from quantgate.logs.reading.paths import LogFile
 from quantgate.logs.reading.sources import Wanted
@@ -201,7 +201,7 @@ def _csv(paths: tuple[str, ...], packed: str, head: str, wanted: Wanted) -> Part
         raise ValueError(f"{paths[0]!r} is {error}") from None
     if chart is not None:
         return _chart(_numbered(reader), chart, paths)
-    return Part(_numbered(reader), _name, find_columns(names, wanted.columns), paths, names)
+    return Part(_numbered(reader), _name, find_run_columns(names, wanted.columns), paths, names)
 
 
 def _chart(table: str, chart: Chart, paths: tuple[str, ...]) -> Part:
@@ -233,7 +233,7 @@ def _array_or_parquet(
     there = tuple(row[0] for row in described if row[0] != FILE)
     # Rows of Parquet have no order that says anything.
     relation = _numbered(reader) if kind == "json" else f"(SELECT *, NULL::BIGINT AS ord FROM {reader})"
-    return Part(relation, _name, find_columns(there, wanted.columns), paths, there)
+    return Part(relation, _name, find_run_columns(there, wanted.columns), paths, there)
 
 
 def _numbered(reader: str) -> str:
@@ -252,7 +252,7 @@ def _json_lines(files: Sequence[LogFile], packed: str, wanted: Wanted) -> Part:
                 continue
             if isinstance(entry, dict):
                 found.update(dict.fromkeys(entry))
-    columns = find_columns(tuple(found), wanted.columns)
+    columns = find_run_columns(tuple(found), wanted.columns)
     paths = tuple(file.path for file in files)
     # What is read as text by name needs no guess of its type, which a NaN or a later line may break.
     chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dict.fromkeys(columns.values()) or ("step",))
@@ -278,7 +278,7 @@ def _trainer_state(
         path = '$."' + name.replace('"', '\\"') + '"'
         return f"(entry ->> {literal(path)})"
 
-    return Part(_numbered(entries), column, find_columns(there, wanted.columns), paths, there)
+    return Part(_numbered(entries), column, find_run_columns(there, wanted.columns), paths, there)
 
 
 def _list(paths: Sequence[str]) -> str:
