@@ -42,7 +42,9 @@ def fleet_text(
     if controls:
         learn = sum(control.verdict is Verdict.LEARNS for control in controls)
         counts += f", {learn} of {len(controls)} float32 controls learn"
-    return "\n".join([*lines, "", counts])
+    alone = "no cell was compared with a float32 control, so each verdict is of its curve alone; --control names one"
+    compared = any(result.bpb_control is not None for result in results)
+    return "\n".join([*lines, "", counts, *([] if compared else [alone])])
 
 
 def _failures(results: Sequence[CellResult]) -> Iterator[str]:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from quantgate.records.closing import Closing
 from quantgate.records.result import CellResult
+from quantgate.records.run import RunRecord
 from quantgate.reports.results import ResultsFile
 from tests.cli.conftest import Command
 from tests.logs.samples import FLEET, falling, lines, name, verdicts, write
@@ -21,7 +23,7 @@ HEAD = """\
 bits a symbol at the end of 9 runs, 829 samples
   1 file
   unit bits (the column says so)
-  chance 7.00 bits (128 symbols; --vocabulary or --chance say otherwise)
+  chance 7.00 bits (128 symbols: the runs start at 7.02)
   horizon 2,000 steps (the middle run's last step, or the control's)
   1 float32 control (IGLA-TIER1-fp32-h64-LR0.001-rng47-adamw)
 
@@ -109,7 +111,7 @@ def test_the_records_are_a_runs(quantgate: Command, fleet: Path, folder: Path) -
 
     written = [
         CellResult.from_record(json.loads(line))
-        for line in (folder / "out" / "results.jsonl").open(encoding="utf-8")
+        for line in (folder / "out" / "results.jsonl").read_text("utf-8").splitlines()[:-1]
     ]
     assert said.status == 1
     assert [(r.kind, r.format) for r in written if r.format in ("fp32", "int8")] == [
@@ -126,6 +128,32 @@ def test_the_records_are_a_runs(quantgate: Command, fleet: Path, folder: Path) -
         "control": name("fp32"),
         "sha": "abc123",
     }
+
+
+def test_the_report_folder_is_a_finished_runs(quantgate: Command, fleet: Path, folder: Path) -> None:
+    quantgate("judge", str(fleet), "--report", "out")
+
+    run = RunRecord.from_record(json.loads((folder / "out" / "run.json").read_text("utf-8")))
+    last = (folder / "out" / "results.jsonl").read_text("utf-8").splitlines()[-1]
+    closing = Closing.from_record(json.loads(last))
+    assert (run.state, run.exit_status, run.planned, run.ran, run.judged) == ("finished", 1, 8, 8, 7)
+    assert (round(run.fail_bpb, 9), run.dead_bpb, run.optimizers) == (4.78, 6.9, ("adamw",))
+    assert (closing.exit_status, len(closing.plan.cells), closing.judged) == (1, 8, 7)
+    said = quantgate("report", "out")
+    assert (said.status, said.err) == (1, "")
+    assert (
+        "8 planned / 8 ran / 7 judged / 0 skipped, 1 of 1 controls learn, 0 of 0 negative controls fail\n"
+        in said.out
+    )
+
+
+def test_what_was_compared_with_no_control_is_said_at_the_end(quantgate: Command, folder: Path) -> None:
+    (folder / "a.jsonl").write_text("".join(lines({"int8": FLEET["int8"], "nf4": falling(2.7)})))
+
+    assert quantgate("judge", "a.jsonl").out.splitlines()[-2:] == [
+        "2 cells / 2 learn / 0 do not / 0 unjudged",
+        "no cell was compared with a float32 control, so each verdict is of its curve alone; --control names one",
+    ]
 
 
 def test_two_runs_in_one_log_are_told_and_not_judged(quantgate: Command, folder: Path) -> None:
@@ -224,6 +252,20 @@ def test_the_incidents_table_of_best_scores_tells_the_dead_and_what_it_cannot_te
         "  a table of best scores has no curves: it cannot tell a run that never moved from one that fell and rose, or "
         "that ended early, nor whether a format is silently float32, nor which commit broke it\n"
     ) in quantgate("judge", "issue827.csv").out
+
+
+def test_a_best_score_far_above_chance_is_refused_where_nothing_says_what_chance_is(
+    quantgate: Command, folder: Path
+) -> None:
+    (folder / "best.csv").write_text("format,best_bpb\nint8,9.1\nint4,3.0\n")
+
+    (refused, _) = (json.loads(line) for line in quantgate("judge", "best.csv", "--json").out.splitlines())
+
+    assert (refused["verdict"], refused["evidence"]["because"]) == (
+        "unjudged",
+        "its best score, 9.10 bits, is far above chance (7.00, assumed). Say --vocabulary, --chance or --unit.",
+    )
+    assert '"dead"' in quantgate("judge", "best.csv", "--json", "--vocabulary", "256").out
 
 
 @pytest.mark.parametrize(

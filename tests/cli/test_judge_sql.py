@@ -102,7 +102,7 @@ def test_the_table_says_what_the_files_say(quantgate: Command, filled: Filled) -
 bits a symbol at the end of 9 runs, 829 samples
   table ssot.bpb_samples
   unit bits (the column says so)
-  chance 7.00 bits (128 symbols; --vocabulary or --chance say otherwise)
+  chance 7.00 bits (128 symbols: the runs start at 7.02)
   horizon 2,000 steps (the middle run's last step, or the control's)
   1 float32 control (IGLA-TIER1-fp32-h64-LR0.001-rng47-adamw)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from quantgate.cli.status import EXIT_FAILED, EXIT_INVALID, EXIT_OK
@@ -16,10 +17,12 @@ from quantgate.logs.reading.files import read_files
 from quantgate.logs.reading.patterns import LOGGERS
 from quantgate.logs.reading.sources import Reading, Wanted, parse_since
 from quantgate.logs.reading.sql import DEFAULT_TABLE, EXTRA, read_sql
+from quantgate.records.closing import Closing, Plan
 from quantgate.records.result import to_line
+from quantgate.records.run import RunRecord
 from quantgate.records.verdict import Limits
 from quantgate.reports.fleet import fleet_text
-from quantgate.reports.results import ResultsFile
+from quantgate.reports.results import ResultsFile, write_run
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -94,13 +97,19 @@ def run(options: argparse.Namespace) -> int:
         else:
             judged = judge_fleet(reading.runs, asked, bits_named=reading.bits_named)
     results, controls = judged.results, judged.controls
+    status = _status(judged)
     if options.report is not None:
-        _write(options.report, judged)
+        _write(options.report, judged, status)
     if options.json:
         for result in (*results, *controls):
             print(to_line(result))
     else:
         print(fleet_text(results, controls, (*reading.said, *judged.said), judged.runs, judged.samples))
+    return status
+
+
+def _status(judged: Judged) -> int:
+    results, controls = judged.results, judged.controls
     if controls and all(control.verdict.judged and not control.verdict.passes for control in controls):
         return EXIT_INVALID
     return EXIT_OK if results and all(result.verdict.passes for result in results) else EXIT_FAILED
@@ -143,12 +152,39 @@ def _limits(options: argparse.Namespace) -> Limits | None:
     return Limits(options.fail_bpb, options.dead_bpb)
 
 
-def _write(folder: Path, judged: Judged) -> None:
+def _write(folder: Path, judged: Judged, status: int) -> None:
+    """The report folder of a run: its records, their closing line, and the run's own record."""
+    many, decided = len(judged.results), sum(result.verdict.judged for result in judged.results)
+    problems = ("the float32 controls do not learn",) if status == EXIT_INVALID else ()
+    record = RunRecord(
+        state="finished",
+        exit_status=status,
+        planned=many,
+        ran=many,
+        judged=decided,
+        matrix=many,
+        problems=problems,
+        fail_bpb=judged.limits.fail_bpb,
+        dead_bpb=judged.limits.dead_bpb,
+        subjects=tuple(dict.fromkeys(result.subject for result in judged.results)),
+        optimizers=tuple(dict.fromkeys(result.optimizer for result in judged.results)),
+        finished=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+    )
+    closing = Closing(
+        Plan(tuple(result.cell.id for result in judged.results), {"judged": "logs"}),
+        exit_status=status,
+        planned=many,
+        ran=many,
+        judged=decided,
+        problems=problems,
+    )
     try:
         file = ResultsFile(folder)
         for result in (*judged.results, *judged.controls):
             file.append(result)
+        file.write(closing.to_line())
         file.close()
+        write_run(folder, record.to_record())
     except OSError as error:
         raise ValueError(
             f"the report folder {str(folder)!r} cannot be written to: {error.strerror}"

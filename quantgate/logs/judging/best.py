@@ -8,7 +8,7 @@ from quantgate.logs.aggregate import Run, Stretch
 from quantgate.logs.judging.fleet import Asked, Judged
 from quantgate.logs.judging.judge import FLAT_HINT, LAGS_HINT, Judgement
 from quantgate.logs.judging.records import to_result, told_apart
-from quantgate.logs.judging.rules import NEAR_CHANCE, Rules
+from quantgate.logs.judging.rules import FAR_ABOVE, NEAR_CHANCE, Rules
 from quantgate.logs.names import Key
 from quantgate.records.verdict import CHANCE_BPB, Verdict
 
@@ -29,7 +29,7 @@ def judge_best(best: Mapping[Key, float], asked: Asked, *, bits_named: bool) -> 
         raise ValueError("no scores: nothing was read that has a name and a score; is it the right column?")
     chance = CHANCE_BPB if asked.chance is None else asked.chance
     unit = asked.unit or ("bits" if bits_named else "nats")
-    rules = Rules(chance, unit, limits=asked.limits)
+    rules = Rules(chance, unit, limits=asked.limits, derived=asked.chance is None)
     results = []
     for key, score in best.items():
         run = Run(key, (Stretch(0, 0, 1, 1, score, score, score),))
@@ -37,10 +37,19 @@ def judge_best(best: Mapping[Key, float], asked: Asked, *, bits_named: bool) -> 
     said = [f"unit {unit}", f"chance {chance:.2f} bits", CANNOT]
     if not any(score * rules.in_bits >= NEAR_CHANCE * chance for score in best.values()):
         said.append("no score is near chance, so that the unit could not be checked")
-    return Judged(told_apart(results), (), len(results), len(results), tuple(said))
+    return Judged(told_apart(results), (), len(results), len(results), tuple(said), rules.lines(None))
 
 
 def _judged(score: float, rules: Rules) -> Judgement:
+    if rules.derived and score > FAR_ABOVE * rules.chance:
+        because = f"its best score, {score:.2f} bits, is far above chance ({rules.chance:.2f}, assumed). Say "
+        return Judgement(
+            Verdict.UNJUDGED,
+            "refused",
+            f"{because}--vocabulary, --chance or --unit.",
+            final=score,
+            best=score,
+        )
     lines = rules.lines(None)
     verdict, because, hint = Verdict.LEARNS, "", ""
     if score >= lines.dead_bpb:

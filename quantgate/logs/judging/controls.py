@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from quantgate.logs.aggregate import Run
-from quantgate.logs.names import KEY, Key
+from quantgate.logs.names import KEY, Key, short_names, stem
 
 #: The names that float32 goes by.
 FLOAT32 = ("fp32", "f32", "float32", "none", "baseline")
 
 #: What a control shares with a run: all, so that equal curves mean equal numbers, or all but the seed. One of another
 #: rate or width is none: what it does better may be its rate's doing.
+#: One whose name is the same but for the format comes first: it is of the same trainer.
 _SHARED = (("optimizer", "width", "lr", "seed"), ("optimizer", "width", "lr"))
 
 
@@ -36,27 +37,38 @@ def is_control(key: Key, asked: str | None) -> bool:
     if asked is None:
         return key.format.lower() in FLOAT32
     if "=" not in asked:
-        return fnmatchcase(key.name, asked) or fnmatchcase(key.format, asked)
+        return fnmatchcase(key.format, asked) or _is_named(key.name, asked)
     wanted = dict(part.partition("=")[::2] for part in asked.split(","))
     if unknown := set(wanted) - set(KEY):
         raise ValueError(f"--control: unknown column {min(unknown)!r}; known are {', '.join(KEY)}")
     return all(getattr(key, column) == value for column, value in wanted.items())
 
 
+def _is_named(name: str, asked: str) -> bool:
+    """Whether a glob is of a name, of the folders that it begins with, or of the file that the name stands for."""
+    parts = name.split("/")
+    starts = {"/".join(parts[:many]) for many in range(1, len(parts) + 1)}
+    said = asked.rstrip("/")
+    wanted = {said, *short_names([said]).values()}
+    return any(fnmatchcase(start, each) for start in starts for each in wanted)
+
+
 class Controls:
     """The controls of a fleet, found by what they share with a run."""
 
     def __init__(self, controls: Mapping[Key, Run]) -> None:
-        self._found: dict[tuple[tuple[str, ...], tuple[str, ...]], Run] = {}
+        self._found: dict[tuple[str | None, tuple[str, ...], tuple[str, ...]], Run] = {}
         for shared in _SHARED:
             for key, run in controls.items():
-                self._found.setdefault((shared, _values(key, shared)), run)
+                for named in (stem(key), None):
+                    self._found.setdefault((named, shared, _values(key, shared)), run)
 
     def of(self, key: Key) -> Choice | None:
         """The control that shares the most with a cell; None where none shares optimizer, width and rate."""
         for shared in _SHARED:
-            if (run := self._found.get((shared, _values(key, shared)))) is not None:
-                return Choice(run, exact=shared == _SHARED[0])
+            for named in (stem(key), None):
+                if (run := self._found.get((named, shared, _values(key, shared)))) is not None:
+                    return Choice(run, exact=shared == _SHARED[0])
         return None
 
 

@@ -10,13 +10,14 @@ from statistics import median
 
 from quantgate.formats import ALIASES, BUILTIN
 from quantgate.logs.aggregate import Run
+from quantgate.logs.judging.chance import find_scale
 from quantgate.logs.judging.controls import Choice, Controls, is_control
 from quantgate.logs.judging.judge import CurveError, Judgement, judge_run
 from quantgate.logs.judging.records import to_result, told_apart
-from quantgate.logs.judging.rules import NEAR_CHANCE, UNIT_SLACK, Rules, Unit
+from quantgate.logs.judging.rules import NEAR_CHANCE, Rules, Unit
 from quantgate.logs.names import Key
 from quantgate.records.result import CellResult
-from quantgate.records.verdict import CHANCE_BPB, Limits, Verdict
+from quantgate.records.verdict import Limits, Verdict
 
 #: Of so many runs the middle one says how long a whole run is.
 _ENOUGH = 3
@@ -45,6 +46,8 @@ class Judged:
     runs: int
     #: What was derived, a sentence each.
     said: tuple[str, ...]
+    #: The lines for a whole run.
+    limits: Limits
 
 
 def judge_fleet(runs: Iterable[Run], asked: Asked, *, bits_named: bool) -> Judged:
@@ -58,13 +61,8 @@ def judge_fleet(runs: Iterable[Run], asked: Asked, *, bits_named: bool) -> Judge
     Raises:
         ValueError: There is no run, or no cell is the control that was asked for.
     """
-    cells: dict[Key, list[Run]] = defaultdict(list)
-    for run in runs:
-        cells[run.key.cell].append(run)
-    if not cells:
-        raise ValueError(
-            "no samples: nothing was read that has a step and a score; is it the right column or pattern?"
-        )
+    read = tuple(runs)
+    cells = _cells(read)
     for each in cells.values():
         each.sort(key=_order)
     latest = {key: each[-1] for key, each in cells.items()}
@@ -90,18 +88,55 @@ def judge_fleet(runs: Iterable[Run], asked: Asked, *, bits_named: bool) -> Judge
         results.append(to_result(latest[key], found, None if choice is None else choice.run, rules.in_bits))
     if controls and alone:
         said += (f"{alone:,} of {len(results):,} cells have no control of their optimizer, width and rate",)
+    beside = [
+        to_result(run, judged_controls[key], None, rules.in_bits, "control") for key, run in controls.items()
+    ]
+    total = sum(map(len, cells.values()))
+    if earlier := total - len(latest):
+        said += (f"{earlier:,} of {total:,} runs are earlier commits of a cell, which its latest run judges",)
+    if len(results) + len(beside) + earlier != len(read):
+        raise ValueError(
+            f"{len(read):,} runs were read, and {len(results) + len(beside):,} judged or refused, {earlier:,} of them "
+            "earlier: a fault of quantgate's own, and no verdict can be trusted; please report it"
+        )
     return Judged(
         told_apart(results),
-        told_apart(
-            [
-                to_result(run, judged_controls[key], None, rules.in_bits, "control")
-                for key, run in controls.items()
-            ]
-        ),
+        told_apart(beside),
         sum(run.samples for each in cells.values() for run in each),
-        sum(map(len, cells.values())),
+        total,
         said,
+        rules.lines(rules.horizon or max(run.last_step for run in latest.values())),
     )
+
+
+def _cells(runs: Sequence[Run]) -> dict[Key, list[Run]]:
+    """The runs of each cell: those of several commits are one cell's; others that share one are cells of their own.
+
+    Raises:
+        ValueError: There is no run, or each is one line.
+    """
+    if not runs:
+        raise ValueError(
+            "no samples: nothing was read that has a step and a score; is it the right column or pattern?"
+        )
+    if len(runs) >= _ENOUGH and all(run.samples == 1 for run in runs):
+        raise ValueError(
+            f"each of {len(runs):,} runs has one score ({runs[0].key.label!r} is the first): the column that names "
+            "runs holds something else in each line. Say --columns name=COLUMN."
+        )
+    cells: dict[Key, list[Run]] = defaultdict(list)
+    for run in runs:
+        cells[run.key.cell].append(run)
+    apart: dict[Key, list[Run]] = {}
+    for key, each in cells.items():
+        commits = len({run.key.sha for run in each})
+        if commits == len(each) or (commits > 1 and not any(run.key.sha == "" for run in each)):
+            apart[key] = each
+            continue
+        for run in each:
+            name = "/".join(filter(None, (key.label, run.key.run)))
+            apart[replace(key, name=name)] = [replace(run, key=replace(run.key, name=name))]
+    return apart
 
 
 def _order(run: Run) -> tuple[float, int]:
@@ -115,38 +150,33 @@ def _ordered(runs: Sequence[Run]) -> bool:
 
 
 def _rules(latest: Sequence[Run], asked: Asked, bits_named: bool) -> tuple[Rules, tuple[str, ...]]:
-    chance = CHANCE_BPB if asked.chance is None else asked.chance
+    scale = find_scale(latest, asked.chance, asked.unit, bits_named)
+    rules = Rules(
+        scale.chance,
+        scale.unit,
+        None,
+        asked.limits,
+        asked.tolerance,
+        derived=asked.chance is None,
+        known=scale.certain,
+    )
     firsts = [run.stretches[0].mean for run in latest if run.stretches[0].mean is not None]
-    unit, why = _unit(firsts, chance, asked, bits_named)
-    at_chance = [
-        first for first in firsts if first / (1 if unit == "bits" else math.log(2)) >= NEAR_CHANCE * chance
-    ]
-    symbols = f"{2**chance:,.0f} symbols" if chance < 60 else "given"
-    where = "" if asked.chance is not None else "; --vocabulary or --chance say otherwise"
+    at_chance = [first for first in firsts if first * rules.in_bits >= NEAR_CHANCE * scale.chance]
     horizon, whole = asked.horizon, "given"
     if horizon is None and len(latest) >= _ENOUGH:
         horizon, whole = (
             int(median(run.last_step for run in latest)),
             "the middle run's last step, or the control's",
         )
-    said: tuple[str, ...] = (f"unit {unit} ({why})", f"chance {chance:.2f} bits ({symbols}{where})")
+    said: tuple[str, ...] = (
+        f"unit {scale.unit} ({scale.unit_why})",
+        f"chance {scale.chance:.2f} bits ({scale.chance_why})",
+    )
     if horizon is not None:
         said += (f"horizon {horizon:,} steps ({whole})",)
     # The unit is confirmed by runs that start at chance; those that were first logged later are then taken as they are.
-    confirmed = len(at_chance) < len(firsts) and bool(at_chance)
-    return Rules(chance, unit, horizon, asked.limits, asked.tolerance, late_start=confirmed), said
-
-
-def _unit(firsts: Sequence[float], chance: float, asked: Asked, bits_named: bool) -> tuple[Unit, str]:
-    if asked.unit is not None:
-        return asked.unit, "given"
-    if bits_named:
-        return "bits", "the column says so"
-    # A loss may still be in bits: where the runs start tells.
-    middle = median(firsts) if firsts else 0.0
-    if abs(middle / chance - 1) <= UNIT_SLACK:
-        return "bits", f"the first scores, {middle:.2f}, are chance in bits"
-    return "nats", "a loss is, by convention"
+    confirmed = scale.certain and 0 < len(at_chance) < len(firsts)
+    return replace(rules, horizon=horizon, late_start=confirmed), said
 
 
 def _judge_cell(runs: Sequence[Run], rules: Rules, choice: Choice | None, asked: Asked) -> Judgement:

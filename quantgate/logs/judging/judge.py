@@ -7,13 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from quantgate.logs.aggregate import Run, Stretch
-from quantgate.logs.judging.rules import EARLY_SHARE, LEAST_STEPS, NEAR_CHANCE, UNIT_SLACK, Rules
+from quantgate.logs.judging.rules import EARLY_SHARE, FAR_ABOVE, LEAST_STEPS, NEAR_CHANCE, UNIT_SLACK, Rules
 from quantgate.records.verdict import DIVERGED_RISE, Verdict, gap_tolerance
 
 #: The causes that a curve at chance cannot tell apart.
 FLAT_HINT = (
     "a curve cannot tell gradient-blocked, update-swallowed and range-collapsed apart: `quantgate doctor` its "
     "quantizer, or compare its stored weights before and after a step."
+)
+FELL_HINT = (
+    "is chance right? --vocabulary says it. If it is, the first weights were large, and no more was learned."
 )
 ROSE_HINT = (
     "look at what changed at that step: a scale that no longer follows (scale-stale), a gradient or a moment that "
@@ -23,6 +26,9 @@ LAGS_HINT = "compare it with its control step by step; `quantgate doctor` its qu
 NO_OP_HINT = (
     "check the toggle, the name and the compiled graph; an unknown name that falls back to float32 looks so."
 )
+
+#: A run that came down by more, at a chance of 7, was not flat, whatever it ended at.
+FELL = 0.15
 
 
 class CurveError(ValueError):
@@ -34,7 +40,8 @@ class Judgement:
     """What a curve is found to be. Scores are bits a symbol."""
 
     verdict: Verdict
-    #: `learns`, `flat`, `fell-then-rose`, `diverged`, `identical`, `plateau`, `ended-early`, `best-of` or `refused`.
+    #: `learns`, `flat`, `fell-to-chance`, `fell-then-rose`, `diverged`, `identical`, `plateau`, `ended-early`,
+    #: `best-of` or `refused`.
     shape: str
     because: str
     cause: str | None = None
@@ -182,6 +189,7 @@ def _check_first(run: Run, initial: float, rules: Rules) -> None:
     chance = rules.chance
     if (
         rules.unit == "nats"
+        and rules.known
         and abs(initial * math.log(2) / chance - 1) <= UNIT_SLACK
         and initial > 1.2 * chance
     ):
@@ -189,7 +197,8 @@ def _check_first(run: Run, initial: float, rules: Rules) -> None:
             f"the unit cannot be right: the first score is {initial * math.log(2):.2f} as it is logged, which is "
             f"chance ({chance:.2f}) in bits, and not in nats. Say --unit bits."
         )
-    if initial >= NEAR_CHANCE * chance or rules.late_start:
+    above = rules.derived and initial > FAR_ABOVE * chance
+    if not above and (initial >= NEAR_CHANCE * chance or rules.late_start):
         return
     first = run.stretches[0].first
     if rules.unit == "bits" and abs(initial / math.log(2) / chance - 1) <= UNIT_SLACK:
@@ -198,10 +207,13 @@ def _check_first(run: Run, initial: float, rules: Rules) -> None:
             "Say --unit nats."
         )
     late = (
-        f" It is of step {first:,}: was the start logged elsewhere, or the run resumed?" if first > 0 else ""
+        f" It is of step {first:,}: was the start logged elsewhere, or the run resumed?"
+        if first > 0 and not above
+        else ""
     )
+    assumed = "" if rules.known else ", assumed"
     raise CurveError(
-        f"the first score, {initial:.2f} bits, is not near chance ({chance:.2f}).{late} Say --vocabulary "
+        f"the first score, {initial:.2f} bits, is not near chance ({chance:.2f}{assumed}).{late} Say --vocabulary "
         f"({2 ** min(initial, 60):.0f} symbols would fit), --chance or --unit."
     )
 
@@ -242,6 +254,9 @@ def _shape(
             raise CurveError(
                 f"too little to judge: {last - finite[0][0]} steps, and float32 would hardly have moved by then."
             )
+        if final >= lines.dead_bpb and initial - final > FELL * rules.scale:
+            because = f"fell from {initial:.2f} to {final:.2f} in {last:,} steps; chance is {rules.chance:.2f}{beside}."
+            return Judgement(Verdict.DEAD, "fell-to-chance", because, None, FELL_HINT)
         if final >= lines.dead_bpb:
             exactly = " exactly" if max(score for _, score in finite) - best < 5e-5 else ""
             because = f"flat from the start:{exactly} {final:.2f} after {last:,} steps, {initial:.2f} at first{beside}."

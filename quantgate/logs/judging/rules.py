@@ -16,8 +16,9 @@ LONG_STEPS = 2000
 #: English have about 0.7. A run of weeks that ends above it has learned next to nothing.
 UNIGRAM_SHARE = 4.78 / 7
 #: The first score is near chance if it is at least this share of it: initial weights know nothing. Above chance it may
-#: be, where they are large.
+#: be, where they are large; by more than this share only where somebody said what chance is.
 NEAR_CHANCE = 0.9
+FAR_ABOVE = 1.1
 #: How near (share) a first score must be to chance in the other unit for the unit to be the likely mistake.
 UNIT_SLACK = 0.06
 #: Fewer steps than this say nothing against a format: float32 has hardly moved either.
@@ -40,6 +41,10 @@ class Rules:
     tolerance: float | None = None
     #: Whether a first score below chance is taken as it is: the unit is known from other runs, which start at chance.
     late_start: bool = False
+    #: Whether chance is derived, so that a start far above it is of another vocabulary.
+    derived: bool = False
+    #: Whether chance was given, or runs start at it.
+    known: bool = True
 
     @property
     def in_bits(self) -> float:

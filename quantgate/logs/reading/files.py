@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from quantgate.logs.aggregate import Run, runs, statement
 from quantgate.logs.names import KEY, Key, best_column, completed, says_bits, short_names
-from quantgate.logs.reading.paths import LogFile, expand, look_at, salvage
+from quantgate.logs.reading.paths import LogFile, expand, last_checkpoints, look_at, salvage
 from quantgate.logs.reading.relations import Part, keys_of, parts_of, samples
 from quantgate.logs.reading.sources import Reading, Wanted
 
@@ -43,6 +43,7 @@ def read_files(names: Sequence[str], wanted: Wanted) -> Iterator[Reading]:
     except ImportError:
         raise ValueError("logs are read by DuckDB: pip install 'quantgate[logs]'") from None
     files = [found for path in expand(names) if (found := look_at(path)) is not None]
+    files, older = last_checkpoints(files)
     if not files:
         raise ValueError("the files are empty; is the trainer's output buffered, or the path another's?")
     with tempfile.TemporaryDirectory(prefix="quantgate-") as folder:
@@ -62,11 +63,25 @@ def read_files(names: Sequence[str], wanted: Wanted) -> Iterator[Reading]:
                 if not salvaged:
                     raise error
                 reading = _read(connection, files, wanted, salvaged)
-            yield reading
+            yield reading if not older else replace(reading, said=(*reading.said, _older(older)))
         except duckdb.Error as error:
-            raise ValueError(f"the logs cannot be read: {str(error).strip().splitlines()[0]}") from None
+            raise ValueError(_unreadable(files, error)) from None
         finally:
             connection.close()
+
+
+def _older(many: int) -> str:
+    return f"{many:,} earlier checkpoint{'s' * (many > 1)} of the same runs left out: the last holds the whole history"
+
+
+def _unreadable(files: Sequence[LogFile], error: duckdb.Error) -> str:
+    """What is said where DuckDB gives up, whose own words are of queries that nobody wrote."""
+    others = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+    return (
+        f"{files[0].path!r}{others}, read as {', '.join(sorted({file.kind for file in files}))}, cannot be read "
+        f"({type(error).__name__}): a file is broken, or is not what its ending says. Judge each alone to find it, or "
+        "say --columns or --pattern."
+    )
 
 
 def _salvaged(files: Sequence[LogFile], folder: Path) -> tuple[list[LogFile], dict[str, str]]:

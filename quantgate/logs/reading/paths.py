@@ -5,11 +5,14 @@ from __future__ import annotations
 import glob
 import gzip
 import os
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
+
+from quantgate.logs.names import CHECKPOINT
 
 Kind = Literal["json", "trainer_state", "csv", "parquet", "text"]
 
@@ -17,6 +20,7 @@ Kind = Literal["json", "trainer_state", "csv", "parquet", "text"]
 _ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".log", ".txt", ".out")
 #: So much of a file is looked at to see how it is written.
 _HEAD = 1 << 20
+_GLOBAL_STEP = re.compile(r'"global_step":\s*(\d+)')
 _GZIP = b"\x1f\x8b"
 
 
@@ -89,6 +93,34 @@ def look_at(path: str) -> LogFile | None:
     return LogFile(
         path, _kind(path, text), gzipped, tuple(text.splitlines()[:20000]), unfinished and not gzipped
     )
+
+
+def last_checkpoints(files: Sequence[LogFile]) -> tuple[list[LogFile], int]:
+    """The files, of each Hugging Face run only its last checkpoint; and how many are left out.
+
+    The last holds the whole history. The run's own folder may hold one too, which is written at its end.
+    """
+    last: dict[Path, LogFile] = {}
+    for file in files:
+        if file.kind == "trainer_state":
+            folder = _run_folder(file)
+            last[folder] = max(last.get(folder, file), file, key=_reached)
+    kept = [file for file in files if file.kind != "trainer_state" or last[_run_folder(file)] is file]
+    return kept, len(files) - len(kept)
+
+
+def _run_folder(file: LogFile) -> Path:
+    folder = Path(file.path).absolute().parent
+    if Path(file.path).name.removesuffix(".gz") != "trainer_state.json":
+        return Path(file.path)  # of a name of its own, and a run of its own
+    return folder.parent if CHECKPOINT.fullmatch(folder.name) else folder
+
+
+def _reached(file: LogFile) -> int:
+    """The step of a state: it stands before the history, and in the name of the checkpoint's folder."""
+    said = _GLOBAL_STEP.search("\n".join(file.head[:200]))
+    named = CHECKPOINT.fullmatch(Path(file.path).absolute().parent.name)
+    return int(said[1]) if said else int(named[1]) if named else 0
 
 
 def _read_some(file: IO[bytes] | gzip.GzipFile) -> bytes:

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from quantgate.logs.names import KEY, find_columns
+from quantgate.logs.names import KEY, find_run_columns
 from quantgate.logs.reading import patterns
 from quantgate.logs.reading.paths import LogFile
 from quantgate.logs.reading.sources import Wanted
+from quantgate.logs.reading.wide import Chart, find_chart
 
 if TYPE_CHECKING:
     import duckdb
@@ -109,8 +110,8 @@ def _whole_lines(connection: duckdb.DuckDBPyConnection, part: Part, unfinished: 
     """The part without the last line of a file that is not finished, whose number may be cut in two."""
     if not unfinished:
         return part
-    (lines,) = connection.execute(f"SELECT count(*) FROM {part.relation}").fetchone() or (0,)
-    return replace(part, finished=lines - 1)
+    (last,) = connection.execute(f"SELECT max(ord) FROM {part.relation}").fetchone() or (None,)
+    return replace(part, finished=(last or 1) - 1)
 
 
 def samples(part: Part, wanted: Wanted, *, many: bool) -> str:
@@ -183,7 +184,9 @@ def _csv(paths: tuple[str, ...], packed: str, head: str, wanted: Wanted) -> Part
     (fields,) = csv.reader([head.lstrip("\ufeff")], delimiter=separator)
     # A name that stands twice, or is empty, is not to be found by it.
     names = tuple(
-        name.strip() if name.strip() and name not in fields[:place] else f"column {place + 1}"
+        name.strip()
+        if name.strip() and name.strip().lower() not in {before.strip().lower() for before in fields[:place]}
+        else f"column {place + 1}"
         for place, name in enumerate(fields)
     )
     chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
@@ -192,7 +195,29 @@ def _csv(paths: tuple[str, ...], packed: str, head: str, wanted: Wanted) -> Part
         "quote='\"', escape='\"', null_padding=true, ignore_errors=true, strict_mode=false, "
         f"compression={literal(packed)}, filename={literal(FILE)})"
     )
-    return Part(_numbered(reader), _name, find_columns(names, wanted.columns), paths, names)
+    try:
+        chart = find_chart(names, wanted.columns.get("bpb"))
+    except ValueError as error:
+        raise ValueError(f"{paths[0]!r} is {error}") from None
+    if chart is not None:
+        return _chart(_numbered(reader), chart, paths)
+    return Part(_numbered(reader), _name, find_run_columns(names, wanted.columns), paths, names)
+
+
+def _chart(table: str, chart: Chart, paths: tuple[str, ...]) -> Part:
+    """A chart's runs below each other."""
+    runs = ", ".join(
+        f"{{'name': {literal(run)}, 'score': {_name(column)}}}" for run, column in chart.runs.items()
+    )
+    relation = f"(SELECT {FILE}, ord, {_name(chart.step)} AS step, unnest([{runs}]) AS run FROM {table})"
+    sql = {"name": "run.name", "step": "step", chart.metric: "run.score"}
+    return Part(
+        relation,
+        sql.__getitem__,
+        {"name": "name", "step": "step", "bpb": chart.metric},
+        paths,
+        ("step", *chart.runs.values()),
+    )
 
 
 def _array_or_parquet(
@@ -208,7 +233,7 @@ def _array_or_parquet(
     there = tuple(row[0] for row in described if row[0] != FILE)
     # Rows of Parquet have no order that says anything.
     relation = _numbered(reader) if kind == "json" else f"(SELECT *, NULL::BIGINT AS ord FROM {reader})"
-    return Part(relation, _name, find_columns(there, wanted.columns), paths, there)
+    return Part(relation, _name, find_run_columns(there, wanted.columns), paths, there)
 
 
 def _numbered(reader: str) -> str:
@@ -227,10 +252,10 @@ def _json_lines(files: Sequence[LogFile], packed: str, wanted: Wanted) -> Part:
                 continue
             if isinstance(entry, dict):
                 found.update(dict.fromkeys(entry))
-    columns = find_columns(tuple(found), wanted.columns)
+    columns = find_run_columns(tuple(found), wanted.columns)
     paths = tuple(file.path for file in files)
     # What is read as text by name needs no guess of its type, which a NaN or a later line may break.
-    chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in columns.values() or ("step",))
+    chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dict.fromkeys(columns.values()) or ("step",))
     reader = (
         f"read_json({_list(paths)}, format='newline_delimited', columns={{{chosen}}}, ignore_errors=true, "
         f"compression={literal(packed)}, filename={literal(FILE)})"
@@ -253,7 +278,7 @@ def _trainer_state(
         path = '$."' + name.replace('"', '\\"') + '"'
         return f"(entry ->> {literal(path)})"
 
-    return Part(_numbered(entries), column, find_columns(there, wanted.columns), paths, there)
+    return Part(_numbered(entries), column, find_run_columns(there, wanted.columns), paths, there)
 
 
 def _list(paths: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from quantgate.databases.address import Address
 from quantgate.databases.engine import open_engine
 from quantgate.databases.failure import why_failed
 from quantgate.logs.aggregate import runs, statement
-from quantgate.logs.names import KEY, find_columns, says_bits
+from quantgate.logs.names import KEY, find_run_columns, says_bits
 from quantgate.logs.reading.sources import Reading, Wanted
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _reading(connection: Connection, sqlite: bool, wanted: Wanted, table: str) -
         near = ", ".join(sorted(inspector.get_table_names(schema=where))[:8])
         raise ValueError(f"no table {table!r}; there are {near or 'none'}. Say --table SCHEMA.TABLE.")
     kinds = {column["name"]: column["type"] for column in inspector.get_columns(name, schema=where)}
-    columns = find_columns(list(kinds), wanted.columns)
+    columns = find_run_columns(list(kinds), wanted.columns)
     for role, word in (("step", "steps"), ("bpb", "scores")):
         if role not in columns:
             raise ValueError(
