@@ -147,15 +147,6 @@ def test_the_report_folder_is_a_finished_runs(quantgate: Command, fleet: Path, f
     )
 
 
-def test_what_was_compared_with_no_control_is_said_at_the_end(quantgate: Command, folder: Path) -> None:
-    (folder / "a.jsonl").write_text("".join(lines({"int8": FLEET["int8"], "nf4": falling(2.7)})))
-
-    assert quantgate("judge", "a.jsonl").out.splitlines()[-2:] == [
-        "2 cells / 2 learn / 0 do not / 0 unjudged",
-        "no cell was compared with a float32 control, so each verdict is of its curve alone; --control names one",
-    ]
-
-
 def test_two_runs_in_one_log_are_told_and_not_judged(quantgate: Command, folder: Path) -> None:
     for file, curve in (
         ("twice.csv", falling(2.6) + falling(3.0)),
@@ -234,38 +225,6 @@ def test_the_control_may_be_named(quantgate: Command, folder: Path) -> None:
             verdicts(quantgate("judge", "a.jsonl", "--json", "--control", control).out)[name("int8")]
             == "lags"
         )
-
-
-def test_the_incidents_table_of_best_scores_tells_the_dead_and_what_it_cannot_tell(
-    quantgate: Command, folder: Path
-) -> None:
-    from quantgate.faults.fleet import REPORT
-
-    rows = "".join(f"{r.format},{r.optimizer},{r.bpb:.4f},{r.verdict}\n" for r in REPORT)
-    (folder / "issue827.csv").write_text("format,optimizer,best_bpb,reported\n" + rows)
-
-    said = quantgate("judge", "issue827.csv", "--json")
-    found = {(r["format"], r["optimizer"]): r["verdict"] for r in map(json.loads, said.out.splitlines())}
-
-    assert found == {(r.format, r.optimizer): r.verdict for r in REPORT}
-    assert (
-        "  a table of best scores has no curves: it cannot tell a run that never moved from one that fell and rose, or "
-        "that ended early, nor whether a format is silently float32, nor which commit broke it\n"
-    ) in quantgate("judge", "issue827.csv").out
-
-
-def test_a_best_score_far_above_chance_is_refused_where_nothing_says_what_chance_is(
-    quantgate: Command, folder: Path
-) -> None:
-    (folder / "best.csv").write_text("format,best_bpb\nint8,9.1\nint4,3.0\n")
-
-    (refused, _) = (json.loads(line) for line in quantgate("judge", "best.csv", "--json").out.splitlines())
-
-    assert (refused["verdict"], refused["evidence"]["because"]) == (
-        "unjudged",
-        "its best score, 9.10 bits, is far above chance (7.00, assumed). Say --vocabulary, --chance or --unit.",
-    )
-    assert '"dead"' in quantgate("judge", "best.csv", "--json", "--vocabulary", "256").out
 
 
 @pytest.mark.parametrize(

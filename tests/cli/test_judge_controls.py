@@ -91,6 +91,16 @@ def test_a_control_may_be_named_by_its_folder(quantgate: Command, folder: Path, 
     }
 
 
+def test_what_was_compared_with_no_control_is_said_at_the_end(quantgate: Command, folder: Path) -> None:
+    log(folder / "logs" / "int8.log", falling(2.6))
+    log(folder / "logs" / "nf4.log", falling(2.7))
+
+    assert quantgate("judge", "logs").out.splitlines()[-2:] == [
+        "2 cells / 2 learn / 0 do not / 0 unjudged",
+        "no cell was compared with a float32 control, so each verdict is of its curve alone; --control names one",
+    ]
+
+
 @pytest.mark.parametrize("final", [False, True])
 def test_hugging_faces_checkpoints_are_one_run(quantgate: Command, folder: Path, final: bool) -> None:
     for name, end in (("llama-fp32", 2.0), ("llama-int8", 6.99)):

@@ -23,6 +23,11 @@ from quantgate.logs.reading.sources import parse_since
         ("fp8_e4m3-adamw-s47", Key("", "fp8_e4m3", "adamw", "47", "")),
         ("int4-lion-s89-w128-inplace", Key("", "int4", "lion", "89", "128")),
         ("metrics", Key()),
+        ("fp8-muon-seed1", Key("", "fp8", "muon", "1")),
+        ("baseline_FP32", Key("", "fp32")),
+        ("int8-fp32-master", Key("", "int8")),
+        ("int8-and-int4", Key()),
+        ("alpha32", Key()),
         ("my-best-run", Key()),
     ],
 )
@@ -42,6 +47,14 @@ def test_columns_are_found_by_their_usual_names_held_out_scores_first() -> None:
     found = find_columns(["Iter", "train_loss", "val_bpb", "algo", "hidden"], {})
 
     assert found == {"step": "Iter", "bpb": "val_bpb", "optimizer": "algo", "width": "hidden"}
+
+
+def test_a_column_has_one_role() -> None:
+    assert find_columns(["run", "step", "bpb"], {"name": "run"}) == {
+        "name": "run",
+        "step": "step",
+        "bpb": "bpb",
+    }
 
 
 def test_columns_are_the_users() -> None:
