@@ -42,7 +42,7 @@ def sharing(what: str, granularity: str | None) -> str | None:
     meant = _MEANT.get(re.sub(r"[\W_]+", "", str(granularity)).lower())
     raise RegistrationError(
         f"{what}: granularity is {granularity!r}; it must be 'tensor', 'row' or 'group:N' with N from 2 to 9999, "
-        f"such as 'group:32'{f'; did you mean {meant!r}?' if meant and meant != 'group:32' else ''}"
+        f"such as 'group:32'{f'; did you mean {meant!r}?' if meant else ''}"
     )
 
 
