@@ -158,8 +158,13 @@ def test_a_device_that_is_not_there_is_a_usage_error(project: Project) -> None:
     assert outcome.exit_status == 4
     assert {record["verdict"] for record in outcome.cells.values()} == {"unjudged"}
     # Whichever control a worker came to first.
-    (said,) = [line for line in outcome.lines if " cannot be trained: " in line]
-    assert said.startswith(("quantgate: fp32 x adamw, width 32 ", "quantgate: dead-body x adamw, width 16 "))
+    said = [
+        line for line in outcome.lines if line.startswith("quantgate: ") and " cannot be trained: " in line
+    ]
+    assert len(said) == 1
+    assert said[0].startswith(
+        ("quantgate: fp32 x adamw, width 32 ", "quantgate: dead-body x adamw, width 16 ")
+    )
 
 
 FULL_DISK = """
