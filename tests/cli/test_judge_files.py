@@ -226,3 +226,18 @@ def test_a_million_samples_are_judged_in_seconds_and_little_memory(folder: Path)
     assert said.endswith("4 cells / 0 learn / 4 do not / 0 unjudged, 4 of 4 float32 controls learn\n")
     assert seconds < 60  # a second or two alone; other tests share the machine
     assert used.ru_maxrss / (1024 if sys.platform == "linux" else 1 << 20) < 800  # MB; DuckDB may have 512
+
+
+@pytest.mark.parametrize("word", ["N/A", "*****", "1.#QNAN"])
+def test_a_word_in_the_place_of_a_score_is_no_finite_one(quantgate: Command, folder: Path, word: str) -> None:
+    rows = ["format,optimizer,seed,step,bpb"]
+    for place in range(51):
+        score = 2.6 + 4.4 * 2 ** (-place / 5)
+        rows.append(f"fp32,adamw,47,{20 * place},{score:.4f}")
+        rows.append(f"int8,adamw,47,{20 * place},{word if place >= 30 else f'{score:.4f}'}")
+    (folder / "fleet.csv").write_text("\n".join(rows))
+
+    said = quantgate("judge", str(folder / "fleet.csv"))
+
+    assert said.status == 1
+    assert "int8-adamw-s47: not finite from step 600 on (21 of 51 scores);" in said.out

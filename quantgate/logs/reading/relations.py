@@ -1,7 +1,7 @@
 """How each kind of file is read: a relation of DuckDB, and its samples in the columns that `statement` reads.
 
 Values are read as text and cast one by one, so that a line that is cut off, a NaN or a word in a column of numbers
-costs that line and no other.
+costs that line and no other: a word in the place of a score is a score that is not finite.
 """
 
 from __future__ import annotations
@@ -129,7 +129,9 @@ def samples(part: Part, wanted: Wanted, *, many: bool) -> str:
     stamp = "NULL::DOUBLE"
     if "ts" in part.columns:
         stamp = "coalesce(TRY_CAST({0} AS DOUBLE), epoch(TRY_CAST({0} AS TIMESTAMP)))".format(part.text("ts"))
-    where = ["number IS NOT NULL"]
+    # A word where a score should be, `N/A` or `1.#QNAN`, is a score that is not finite; an empty place is none: loggers
+    # that write several scores in turn leave the others' empty.
+    where = ["(number IS NOT NULL OR said <> '')"]
     if part.finished is not None:
         where.append(f"ord <= {part.finished}")
     if {"name", "format"} & set(part.columns):  # a line that does not say whose it is
@@ -144,7 +146,8 @@ def samples(part: Part, wanted: Wanted, *, many: bool) -> str:
         where.append(f"ts >= {time.time() - wanted.since:.3f}")
     return (
         f"SELECT {', '.join(KEY)}, step, CASE WHEN isfinite(number) THEN number END AS score, ord, ts, source FROM "
-        f"(SELECT {shown}, TRY_CAST({part.number('step')} AS BIGINT) AS step, {part.number('bpb')} AS number, ord, "
+        f"(SELECT {shown}, TRY_CAST({part.number('step')} AS BIGINT) AS step, {part.number('bpb')} AS number, "
+        f"{part.text('bpb')} AS said, ord, "
         f"{stamp} AS ts, {FILE} AS source FROM {part.relation}) WHERE {' AND '.join(where)}"
     )
 
