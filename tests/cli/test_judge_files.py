@@ -235,7 +235,7 @@ def test_a_word_in_the_place_of_a_score_is_no_finite_one(quantgate: Command, fol
         score = 2.6 + 4.4 * 2 ** (-place / 5)
         rows.append(f"fp32,adamw,47,{20 * place},{score:.4f}")
         rows.append(f"int8,adamw,47,{20 * place},{word if place >= 30 else f'{score:.4f}'}")
-    (folder / "fleet.csv").write_text("\n".join(rows))
+    (folder / "fleet.csv").write_text("\n".join([*rows, ""]))
 
     said = quantgate("judge", str(folder / "fleet.csv"))
 
