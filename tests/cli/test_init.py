@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from quantgate.cli.pipeline import files
 from tests.cli.conftest import Command
 from tests.plugin.project import Project
+
+yaml = pytest.importorskip("yaml", reason="reads the workflow: pip install 'quantgate[test]'")
 
 LIBRARY = """
 def fake_quant_int4(x):

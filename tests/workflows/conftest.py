@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("yaml", reason="reads the workflows: pip install 'quantgate[test]'")
+
 from tests.workflows.steps import Runner
 
 
