@@ -59,7 +59,7 @@ LATENT: tuple[tuple[Rule, ...], ...] = (
         updates.SCALE_CROSSED_UNHARMED,
     ),
     (rounding.ROUNDING_NOT_RANDOM, relations.SHARED_NOISE),
-    (rounding.ROUNDING_BIASED, rounding.OFF_HALF, rounding.DRIFTS, rounding.INPUT_DRIFTS, rounding.TRUNCATES),
+    (rounding.ROUNDING_BIASED, rounding.ONE_WAY, rounding.OFF_HALF, rounding.DRIFTS, rounding.INPUT_DRIFTS, rounding.TRUNCATES),
     (rounding.WRONG_TABLE,),
     (relations.OVERFLOW_WRAPPED, relations.NOT_MONOTONIC),
     (relations.SCALE_MISPLACED, relations.SCALE_ELSEWHERE),

@@ -12,6 +12,7 @@ from quantgate.plugin.database.hiding import hide, hide_from, restore
 from quantgate.plugin.fixtures import lowbit_cell, lowbit_corpus, lowbit_format, lowbit_model
 from quantgate.plugin.lifecycle import (
     close,
+    declared_trainers,
     existing_session,
     folder_of,
     keep_stderr,
@@ -53,7 +54,8 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = settings_of(config)
         if settings.db is not None:
             hide(config, settings)
-        if settings.given or config.hook.pytest_quantgate_register.get_hookimpls():
+        registers = config.hook.pytest_quantgate_register.get_hookimpls()
+        if settings.given or registers or declared_trainers(config):  # a bad declaration ends the run here
             _check_early(session_of(config))
     except ValueError as error:
         raise pytest.UsageError(f"quantgate: {error}") from None
