@@ -19,6 +19,7 @@ from quantgate.plugin.lifecycle import (
     misuse,
     session_of,
     settings_of,
+    unasked,
 )
 from quantgate.plugin.names import FOLDER_INPUT, PROPERTY, REPORTER
 from quantgate.plugin.options import OptionError, add_options
@@ -55,7 +56,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if settings.db is not None:
             hide(config, settings)
         registers = config.hook.pytest_quantgate_register.get_hookimpls()
-        if settings.given or registers or declared_trainers(config):  # a bad declaration ends the run here
+        if settings.given or registers or declared_trainers(config):
             _check_early(session_of(config))
     except ValueError as error:
         raise pytest.UsageError(f"quantgate: {error}") from None
@@ -116,6 +117,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         gate.folder.mark_misuse(reason)
     if misuse(session.config):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and (said := unasked(config)):
+        terminalreporter.write_line(f"quantgate: {said}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

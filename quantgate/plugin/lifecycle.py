@@ -127,6 +127,20 @@ def existing_session(config: pytest.Config) -> GateSession | None:
     return config.stash.get(_SESSION, None)
 
 
+def unasked(config: pytest.Config) -> str | None:
+    """What was registered to be trained where `-m lowbit` found no test that asks for it; None where nothing was."""
+    session = existing_session(config)
+    asked = "lowbit" in (config.getoption("markexpr", "") or "").split()
+    if session is None or session.offering.is_used or not asked:
+        return None
+    if not (names := session.registry.registered()):
+        return None
+    more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    trained = names[0] in session.registry.trainers()
+    what = f"trainer {names[0]!r} is declared" if trained else f"{names[0]!r} is registered"
+    return f"{what}{more} and no test asks for its cells: pytest --pyargs quantgate.suite, or quantgate init"
+
+
 def keep_stderr(config: pytest.Config) -> None:
     """Keep a way to write to the terminal while pytest captures what tests write."""
     config.stash[_STDERR] = os.dup(2)

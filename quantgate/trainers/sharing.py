@@ -29,7 +29,12 @@ Pairs = Mapping[str, tuple[Array, Array]]
 def levels(tensors: Pairs, bits: float | None) -> RelationEvidence:
     """The distinct values of the first tensor that no scale of tensor, row, column or group explains."""
     for name, (x, q) in tensors.items():
-        if bits is not None and bits <= MOST_BITS and not np.array_equal(x, q) and _shared(x, q, bits) is None:
+        if (
+            bits is not None
+            and bits <= MOST_BITS
+            and not np.array_equal(x, q)
+            and _shared(x, q, bits) is None
+        ):
             where = f"in {name}, and too many in its rows, columns and groups of 32 and 16 for scales of their own"
             return RelationEvidence(levels=int(_distinct(q.reshape(1, -1))[0]), levels_where=where)
     return RelationEvidence()
@@ -110,7 +115,10 @@ def _distinct(lines: Array) -> Array:
 
 
 def _snr(x: Array, q: Array) -> float:
-    power, noise = float(np.square(x, dtype=np.float64).sum()), float(np.square(q - x, dtype=np.float64).sum())
+    power, noise = (
+        float(np.square(x, dtype=np.float64).sum()),
+        float(np.square(q - x, dtype=np.float64).sum()),
+    )
     return 10 * math.log10(power / noise) if power and noise else math.inf
 
 

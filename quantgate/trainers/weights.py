@@ -17,6 +17,7 @@ from quantgate.probes.training import LONG_ENOUGH
 from quantgate.trainers.dump import Array, Moment, Tensors
 from quantgate.trainers.sharing import levels, one_way, peak
 
+
 def evidence_of(moments: Sequence[Moment], bits: float | None = None) -> Evidence:
     """What the tensors of a dump show.
 

@@ -74,7 +74,6 @@ def test_healthy(x: Any, quantize: Callable[[Any], Any], bits: float) -> None:
 
 
 def test_one_scale_for_a_tensor_with_tails_covers_its_range() -> None:
-    print("HEAVY", findings(X, grid(X, 7), 4))
     assert "scale-stale" not in findings(X, grid(X, 7), 4)
     assert findings(NORMAL, grid(NORMAL, 7), 4) == {}
 

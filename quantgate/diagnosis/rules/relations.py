@@ -43,7 +43,14 @@ def _levels(case: Case) -> Seen | None:
     levels = case.evidence.relations.levels
     if levels is None or case.bits is None or case.lossless or levels <= math.ceil(2**case.bits - 1e-6):
         return None
-    return Seen({"levels": levels, "most": math.ceil(2**case.bits - 1e-6), "bits": case.bits, "where": case.evidence.relations.levels_where})
+    return Seen(
+        {
+            "levels": levels,
+            "most": math.ceil(2**case.bits - 1e-6),
+            "bits": case.bits,
+            "where": case.evidence.relations.levels_where,
+        }
+    )
 
 
 def _misplaced(case: Case) -> Seen | None:
