@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from quantgate.subjects.names import UnknownNameError
@@ -20,6 +21,7 @@ def look_up(name: str, find: Callable[[str], Found]) -> Found:
         return find(name)
     except UnknownNameError:
         if ":" in name:
+            _say_that_it_is_a_trainers(name)
             raise
     from quantgate.plugin.collected.registrations import register_as_tests_do
 
@@ -30,3 +32,14 @@ def look_up(name: str, find: Callable[[str], Found]) -> Found:
         if failed is None:
             raise
         raise UnknownNameError(f"{error} What the tests register could not be read: {failed}") from None
+
+
+def _say_that_it_is_a_trainers(name: str) -> None:
+    from quantgate.subjects.tables import trainers_in
+
+    trainer = name.partition(":")[0]
+    if any(each.name == trainer for each, _ in trainers_in(Path.cwd())):
+        raise UnknownNameError(
+            f"{name!r} is a cell of the trainer {trainer!r}, which no probe can ask; a run of the tests trains it: "
+            f"pytest --pyargs quantgate.suite --quantgate-formats {name}"
+        ) from None

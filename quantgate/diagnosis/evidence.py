@@ -59,6 +59,8 @@ class TensorEvidence:
     #: |q(x)| / |x| of the largest element of each run of 16, on average: 1 where the scale covers it, 0.5 to 1 where an
     #: exponent is one too small.
     peak: float = 1.0
+    #: What the largest elements of `peak` are the largest of.
+    peak_of: str = "each 16 elements"
     #: The share of |q(x) - x|^2 that is the clipped elements'.
     clip_noise: float = 0.0
 
@@ -89,6 +91,16 @@ class RoundingEvidence:
 
 
 @dataclass(frozen=True)
+class OneWay:
+    """A dumped tensor on an even grid whose values all went to the same side of it."""
+
+    tensor: str
+    way: Literal["down", "up", "towards 0"]
+    #: Mean of (q(x) - x) / step over what is not clipped; towards 0, of (|q(x)| - |x|) / step where q(x) is not 0.
+    mean: float
+
+
+@dataclass(frozen=True)
 class RelationEvidence:
     """Relations that every quantizer keeps, whatever its bits, as far as they could be asked."""
 
@@ -100,6 +112,8 @@ class RelationEvidence:
     largest_fall: float = 0.0
     #: Distinct values on the ramp, which has the same range everywhere.
     levels: int | None = None
+    #: Where those values were seen.
+    levels_where: str = "on a ramp"
     #: Share of elements that change when halves of rows or columns trade places, and the shape that shows it.
     misplaced: float | None = None
     misplaced_shape: str = ""
@@ -185,6 +199,8 @@ class Evidence:
     #: its scale learned or not the same everywhere.
     codes_used: float | None = None
     rounding: RoundingEvidence | None = None
+    #: Of dumped weights; None where they are rounded both ways, or their step cannot be known.
+    one_way: OneWay | None = None
     relations: RelationEvidence = RelationEvidence()
     #: In which mode, training, scoring or deployed, it changes nothing although it does in another; or that a probe
     #: gets other values than the training did. In a sentence.

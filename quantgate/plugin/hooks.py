@@ -12,12 +12,14 @@ from quantgate.plugin.database.hiding import hide, hide_from, restore
 from quantgate.plugin.fixtures import lowbit_cell, lowbit_corpus, lowbit_format, lowbit_model
 from quantgate.plugin.lifecycle import (
     close,
+    declared_trainers,
     existing_session,
     folder_of,
     keep_stderr,
     misuse,
     session_of,
     settings_of,
+    unasked,
 )
 from quantgate.plugin.names import FOLDER_INPUT, PROPERTY, REPORTER
 from quantgate.plugin.options import OptionError, add_options
@@ -53,7 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
         settings = settings_of(config)
         if settings.db is not None:
             hide(config, settings)
-        if settings.given or config.hook.pytest_quantgate_register.get_hookimpls():
+        registers = config.hook.pytest_quantgate_register.get_hookimpls()
+        if settings.given or registers or declared_trainers(config):
             _check_early(session_of(config))
     except ValueError as error:
         raise pytest.UsageError(f"quantgate: {error}") from None
@@ -114,6 +117,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         gate.folder.mark_misuse(reason)
     if misuse(session.config):
         session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def pytest_terminal_summary(terminalreporter: Any, exitstatus: int, config: pytest.Config) -> None:
+    if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and (said := unasked(config)):
+        terminalreporter.write_line(f"quantgate: {said}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from quantgate.plugin.process.stragglers import Stragglers
     from quantgate.plugin.process.sweeper import Sweeper
     from quantgate.plugin.session import GateSession
+    from quantgate.subjects.trainers import Trainer
 
 _SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
 _FOLDER: pytest.StashKey[RunFolder] = pytest.StashKey()
@@ -67,16 +68,14 @@ def session_of(config: pytest.Config) -> GateSession:
 
     from quantgate.plugin.session import GateSession
     from quantgate.subjects.registry import REGISTRY
-    from quantgate.subjects.tables import trainers_in
 
     for entry_point in entry_points(group="quantgate"):
         with _named(f"the entry point {entry_point.name!r} of the group quantgate"):
             entry_point.load()(REGISTRY)
     with _named("the hook pytest_quantgate_register"):
         config.hook.pytest_quantgate_register(registry=REGISTRY)
-    for home in dict.fromkeys((config.rootpath, config.invocation_params.dir)):
-        for trainer, place in trainers_in(home):
-            REGISTRY.keep_trainer(trainer, place)
+    for trainer, place in declared_trainers(config):
+        REGISTRY.keep_trainer(trainer, place)
     inputs = getattr(config, "workerinput", {})
     folder = folder_of(config)
     if not inputs:
@@ -93,6 +92,18 @@ def session_of(config: pytest.Config) -> GateSession:
     if not inputs:
         config.pluginmanager.register(Reporter(session, config), REPORTER)
     return session
+
+
+def declared_trainers(config: pytest.Config) -> tuple[tuple[Trainer, str], ...]:
+    """The trainers that the files of the root and of the folder pytest was called in declare, each with the place.
+
+    Raises:
+        RegistrationError: A file or a declaration cannot be read.
+    """
+    from quantgate.subjects.tables import trainers_in
+
+    homes = dict.fromkeys((config.rootpath, config.invocation_params.dir))
+    return tuple(each for home in homes for each in trainers_in(home))
 
 
 @contextmanager
@@ -114,6 +125,20 @@ def _named(what: str) -> Iterator[None]:
 def existing_session(config: pytest.Config) -> GateSession | None:
     """The session of this process; None where nothing asked for one."""
     return config.stash.get(_SESSION, None)
+
+
+def unasked(config: pytest.Config) -> str | None:
+    """What was registered to be trained where `-m lowbit` found no test that asks for it; None where nothing was."""
+    session = existing_session(config)
+    asked = "lowbit" in (config.getoption("markexpr", "") or "").split()
+    if session is None or session.offering.is_used or not asked:
+        return None
+    if not (names := session.registry.registered()):
+        return None
+    more = f" (and {len(names) - 1} more)" if len(names) > 1 else ""
+    trained = names[0] in session.registry.trainers()
+    what = f"trainer {names[0]!r} is declared" if trained else f"{names[0]!r} is registered"
+    return f"{what}{more} and no test asks for its cells: pytest --pyargs quantgate.suite, or quantgate init"
 
 
 def keep_stderr(config: pytest.Config) -> None:

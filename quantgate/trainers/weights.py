@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from quantgate.diagnosis.evidence import Evidence, NonFinite, RelationEvidence, TensorEvidence
+from quantgate.diagnosis.evidence import Evidence, NonFinite, TensorEvidence
 from quantgate.probes.movement import Movement
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.probes.training import LONG_ENOUGH
 from quantgate.trainers.dump import Array, Moment, Tensors
-
-#: Of a tensor with fewer rows it is not known whether they share a scale.
-LEAST_ROWS = 8
-#: The values of a tensor as a share of those of its rows one by one: 0.7 and more where rows have scales of their own.
-SHARED = 0.5
+from quantgate.trainers.sharing import levels, one_way, peak
 
 
-def evidence_of(moments: Sequence[Moment]) -> Evidence:
+def evidence_of(moments: Sequence[Moment], bits: float | None = None) -> Evidence:
     """What the tensors of a dump show.
 
     Args:
         moments: What was dumped, by step; at least one.
+        bits: Of an element; None where unknown.
     """
     if (bad := _not_finite(moments)) is not None:
         return Evidence(non_finite=bad)
+    first = {name: _quantized(moments[0], name)[:2] for name in moments[0].tensors["weights"]}
     return Evidence(
-        weights=tuple(each for moment in moments for each in _tensors(moment)),
+        weights=tuple(each for moment in moments for each in _tensors(moment, bits)),
         update_survival=_survival(moments),
         unmoved=_unmoved(moments[0], moments[-1]),
-        relations=RelationEvidence(levels=_levels(moments[0])),
+        one_way=one_way(first, bits),
+        relations=levels(first, bits),
     )
 
 
@@ -46,7 +46,7 @@ def _not_finite(moments: Sequence[Moment]) -> NonFinite | None:
     return None
 
 
-def _tensors(moment: Moment) -> list[TensorEvidence]:
+def _tensors(moment: Moment, bits: float | None) -> list[TensorEvidence]:
     gradients, references = moment.tensors.get("gradient", {}), moment.tensors.get("reference", {})
     found = []
     for name in moment.tensors["weights"]:
@@ -55,7 +55,9 @@ def _tensors(moment: Moment) -> list[TensorEvidence]:
         compared: tuple[Tensor | None, Tensor | None] = (None, None)
         if gradient is not None and reference is not None:
             compared = (_torch(gradient[asked]), _torch(reference[asked]))
-        found.append(tensor_evidence(name, moment.step, _torch(x[asked]), _torch(q[asked]), *compared))
+        seen = tensor_evidence(name, moment.step, _torch(x[asked]), _torch(q[asked]), *compared)
+        left, of = peak(x, q, bits)
+        found.append(replace(seen, peak=left, peak_of=of))
     return found
 
 
@@ -104,18 +106,6 @@ def _parameters(weights: Tensors, gradients: Tensors) -> list[tuple[str, nn.Para
             p.grad = _torch(gradients[name])
         found.append((name, p))
     return found
-
-
-def _levels(moment: Moment) -> int | None:
-    """Distinct values of the tensor that has the most, of those whose rows share a scale; None where none does."""
-    counts = []
-    for q in moment.tensors["quantized"].values():
-        if q.ndim != 2 or len(q) < LEAST_ROWS:
-            continue
-        whole = len(np.unique(q))
-        if whole <= SHARED * sum(len(np.unique(row)) for row in q):
-            counts.append(whole)
-    return max(counts, default=None)
 
 
 def _torch(array: Array) -> Tensor:

@@ -23,7 +23,7 @@ def grid(x: Any, codes: int = 127, axis: int | None = None) -> Any:
 
 
 def causes(*moments: Moment, bits: float = 8) -> list[str]:
-    return [finding.cause for finding in diagnose(evidence_of(moments), bits=bits) if finding.blames]
+    return [finding.cause for finding in diagnose(evidence_of(moments, bits), bits=bits) if finding.blames]
 
 
 def moment(step: int = 0, **roles: Any) -> Moment:

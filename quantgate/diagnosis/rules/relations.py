@@ -43,7 +43,14 @@ def _levels(case: Case) -> Seen | None:
     levels = case.evidence.relations.levels
     if levels is None or case.bits is None or case.lossless or levels <= math.ceil(2**case.bits - 1e-6):
         return None
-    return Seen({"levels": levels, "most": math.ceil(2**case.bits - 1e-6), "bits": case.bits})
+    return Seen(
+        {
+            "levels": levels,
+            "most": math.ceil(2**case.bits - 1e-6),
+            "bits": case.bits,
+            "where": case.evidence.relations.levels_where,
+        }
+    )
 
 
 def _misplaced(case: Case) -> Seen | None:
@@ -85,9 +92,9 @@ NOT_MONOTONIC = Rule(
 
 TOO_MANY_LEVELS = Rule(
     cause="too-many-levels",
-    measures="distinct values on a ramp that has the same range everywhere, up to 8 bits",
+    measures="distinct values on a ramp that has the same range everywhere, or in a dump of what shares a scale, up to 8 bits",
     flagged="more than the declared bits have codes",
-    says="{levels} distinct values on a ramp; {bits:g} bits have {most} codes.",
+    says="{levels} distinct values {where}; {bits:g} bits have {most} codes.",
     ask=_levels,
     record=("levels", "most"),
     measured="2^bits at most",

@@ -73,6 +73,21 @@ def _biased(case: Case) -> Seen | None:
     return Seen({"threshold_positive": positive, "threshold_negative": negative})
 
 
+def _one_way(case: Case) -> Seen | None:
+    found = case.evidence.one_way
+    return None if found is None else Seen({"tensor": found.tensor, "way": found.way, "mean": found.mean})
+
+
+ONE_WAY = Rule(
+    cause="rounding-biased",
+    measures="mean of (q(x) - x) / step of dumped weights on an even grid, over what is not clipped",
+    flagged="beyond 0.35 down, up, or towards 0, where a tenth of the errors are larger than 0.55 of a step",
+    says="{tensor} is rounded {way}: its values move by {mean:.2f} of a step on average; round to nearest has 0.",
+    ask=_one_way,
+    record=("tensor", "way", "mean"),
+    measured="at most 0.1 where values are rounded to nearest or stochastically; 0.5 where all go one way",
+)
+
 ROUNDING_NOT_RANDOM = Rule(
     cause="rounding-not-random",
     measures="share of values that depend on their row, where they do not vary with the seed (below {1})",

@@ -335,3 +335,48 @@ def test_a_broken_declaration_is_a_usage_error(pytester: pytest.Pytester, file: 
     assert (
         f"quantgate: {file}: trainer 'mine': unknown key 'tmeout'; known are command, " in result.stderr.str()
     )
+
+
+def test_a_broken_declaration_is_a_usage_error_of_a_plain_run(pytester: pytest.Pytester) -> None:
+    pytester.path.joinpath("quantgate.toml").write_text(toml("mine", "int8", tmeout=3))
+    pytester.makepyfile(TEST_LEARNS)
+    result = pytester.runpytest_inprocess()
+
+    assert result.ret == 4
+    said = result.stderr.str().strip()
+    assert said.startswith("ERROR: quantgate: quantgate.toml: trainer 'mine': unknown key 'tmeout'; known are ")
+    assert len(said.splitlines()) == 1
+
+
+def test_a_trainer_that_no_test_asks_for_is_said(pytester: pytest.Pytester) -> None:
+    pytester.path.joinpath("quantgate.toml").write_text(toml("mine", "int8"))
+    pytester.makepyfile("def test_other(): pass")
+    result = pytester.runpytest_inprocess("-m", "lowbit")
+
+    assert result.ret == 5
+    said = "quantgate: trainer 'mine' is declared and no test asks for its cells: pytest --pyargs quantgate.suite, "
+    assert said + "or quantgate init" in result.stdout.str()
+    assert said not in pytester.runpytest_inprocess("-k", "nothing").stdout.str()
+
+
+@pytest.mark.parametrize("command", [["run", "mine:int8", "adamw"], ["doctor", "mine:int8"]])
+def test_a_command_that_cannot_ask_a_trainer_says_what_can(
+    pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    from quantgate.cli.main import main
+
+    pytester.path.joinpath("quantgate.toml").write_text(toml("mine", "int8"))
+
+    assert main(command) == 4
+    said = capsys.readouterr().err
+    assert "'mine:int8' is a cell of the trainer 'mine', which no probe can ask" in said
+    assert "pytest --pyargs quantgate.suite --quantgate-formats mine:int8" in said
+
+
+@pytest.mark.slow
+def test_a_control_that_fails_says_its_last_words_and_the_key(project: Project) -> None:
+    broken = 'echo "unknown format $1" >&2; exit 2\n'
+    outcome = run(project, toml("mine", "int8"), "--quantgate-steps=100", trainer=broken)
+
+    assert outcome.stdout.count("it last wrote: unknown format f32; its format was 'f32'") == 1, outcome.stdout
+    assert 'set control = "..."' in outcome.stdout
