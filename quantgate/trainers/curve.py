@@ -87,7 +87,7 @@ def judged(
         said = f"no end after {ended.limit:g} s{at}; it was ended with its children."
         return Judgement(Verdict.TIMEOUT, "no-end", said, hint=_TIMEOUT_HINT)
     if not diverged and ended.status:
-        said = f"it {_ended(ended.status)}{at}{_last_words(ended.output)}{_control_word(cell, trainer)}."
+        said = f"it {_ended(ended.status)}{at}{_of_control(cell, trainer, ended.output)}."
         return Judgement(Verdict.CRASHED, "failed", said)
     if not curve:
         said = f"it printed no score: {training.scores.missing} ({ended.lines:,} line{'s' * (ended.lines != 1)})."
@@ -135,23 +135,20 @@ def _stopped(curve: Sequence[Sample], steps: int) -> bool:
     return curve[-1][0] + _INTERVALS * longest < steps
 
 
-#: Of a failed process, the lines that its message quotes, and the characters of each.
+#: Of a failed control, the lines that its message quotes, and the characters of each.
 _LAST_LINES, _LONGEST = 3, 200
 #: Of scores in nats that were turned into bits and back, below any decimal that is printed.
 _EQUAL = 1e-12
 
 
-def _last_words(output: str) -> str:
-    """The last lines of an output, on one."""
-    lines = [line.strip()[:_LONGEST] for line in output.splitlines() if line.strip()][-_LAST_LINES:]
-    return f"; it last wrote: {' | '.join(lines)}".rstrip(".") if lines else ""
-
-
-def _control_word(cell: Cell, trainer: Trainer) -> str:
-    if cell.kind != "control":
+def _of_control(cell: Cell, trainer: Trainer, output: str) -> str:
+    """The last lines of a failed control, whose output no test shows, and the key that names its format."""
+    if cell.kind == "trainer":
         return ""
+    lines = [line.strip()[:_LONGEST] for line in output.splitlines() if line.strip()][-_LAST_LINES:]
+    wrote = f"; it last wrote: {' | '.join(lines)}".rstrip(".") if lines else ""
     word = trainer.format_of(cell)
-    return f'; its format was {word!r}: where the trainer calls float32 otherwise, set control = "..."'
+    return f'{wrote}; its format was {word!r}: where the trainer calls float32 otherwise, set control = "..."'
 
 
 def _ended(status: int) -> str:

@@ -67,7 +67,9 @@ def findings(x: Any, q: Any, bits: float) -> dict[str, str]:
         (lambda x: grid(x, 127, rounded=stochastic), 8),
         (lambda x: grid(x, 7, 1, stochastic), 4),
     ],
-    ids="tensor8 row8 column8 group32 group16 group128 row4 int3 asym8 asym4 fp8 stoch8 stoch4".split(),
+    ids=["tensor8", "row8", "column8", "group32", "group16",
+        "group128", "row4", "int3", "asym8", "asym4",
+        "fp8", "stoch8", "stoch4"],
 )  # fmt: skip
 def test_healthy(x: Any, quantize: Callable[[Any], Any], bits: float) -> None:
     assert findings(x, quantize(x), bits) == {}
@@ -89,7 +91,7 @@ def test_one_scale_for_a_tensor_with_tails_covers_its_range() -> None:
         (grid(np.clip(NORMAL, -0.05, 0.05), 127), 8, "scale-stale", ""),
         (np.maximum(grid(NORMAL, 127), 0), 8, "sign-lost", ""),
     ],
-    ids="floor ceil trunc floor4 levels stale sign".split(),
+    ids=["floor", "ceil", "trunc", "floor4", "levels", "stale", "sign"],
 )  # fmt: skip
 def test_broken(q: Any, bits: float, cause: str, said: str) -> None:
     found = findings(NORMAL, q, bits)

@@ -92,7 +92,8 @@ NOT_MONOTONIC = Rule(
 
 TOO_MANY_LEVELS = Rule(
     cause="too-many-levels",
-    measures="distinct values on a ramp that has the same range everywhere, or in a dump of what shares a scale, up to 8 bits",
+    measures="distinct values on a ramp that has the same range everywhere, or in a dump of what shares a scale, "
+    "up to 8 bits",
     flagged="more than the declared bits have codes",
     says="{levels} distinct values {where}; {bits:g} bits have {most} codes.",
     ask=_levels,

@@ -219,8 +219,8 @@ CLIPPED = Rule(
 
 PEAK_LOST = Rule(
     cause="scale-stale",
-    measures="|q(x)| over |x| of the largest element of each run of 16, or in a dump of what shares a scale, on average, "
-    "from 3 bits on, where sign and size are kept, before training moves a learned range",
+    measures="|q(x)| over |x| of the largest element of each run of 16, or in a dump of what shares a scale, on "
+    "average, from 3 bits on, where sign and size are kept, before training moves a learned range",
     flagged="below {0}",
     says="the largest of {peak_of} of {tensor} comes back {peak:.2f} times its size on average: the range ends "
     "below it ({bad} of {of} {kind}).",

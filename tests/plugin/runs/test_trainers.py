@@ -344,7 +344,9 @@ def test_a_broken_declaration_is_a_usage_error_of_a_plain_run(pytester: pytest.P
 
     assert result.ret == 4
     said = result.stderr.str().strip()
-    assert said.startswith("ERROR: quantgate: quantgate.toml: trainer 'mine': unknown key 'tmeout'; known are ")
+    assert said.startswith(
+        "ERROR: quantgate: quantgate.toml: trainer 'mine': unknown key 'tmeout'; known are "
+    )
     assert len(said.splitlines()) == 1
 
 
@@ -378,5 +380,10 @@ def test_a_control_that_fails_says_its_last_words_and_the_key(project: Project) 
     broken = 'echo "unknown format $1" >&2; exit 2\n'
     outcome = run(project, toml("mine", "int8"), "--quantgate-steps=100", trainer=broken)
 
-    assert outcome.stdout.count("it last wrote: unknown format f32; its format was 'f32'") == 1, outcome.stdout
-    assert 'set control = "..."' in outcome.stdout
+    because = next(each for each in outcome.records if each["kind"] == "control")["evidence"]["because"]
+    assert because == (
+        "it ended with exit status 2; it had printed no score; it last wrote: unknown format f32; its format was 'f32': "
+        'where the trainer calls float32 otherwise, set control = "..."'
+        "."
+    )
+    assert because.rstrip(".") in outcome.stdout
