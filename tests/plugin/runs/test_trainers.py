@@ -382,8 +382,8 @@ def test_a_control_that_fails_says_its_last_words_and_the_key(project: Project) 
 
     because = next(each for each in outcome.records if each["kind"] == "control")["evidence"]["because"]
     assert because == (
-        "it ended with exit status 2; it had printed no score; it last wrote: unknown format f32; its format was 'f32': "
-        'where the trainer calls float32 otherwise, set control = "..."'
+        "it ended with exit status 2; it had printed no score; it last wrote: unknown format f32; its format was 'f32'"
+        ': where the trainer calls float32 otherwise, set control = "..."'
         "."
     )
     assert because.rstrip(".") in outcome.stdout
