@@ -86,7 +86,7 @@ def collect_as_tests_do(arguments: Sequence[str]) -> GateSession:
 def _reason(said: str) -> str:
     """The line that says why, of all that pytest said."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    for begins in (r"[\w.()]+: error: ", r"ERROR: (?!usage:)(quantgate: )?", r"E\s+(quantgate: )?", ""):
+    for begins in (r"[-\w.()]+: error: ", r"ERROR: (?!usage:)(quantgate: )?", r"E\s+(quantgate: )?", ""):
         for line in lines:
             if found := re.match(begins, line):
                 return line[found.end() :]
