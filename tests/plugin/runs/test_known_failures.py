@@ -64,8 +64,9 @@ def test_the_exit_status_and_the_counts(outcome: Outcome) -> None:
 def test_one_that_fails_as_it_is_known_to_is_an_expected_failure(outcome: Outcome) -> None:
     assert "\x1b" not in outcome.stdout
     text = " ".join(outcome.lines)
+    # pytest 8.2 begins it with "reason: ".
     _, _, said = text.partition("XFAIL test_lowbit.py::test_learns[blocked-adamw-s47-w32] - ")
-    assert said.removeprefix("reason: ").startswith("gradient-blocked: no estimator")  # as pytest 8.2 begins it
+    assert said.removeprefix("reason: ").startswith("gradient-blocked: no estimator")
     assert outcome.cells["blocked"]["verdict"] == "dead"
 
 
