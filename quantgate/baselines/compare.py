@@ -10,7 +10,7 @@ from typing import Any
 
 from quantgate.baselines.document import Baseline, is_kept
 from quantgate.baselines.lanes import Lane, lane_of, tolerance
-from quantgate.records.cell import Cell
+from quantgate.records.cell import CONTROL_KINDS, Cell
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
 
@@ -61,7 +61,7 @@ def compare(baseline: Baseline, results: Iterable[CellResult], planned: Collecti
         results: The run's; controls are left out.
         planned: Ids of cells of the run's matrix that were not selected: they are not gone.
     """
-    held = tuple(hold(baseline, each) for each in results if each.kind not in {"control", "negative-control"})
+    held = tuple(hold(baseline, each) for each in results if each.kind not in CONTROL_KINDS)
     ids = {each.cell.id for each in held} | set(planned)
     new_seeds = {replace(each.cell, seed=0) for each in held if each.cell.id not in baseline.entries}
     stood_in = {

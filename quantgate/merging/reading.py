@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from quantgate.records.cell import CONTROL_KINDS
 from quantgate.records.closing import KIND, Closing
 from quantgate.records.result import CellResult
 from quantgate.reports.results import FILE_NAME
 
-CONTROLS = frozenset({"control", "negative-control"})
 #: Longer than any record: a file of one endless line is no report.
 _LONGEST_LINE = 64 << 20
 #: Lines that are no records and are named; the others are counted.
@@ -102,7 +102,7 @@ def _take(line: bytes, place: str, found: _Lines) -> None:
     except ValueError as error:
         found.broken.append(f"{place}: {error}")
         return
-    if result.kind in CONTROLS:
+    if result.kind in CONTROL_KINDS:
         found.controls[result.kind, result.cell.id] = result
     else:
         found.results[result.cell.id] = (

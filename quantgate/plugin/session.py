@@ -22,7 +22,7 @@ from quantgate.plugin.collected.offering import Offering
 from quantgate.plugin.expected.baseline import open_baseline
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.timeouts import CELL_TIMEOUT, GRACE
-from quantgate.records.cell import Cell, Config
+from quantgate.records.cell import CONTROL_KINDS, Cell, Config
 from quantgate.records.result import CellResult, unmeasured, with_shard
 from quantgate.records.verdict import Verdict
 from quantgate.subjects.code.source import source_of
@@ -232,7 +232,7 @@ class GateSession:
         controls = {each.control for each in tests}
         if cell.kind == "negative-control":  # which have a width of their own
             controls = {replace(each, width=cell.width) for each in controls}
-        is_control = cell.kind in {"control", "negative-control"} and cell.control in controls
+        is_control = cell.kind in CONTROL_KINDS and cell.control in controls
         if not ((cell in tests or is_control) and result.verdict.judged and result.provenance is not None):
             return None
         if result.provenance != provenance(cell, self.config, self.registry, self._corpus_sha256):

@@ -21,6 +21,8 @@ SEEDS = (47, 89, 123, 144, 1597, 2584, 4181, 6765, 10946, 17711)
 
 #: The subject name of a control: the format that changes nothing.
 CONTROL_FORMAT = "fp32"
+#: The kinds of cells that a run trains to prove itself: no subject is judged by them.
+CONTROL_KINDS = frozenset({"control", "negative-control"})
 
 #: Width of the model that negative controls are trained in, whatever the run's: a dead body, no gradient and a negated
 #: one keep a model of any width from learning, and this one takes a third of the time of the default one.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from quantgate.records.cell import CONTROL_KINDS
 from quantgate.records.result import CellResult
 from quantgate.records.run import RunRecord
 from quantgate.reports.results import FILE_NAME, RUN_NAME
@@ -17,7 +18,6 @@ from quantgate.reports.story import Story, tell
 _TEXTS = ("warnings", "waived", "not_measured")
 _DIGITS = 18
 _NAME_ONE = f"; name a {FILE_NAME} or the folder that holds it"
-_CONTROLS = frozenset({"control", "negative-control"})
 
 
 class ReadError(ValueError):
@@ -53,7 +53,7 @@ def read(paths: Sequence[Path]) -> Story:
                 _check_evidence(result)
             except ValueError as error:
                 raise ReadError(f"{str(file)!r}, line {number}: {error}") from None
-            kept = controls if result.kind in _CONTROLS else cells
+            kept = controls if result.kind in CONTROL_KINDS else cells
             kept.pop(result.cell, None)
             kept[result.cell] = result
         if file.name != FILE_NAME and len(cells) + len(controls) == before:

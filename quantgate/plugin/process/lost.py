@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from quantgate.plugin.process.watchdog import where_it_stood
-from quantgate.records.cell import Cell
+from quantgate.records.cell import CONTROL_KINDS, Cell
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
 from quantgate.reports.text import printable
@@ -26,7 +26,7 @@ def lost(session: GateSession, cell: Cell, report: pytest.TestReport) -> tuple[C
     if death is None:
         return session.unmeasured(cell, Verdict.CRASHED, because), None
     doing, log = death
-    if doing.kind in {"control", "negative-control"}:
+    if doing.kind in CONTROL_KINDS:
         died = f"worker died while it trained the {doing.kind.replace('-', ' ')} {doing}"
         is_builtin = doing.optimizer not in session.registry.registered_optimizers()
         result = session.unmeasured(cell, Verdict.UNJUDGED, f"its {died}")

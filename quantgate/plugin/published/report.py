@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from quantgate.records.cell import CONTROL_KINDS
 from quantgate.records.result import CellResult
 from quantgate.reports.html.pictures import remove_pictures, write_pictures
 from quantgate.reports.results import ResultsFile, read_whole_lines, why_no_report, write_run
@@ -75,7 +76,7 @@ class Report:
         """How many results an earlier run left; None where it left none."""
         if not self.taken:
             return None
-        controls = sum(cell.kind in {"control", "negative-control"} for cell in self.taken)
+        controls = sum(cell.kind in CONTROL_KINDS for cell in self.taken)
         return (
             f"{_counted(len(self.taken) - controls, 'cell')} and {_counted(controls, 'control')} taken from "
             f"{printable(str(self.path))}: the same code, libraries, settings, text and machine trained them"
