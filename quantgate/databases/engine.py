@@ -11,8 +11,10 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from quantgate.databases.failure import why_failed
+
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from quantgate.databases.address import Address
 
@@ -45,6 +47,24 @@ def open_engine(
             yield engine
         finally:
             engine.dispose()
+
+
+@contextmanager
+def open_reader(address: Address, *, extra: str, schema: str | None = None) -> Iterator[Connection]:
+    """A connection that only reads; the arguments are those of `open_engine`.
+
+    Raises:
+        ValueError: The driver is not installed, or the database cannot be reached.
+    """
+    with open_engine(address, extra=extra, schema=schema) as engine:
+        from sqlalchemy import exc
+
+        try:
+            connection = engine.connect()
+        except (exc.SQLAlchemyError, sqlite3.Error) as error:
+            raise ValueError(f"the database cannot be reached: {why_failed(error)}") from None
+        with connection:
+            yield connection
 
 
 class _KeptBack:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exc, func, or_, select, union_all
 
 from quantgate.databases.address import Address
-from quantgate.databases.engine import open_engine
+from quantgate.databases.engine import open_reader
 from quantgate.databases.failure import why_failed
 from quantgate.history.address import EXTRA
 from quantgate.history.run import storable
@@ -32,17 +32,12 @@ def open_history(address: Address) -> Iterator[Connection]:
     Raises:
         ValueError: It cannot be reached, or holds no history of this version.
     """
-    with open_engine(address, extra=EXTRA, schema=SCHEMA) as engine:
+    with open_reader(address, extra=EXTRA, schema=SCHEMA) as connection:
         try:
-            connection = engine.connect()
+            check(connection)
+            yield connection
         except (exc.SQLAlchemyError, sqlite3.Error) as error:
-            raise ValueError(f"the database cannot be reached: {why_failed(error)}") from None
-        with connection:
-            try:
-                check(connection)
-                yield connection
-            except (exc.SQLAlchemyError, sqlite3.Error) as error:
-                raise ValueError(f"the database failed while it was read: {why_failed(error)}") from None
+            raise ValueError(f"the database failed while it was read: {why_failed(error)}") from None
 
 
 def points_of(connection: Connection, cell: str) -> list[Point]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from quantgate.databases.address import Address
-from quantgate.databases.engine import open_engine
+from quantgate.databases.engine import open_reader
 from quantgate.databases.failure import why_failed
 from quantgate.logs.aggregate import runs, statement
 from quantgate.logs.names import KEY, find_run_columns, says_bits
@@ -37,16 +36,11 @@ def read_sql(address: Address, wanted: Wanted, table: str = DEFAULT_TABLE) -> It
     """
     from sqlalchemy import exc
 
-    with open_engine(address, extra=EXTRA) as engine:
+    with open_reader(address, extra=EXTRA) as connection:
         try:
-            connection = engine.connect()
-        except (exc.SQLAlchemyError, sqlite3.Error) as error:
-            raise ValueError(f"the database cannot be reached: {why_failed(error)}") from None
-        with connection:
-            try:
-                yield _reading(connection, address.is_sqlite, wanted, table)
-            except exc.SQLAlchemyError as error:
-                raise ValueError(f"the database failed while it was read: {why_failed(error)}") from None
+            yield _reading(connection, address.is_sqlite, wanted, table)
+        except exc.SQLAlchemyError as error:
+            raise ValueError(f"the database failed while it was read: {why_failed(error)}") from None
 
 
 def _reading(connection: Connection, sqlite: bool, wanted: Wanted, table: str) -> Reading:
