@@ -115,7 +115,7 @@ def _cells(runs: Sequence[Run]) -> dict[Key, list[Run]]:
     Raises:
         ValueError: There is no run, or each is one line.
     """
-    if not runs:
+    if not any(run.samples for run in runs):
         raise ValueError(
             "no samples: nothing was read that has a step and a score; is it the right column or pattern?"
         )
