@@ -89,7 +89,10 @@ def test_a_table_that_ends_in_its_first_row_without_a_score_is_not_said_to_learn
     said = quantgate("judge", str(folder))
 
     assert said.status == 1
-    assert "  int8-adamw: no score after step 999 (2.63), while its steps go on to 1,000; until then," in said.out
+    assert (
+        "  int8-adamw: no score after step 999 (2.63), while its steps go on to 1,000; until then,"
+        in said.out
+    )
 
 
 @pytest.mark.parametrize("write", [table, null, absent])

@@ -99,10 +99,8 @@ def judge_run(
             best=min(seen, default=None),
             curve=curve,
         )
-    if not finite:
-        raise CurveError(silence.unscored(run))
     if run.samples < 2:
-        raise CurveError("too little to judge: one score; at least a first and a last one are needed.")
+        raise CurveError(silence.too_little(run))
     initial, final = finite[0][1], finite[-1][1]
     _check_first(run, initial, rules)
     best = min(score for _, score in finite)

@@ -20,8 +20,10 @@ HINT = (
 )
 
 
-def unscored(run: Run) -> str:
-    """What is said of a run that has rows, and no score in any of them."""
+def too_little(run: Run) -> str:
+    """What is said of a run that has one score, or rows and no score in any of them."""
+    if run.samples:
+        return "too little to judge: one score; at least a first and a last one are needed."
     rows = 0 if run.blank is None else run.blank.rows
     return (
         f"no score in any of its {rows:,} rows: NaN from the first step on, as pandas writes it, or the wrong column; "
