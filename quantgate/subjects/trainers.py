@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quantgate.formats import ALIASES, BUILTIN, Format
+from quantgate.formats import Format, known_format
+from quantgate.logs.names import says_float32
 from quantgate.logs.reading.patterns import LOGGERS, to_regex
 from quantgate.records.cell import Cell
 from quantgate.records.verdict import CHANCE_BPB
@@ -70,7 +71,7 @@ class Trainer:
 
     def known_format(self, name: str) -> Format | None:
         """The built-in format that the trainer's is called like, for its bits; None where there is none."""
-        return BUILTIN.get(ALIASES.get(name, name))
+        return known_format(name)
 
     def format_of(self, cell: Cell) -> str:
         """What the trainer calls the format of a cell, a control or a negative control."""
@@ -115,6 +116,11 @@ def checked(
         raise RegistrationError(
             f"{what}: {control!r} is both its control and one of its formats; a format is held against the control"
         )
+    if floats := [each for each in formats if says_float32(each) or each.lower() == control.lower()]:
+        raise RegistrationError(
+            f"{what}: its format {floats[0]!r} is float32, which formats are held against: take it out of formats, and "
+            f"say control = {floats[0]!r} where the trainer calls it so and not {control!r}"
+        )
     made = Trainer(
         name,
         words,
@@ -127,6 +133,12 @@ def checked(
         float(chance),
         folder,
     )
+    if len(made.optimizers) > 1 and not made.uses("optimizer"):
+        first, second = made.optimizers[:2]
+        raise RegistrationError(
+            f"{what}: its command has no {{optimizer}}, so that {first!r} and {second!r} would train the same; add it, "
+            "or name the one that it trains with"
+        )
     if made.uses("lr") and (without := [each for each in optimizers if made.rate(each, 64) is None]):
         raise RegistrationError(
             f"{what}: {{lr}} has no value for the optimizer {without[0]!r}; say lr = 0.001, say"

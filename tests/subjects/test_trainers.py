@@ -111,6 +111,17 @@ def test_its_name_is_taken() -> None:
         ({"formats": "int8"}, "formats is 'int8'; it must be a list of words"),
         ({"formats": ["a-b"]}, "trainer 'mine': format 'a-b': a name holds"),
         ({"formats": ["f32"]}, "'f32' is both its control and one of its formats; a format is held against"),
+        (
+            {"formats": ["int8", "F32"], "control": "f32"},
+            "its format 'F32' is float32, which formats are held against: take it out of formats, and say control = "
+            "'F32' where the trainer calls it so and not 'f32'",
+        ),
+        ({"formats": ["Base"], "control": "base"}, "its format 'Base' is float32, which formats are held against"),
+        (
+            {"command": ["t", "{format}"], "optimizers": ["adamw", "sgd"]},
+            "its command has no {optimizer}, so that 'adamw' and 'sgd' would train the same; add it, or name the one "
+            "that it trains with",
+        ),
         ({"optimizers": ["-x"]}, "optimizer '-x': a name holds"),
         ({"optimizers": ["soap"]}, "{lr} has no value for the optimizer 'soap'; say lr = 0.001, say"),
         ({"lr": 0}, "lr is 0, not a positive number"),
@@ -125,7 +136,7 @@ def test_its_name_is_taken() -> None:
         ({"negative": {"lr": True}}, "negative: lr is True, neither a number nor a text"),
         ({"negative": {"lr": float("nan")}}, "negative: lr is nan, not a number"),
     ],
-    ids=range(26),
+    ids=range(29),
 )  # fmt: skip
 def test_what_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(RegistrationError) as error:
