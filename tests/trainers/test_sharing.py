@@ -7,8 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from quantgate.diagnosis.diagnose import diagnose
+from quantgate.diagnosis.evidence import Evidence
+from quantgate.probes.tensors import tensor_evidence
 from quantgate.trainers.dump import Moment
 from quantgate.trainers.weights import evidence_of
 
@@ -76,8 +79,64 @@ def test_healthy(x: Any, quantize: Callable[[Any], Any], bits: float) -> None:
 
 
 def test_one_scale_for_a_tensor_with_tails_covers_its_range() -> None:
-    assert "scale-stale" not in findings(X, grid(X, 7), 4)
+    assert findings(X, grid(X, 7), 4) == {}
     assert findings(NORMAL, grid(NORMAL, 7), 4) == {}
+
+
+@pytest.mark.parametrize(("degrees", "codes", "bits"), [(2, 7, 4), (3, 7, 4), (1.5, 127, 8)])
+def test_what_falls_to_0_beside_a_heavy_tail_is_the_formats_own_and_said(
+    degrees: float, codes: int, bits: float
+) -> None:
+    x = (np.random.default_rng(5).standard_t(degrees, (128, 512)) * 0.05).astype(np.float32)
+    q = grid(x, codes).astype(np.float32)
+    (warning,) = diagnose(
+        evidence_of([Moment(0, {"weights": {"w": x}, "quantized": {"w": q}})], bits), bits=bits
+    )
+    # A format that is registered is measured by the same probe.
+    probed = tensor_evidence("w", 0, torch.from_numpy(x), torch.from_numpy(q), None, None)
+    (same,) = diagnose(Evidence(weights=(probed,)), bits=bits)
+
+    assert (warning.cause, warning.severity, warning.because) == (same.cause, same.severity, same.because)
+    assert (warning.cause, warning.severity) == ("range-collapsed", "warning")
+    assert warning.because == (
+        f"{np.mean(q == 0):.1%} of w falls to 0 beside its largest elements, which the scale covers (1 of 1 weights); "
+        "a scale for each row or group keeps more."
+    )
+
+
+def test_a_fixed_step_that_is_too_wide_is_a_fault_with_tails_too() -> None:
+    x = (np.random.default_rng(5).standard_t(3, (128, 512)) * 0.05).astype(np.float32)
+
+    step = np.abs(x).max() / 2
+    assert "range-collapsed" in findings(x, np.round(x / step) * step, 4)
+    assert "range-collapsed" in findings(NORMAL, np.round(NORMAL / 0.25) * 0.25, 4)
+
+
+@pytest.mark.parametrize("degrees", [3, 4, 30])
+@pytest.mark.parametrize("axis", [None, 1, 0])
+def test_more_values_than_codes_are_seen_behind_tails(degrees: int, axis: int | None) -> None:
+    x = (np.random.default_rng(degrees).standard_t(degrees, (128, 256)) * 0.05).astype(np.float32)
+
+    found = findings(x, grid(x, 127, axis), 4)
+
+    assert "; 4 bits have 16 codes." in found["too-many-levels"]
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("power", [True, False], ids=["powers-of-2", "whole-numbers"])
+def test_groups_whose_scales_lie_on_one_grid_have_no_more_values_than_codes(
+    size: int, axis: int, power: bool
+) -> None:
+    x = (np.random.default_rng(size).standard_t(4, (64, 256)) * 0.05).astype(np.float32)
+    turned = np.ascontiguousarray(x if axis else x.T)
+    groups = turned.reshape(-1, size)
+    scale = np.abs(groups).max(1, keepdims=True) / 7
+    least = scale.max() / 15
+    scale = 2.0 ** np.ceil(np.log2(scale)) if power else np.ceil(scale / least) * least
+    q = (np.round(groups / scale) * scale).reshape(turned.shape)
+
+    assert "too-many-levels" not in findings(x, q if axis else q.T, 4)
 
 
 @pytest.mark.parametrize(
