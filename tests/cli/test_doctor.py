@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -123,3 +124,15 @@ def test_a_quantizer_that_ends_the_process_is_no_silence(quantgate: Command, lib
     assert quantgate("doctor", f"{library}:leaves@4") == (
         1, "", "quantgate: the subject's code ended the process: SystemExit(0)\n",
     )  # fmt: skip
+
+
+def test_nor_is_one_that_ends_it_without_a_word(quantgate: Command, library: str) -> None:
+    before = os._exit
+    said = quantgate("doctor", f"{library}:vanishes@4")
+
+    assert said.status == 1
+    assert (
+        "crash               RuntimeError: os._exit would end the whole run, and is held back; raise an exception "
+        f"instead (at {library}.py:18), for a probe of shape (48, 96)"
+    ) in said.out
+    assert os._exit is before
