@@ -48,6 +48,36 @@ def levels(tensors: Pairs, bits: float | None) -> RelationEvidence:
     return RelationEvidence()
 
 
+def shares_as_declared(tensors: Pairs, bits: float, granularity: str) -> tuple[bool | None, str | None]:
+    """Whether values of matrices that are declared to share a scale do, and those of the first matrix that does not.
+
+    Returns:
+        None where no matrix tells: more values share a scale than there are codes, or other values share one.
+    """
+    codes = math.ceil(2**bits - 1e-6)
+    size = granularity.partition(":")[2]
+    of = {"tensor": "all elements", "row": "each row"}.get(granularity, f"each {size} elements")
+    asked = False
+    for x, q in tensors.values():
+        if q.ndim != 2 or bits > MOST_BITS or np.array_equal(x, q) or (size and q.shape[1] % int(size)):
+            continue
+        if _fits(_lines(q, of), codes) or _fits(_lines(q, "all elements"), codes):
+            asked = True
+            continue
+        for each in ("each row", "each column"):
+            if each != of and _fits(_lines(q, each), codes):
+                return False, each.removeprefix("each ")
+    return (True if asked else None), None
+
+
+def _fits(lines: Array, codes: int) -> bool | None:
+    """Whether lines have no more values than codes, or lie on an even grid of no more; None where nobody can tell."""
+    if lines.shape[1] > codes:
+        return int(_distinct(lines).max(initial=0)) <= codes
+    found = _multiples(lines)
+    return None if found is None else int(np.ptp(found[0], axis=1).max(initial=0)) < codes
+
+
 def peak(x: Array, q: Array, bits: float | None) -> tuple[float, str]:
     """What is left of the largest elements of what shares a scale, on average, and what that is.
 
