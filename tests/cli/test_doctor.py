@@ -126,8 +126,13 @@ def test_a_quantizer_that_ends_the_process_is_no_silence(quantgate: Command, lib
     )  # fmt: skip
 
 
-def test_nor_is_one_that_ends_it_without_a_word(quantgate: Command, library: str) -> None:
-    before = os._exit
+def test_nor_is_one_that_ends_it_without_a_word(
+    quantgate: Command, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def before(status: int) -> None:
+        raise AssertionError(f"the process would have ended with {status}")
+
+    monkeypatch.setattr(os, "_exit", before)
     said = quantgate("doctor", f"{library}:vanishes@4")
 
     assert said.status == 1

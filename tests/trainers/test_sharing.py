@@ -113,6 +113,13 @@ def test_a_fixed_step_that_is_too_wide_is_a_fault_with_tails_too() -> None:
     assert "range-collapsed" in findings(NORMAL, np.round(NORMAL / 0.25) * 0.25, 4)
 
 
+def test_a_range_that_ends_below_the_largest_element_is_a_fault_with_tails_too() -> None:
+    x = (np.random.default_rng(5).standard_t(2, (128, 512)) * 0.05).astype(np.float32)
+    step = np.abs(x).max() / 10
+
+    assert "range-collapsed" in findings(x, np.clip(np.round(x / step), -7, 7) * step, 4)
+
+
 @pytest.mark.parametrize("degrees", [3, 4, 30])
 @pytest.mark.parametrize("axis", [None, 1, 0])
 def test_more_values_than_codes_are_seen_behind_tails(degrees: int, axis: int | None) -> None:
@@ -123,41 +130,44 @@ def test_more_values_than_codes_are_seen_behind_tails(degrees: int, axis: int | 
     assert "; 4 bits have 16 codes." in found["too-many-levels"]
 
 
+FP4 = np.array([-6, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 6])
+OUTLIERS = NORMAL[:64, :256].copy()
+OUTLIERS.ravel()[np.random.default_rng(1).choice(OUTLIERS.size, 40)] *= 50
+
+
+def in_groups(x: Any, size: int, largest: float, whole: bool, rounded: Callable[[Any, Any], Any]) -> Any:
+    """Groups of a row with scales that are powers of 2, or whole numbers of the least one."""
+    groups = np.ascontiguousarray(x).reshape(-1, size)
+    scale = np.abs(groups).max(1, keepdims=True) / largest
+    least = scale.max() / 15
+    scale = np.ceil(scale / least) * least if whole else 2.0 ** np.ceil(np.log2(scale))
+    return (rounded(groups, scale) * scale).reshape(x.shape)
+
+
+def to_fp4(x: Any, scale: Any) -> Any:
+    return FP4[np.abs((x / scale)[..., None] - FP4).argmin(-1)]
+
+
+def with_zero_point(x: Any, scale: Any) -> Any:
+    zero = np.round(np.maximum(-x.min(1, keepdims=True), 0) / scale)
+    return np.clip(np.round(x / scale) + zero, 0, 15) - zero
+
+
 @pytest.mark.parametrize("size", [8, 16, 32, 64])
 @pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("power", [True, False], ids=["powers-of-2", "whole-numbers"])
+@pytest.mark.parametrize("whole", [False, True], ids=["powers-of-2", "whole-numbers"])
+@pytest.mark.parametrize(
+    ("largest", "rounded"),
+    [(7, lambda x, scale: np.round(x / scale)), (6, to_fp4), (7.5, with_zero_point)],
+    ids=["int4", "fp4", "asym4"],
+)
+@pytest.mark.parametrize("x", [X[:64, :256], OUTLIERS], ids=["tails", "outliers"])
 def test_groups_whose_scales_lie_on_one_grid_have_no_more_values_than_codes(
-    size: int, axis: int, power: bool
+    x: Any, size: int, axis: int, whole: bool, largest: float, rounded: Callable[[Any, Any], Any]
 ) -> None:
-    x = (np.random.default_rng(size).standard_t(4, (64, 256)) * 0.05).astype(np.float32)
-    turned = np.ascontiguousarray(x if axis else x.T)
-    groups = turned.reshape(-1, size)
-    scale = np.abs(groups).max(1, keepdims=True) / 7
-    least = scale.max() / 15
-    scale = 2.0 ** np.ceil(np.log2(scale)) if power else np.ceil(scale / least) * least
-    q = (np.round(groups / scale) * scale).reshape(turned.shape)
+    q = in_groups(x if axis else x.T, size, largest, whole, rounded)
 
     assert "too-many-levels" not in findings(x, q if axis else q.T, 4)
-
-
-@pytest.mark.parametrize(
-    ("q", "bits", "cause", "said"),
-    [
-        (grid(NORMAL, 127, rounded=np.floor), 8, "rounding-biased", "w is rounded down"),
-        (grid(NORMAL, 127, rounded=np.ceil), 8, "rounding-biased", "w is rounded up"),
-        (grid(NORMAL, 127, rounded=np.trunc), 8, "rounding-biased", "w is rounded towards 0"),
-        (grid(NORMAL, 7, rounded=np.floor), 4, "rounding-biased", "w is rounded down"),
-        (grid(NORMAL, 127), 4, "too-many-levels", "distinct values in w, and too many in its rows"),
-        (grid(np.clip(NORMAL, -0.05, 0.05), 127), 8, "scale-stale", ""),
-        (np.maximum(grid(NORMAL, 127), 0), 8, "sign-lost", ""),
-    ],
-    ids=["floor", "ceil", "trunc", "floor4", "levels", "stale", "sign"],
-)  # fmt: skip
-def test_broken(q: Any, bits: float, cause: str, said: str) -> None:
-    found = findings(NORMAL, q, bits)
-
-    assert next(iter(found)) == cause, found
-    assert said in found[cause]
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (128, 256)])
