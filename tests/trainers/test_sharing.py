@@ -131,8 +131,10 @@ def test_more_values_than_codes_are_seen_behind_tails(degrees: int, axis: int | 
 
 
 FP4 = np.array([-6, -4, -3, -2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 3, 4, 6])
-OUTLIERS = NORMAL[:64, :256].copy()
-OUTLIERS.ravel()[np.random.default_rng(1).choice(OUTLIERS.size, 40)] *= 50
+_DRAWN = np.random.default_rng(4)
+OUTLIERS = _DRAWN.normal(0, 0.05, (64, 256)).astype(np.float32)
+ONE_SIGNED = np.abs(OUTLIERS) * np.where(np.arange(64) % 2, 1, -1)[:, None].astype(np.float32)
+OUTLIERS.ravel()[_DRAWN.choice(OUTLIERS.size, 40)] *= 50
 
 
 def in_groups(x: Any, size: int, largest: float, whole: bool, rounded: Callable[[Any, Any], Any]) -> Any:
@@ -158,10 +160,10 @@ def with_zero_point(x: Any, scale: Any) -> Any:
 @pytest.mark.parametrize("whole", [False, True], ids=["powers-of-2", "whole-numbers"])
 @pytest.mark.parametrize(
     ("largest", "rounded"),
-    [(7, lambda x, scale: np.round(x / scale)), (6, to_fp4), (7.5, with_zero_point)],
+    [(7, lambda x, scale: np.round(x / scale)), (6, to_fp4), (15, with_zero_point)],
     ids=["int4", "fp4", "asym4"],
 )
-@pytest.mark.parametrize("x", [X[:64, :256], OUTLIERS], ids=["tails", "outliers"])
+@pytest.mark.parametrize("x", [X[:64, :256], OUTLIERS, ONE_SIGNED], ids=["tails", "outliers", "one-signed"])
 def test_groups_whose_scales_lie_on_one_grid_have_no_more_values_than_codes(
     x: Any, size: int, axis: int, whole: bool, largest: float, rounded: Callable[[Any, Any], Any]
 ) -> None:
