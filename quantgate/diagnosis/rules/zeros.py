@@ -40,8 +40,8 @@ def covers_a_tail(tensor: TensorEvidence, case: Case) -> bool:
 
 RANGE_COLLAPSED = Rule(
     cause="range-collapsed",
-    measures="share of elements that fall to 0",
-    flagged="above {0}, unless they are the tensor's own",
+    measures="share of elements that fall to 0, but beside a heavy tail that the scale covers",
+    flagged="above {0}",
     says="{zeros:.1%} of {tensor} falls to 0 (at most {limit:.1%} for {width}; {bad} of {of} {kind}).",
     ask=tensors(
         lambda tensor, case: _many(tensor, case) and not covers_a_tail(tensor, case),
@@ -55,7 +55,7 @@ RANGE_COLLAPSED = Rule(
 #: What the format is: its curve says what that costs.
 BESIDE_A_TAIL = Rule(
     cause="range-collapsed",
-    measures="the same, where the largest element comes back within {1} of itself and the least that does is as many "
+    measures="share of elements that fall to 0, where the largest element comes back within {1} of itself and the least that does is as many "
     "codes below it as the bits have",
     flagged="above {0}",
     says="{zeros:.1%} of {tensor} falls to 0 beside its largest elements, which the scale covers ({bad} of {of} "
