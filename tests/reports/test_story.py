@@ -38,13 +38,13 @@ def test_one_format() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        (("regressed", "regressed", "regressed"), "; new since the base"),
-        (("regressed", "same", "same"), "; 1 new since the base"),
-        (("same", "same", "same"), "; as on the base"),
-        (("new", "new", "new"), "; not on the base yet"),
+        (("regressed", "regressed", "regressed"), "; regressed since the baseline"),
+        (("regressed", "same", "same"), "; 1 regressed since the baseline"),
+        (("same", "same", "same"), "; as in the baseline"),
+        (("new", "new", "new"), "; not in the baseline yet"),
     ],
 )
-def test_what_became_of_it_since_the_base(changes: tuple[str, ...], expected: str) -> None:
+def test_what_became_of_it_since_the_baseline(changes: tuple[str, ...], expected: str) -> None:
     results = nine()
     compared = [
         replace(each, baseline={"change": change}) for each, change in zip(results, changes, strict=False)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
-from quantgate.reports.blocks.line import FAILED, KNOWN, PLAIN, Line, score, variant
-from quantgate.reports.story import CauseGroup, Part, by_cause
+from quantgate.reports.blocks.line import FAILED, KNOWN, PLAIN, Line, score
+from quantgate.reports.story import CauseGroup, Part, by_cause, title
 from quantgate.reports.text import printable
 
 #: Cells of a subject, subjects of one kind of evidence, and kinds of evidence that are named; others are counted.
@@ -80,7 +80,7 @@ def _kinds(parts: Sequence[Part]) -> Iterator[list[Part]]:
 
 def _cells(members: Sequence[CellResult], cause: str) -> str:
     """`adamw s89 7.09 dead, muon 7.05 dead`; a verdict that is what the block is called is not said again."""
-    said = [(m.optimizer, variant(m), "" if score(m) == cause else score(m)) for m in members[:MOST]]
+    said = [(m.optimizer, title(m.cell), "" if score(m) == cause else score(m)) for m in members[:MOST]]
     named = [" ".join(filter(None, each)) for each in said]
     return ", ".join(named) + (f" and {len(members) - MOST} more" if len(members) > MOST else "")
 
