@@ -91,6 +91,7 @@ def merge(parts: Sequence[Part]) -> Merged:
         known_failures=known,
         given=tuple(sorted({name for each in closings for name in each.given})),
         optimizers=tuple(sorted({name for each in closings for name in each.optimizers})),
+        options=next((each.options for each in closings if each.options), ()),
     )
     return Merged(ordered, controls, closing, missing, twice, differ)
 

@@ -58,7 +58,7 @@ class CellResult:
     baseline: Mapping[str, Any] | None = None
     #: The entry of the known failures that excuses the cell: `pattern, reason, cause, until, link`; None without one.
     known: Mapping[str, Any] | None = None
-    #: The test that judged it, as pytest names it.
+    #: The test that judged it, as a command line names it where the run was started.
     test: str | None = None
     #: Where the code at fault stands, or that of the subject: `src/mylib/quant.py:12`, relative to its repository.
     source: str | None = None

@@ -33,6 +33,12 @@ def test_two_shards_are_one_run(tmp_path: Path) -> None:
     assert (whole.missing, whole.twice, whole.differ) == ((), (), {})
 
 
+def test_the_whole_has_the_options_that_judge_a_cell_again(tmp_path: Path) -> None:
+    a, b = halves(tmp_path, options=("--quantgate-matrix=nightly",))
+
+    assert merged(a, b).closing.options == ("--quantgate-matrix=nightly",)
+
+
 def test_the_order_of_the_reports_is_nothing(tmp_path: Path) -> None:
     a, b = halves(tmp_path)
 

@@ -99,6 +99,7 @@ def _run_of(merged: Merged) -> RunRecord:
         subjects=tuple(dict.fromkeys(each.subject for each in merged.results)),
         optimizers=tuple(dict.fromkeys(each.optimizer for each in merged.results)),
         left_out=tuple(sorted(closing.left_out)),
+        options=closing.options,
     )
 
 
