@@ -13,6 +13,7 @@ from quantgate.reports.text import printable
 
 #: Cells of a subject, subjects of one kind of evidence, and kinds of evidence that are named; others are counted.
 MOST = 6
+_AT_THE_END = "the reason is said at the end"
 #: Of a foreign trainer's output, below its cause.
 _OUTPUT_LINES = 5
 _NEXT = {
@@ -21,20 +22,25 @@ _NEXT = {
 }
 
 
-def failures(results: Sequence[CellResult]) -> list[Line]:
-    """Failed cells by cause, the gravest first, a block each; known failures stand apart, with their reason."""
+def failures(results: Sequence[CellResult], told: Sequence[str] = ()) -> list[Line]:
+    """Failed cells by cause, the gravest first, a block each; known failures stand apart, with their reason.
+
+    Args:
+        results: The cells.
+        told: Sentences that are said at the end of the run, and so not of each cell.
+    """
     failing = [result for result in results if not result.verdict.passes]
     lines: list[Line] = []
     for group in by_cause([result for result in failing if result.known is None]):
-        lines += _block(group, None)
+        lines += _block(group, None, told)
     reasons = dict.fromkeys(_known_as(result) for result in failing if result.known is not None)
     for reason in reasons:
         for group in by_cause([r for r in failing if r.known is not None and _known_as(r) == reason]):
-            lines += _block(group, reason)
+            lines += _block(group, reason, told)
     return lines
 
 
-def _block(group: CauseGroup, known_as: str | None) -> Iterator[Line]:
+def _block(group: CauseGroup, known_as: str | None, told: Sequence[str]) -> Iterator[Line]:
     marked = FAILED if known_as is None else KNOWN
     count = len(group.members)
     yield [(printable(group.cause), marked), (f"  {count} cell{'s' * (count != 1)}", PLAIN)]
@@ -47,8 +53,8 @@ def _block(group: CauseGroup, known_as: str | None) -> Iterator[Line]:
         if len(parts) > MOST:
             yield [(f"  and {len(parts) - MOST} more", PLAIN)]
         first = parts[0].members[0]
-        if parts[0].because:
-            yield [(f"    {printable(parts[0].because)}", PLAIN)]
+        if because := _without(parts[0].because, told):
+            yield [(f"    {printable(because)}", PLAIN)]
         if also := first.evidence.get("also"):
             yield [(printable(f"    Also: {' '.join(map(str, also))}"), PLAIN)]
         if state := first.evidence.get("state"):
@@ -68,6 +74,13 @@ def _next(group: CauseGroup) -> Iterator[Line]:
         yield [(printable(f"  Hint: {group.hint}"), PLAIN)]
     elif first.cell.trainer is None and (what := _NEXT.get(first.verdict)):
         yield [(f"  Next: {what}", PLAIN)]
+
+
+def _without(because: str, told: Sequence[str]) -> str:
+    """The sentence without what is said at the end."""
+    for each in told:
+        because = because.replace(each, _AT_THE_END)
+    return because
 
 
 def _kinds(parts: Sequence[Part]) -> Iterator[list[Part]]:

@@ -15,12 +15,7 @@ def training(shown: Sequence[CellResult]) -> str:
     """`100 steps on builtin`; cells of several lengths and texts name them all."""
     steps = sorted({each.steps for each in shown if each.steps is not None})
     corpora = dict.fromkeys(each.corpus["name"] for each in shown if each.corpus.get("name"))
-    count = (
-        f"{steps[0]:,} to {steps[-1]:,}"
-        if len(steps) > _MOST
-        else " and ".join(f"{each:,}" for each in steps)
-    )
-    length = f"{count} step{'s' * (steps != [1])}" if steps else "steps that are not recorded"
+    length = f"{_numbers(steps)} step{'s' * (steps != [1])}" if steps else "steps that are not recorded"
     return f"{length} on {', '.join(corpora) or 'a text that is not recorded'}"
 
 
@@ -34,3 +29,11 @@ def lines(limits: Limits, shown: Sequence[CellResult]) -> str:
     found = " or ".join(f"{each:.2f}" for each in chances(shown))
     chance = f"{found} is chance" if found else "chance is not recorded"
     return f"below {limits.fail_bpb:.2f} passes, {limits.dead_bpb:.2f} is dead, {chance}"
+
+
+def _numbers(values: Sequence[int]) -> str:
+    """`100`, `30, 50 and 100`, `5 to 24,000`."""
+    texts = [f"{each:,}" for each in values]
+    if len(texts) > _MOST:
+        return f"{texts[0]} to {texts[-1]}"
+    return " and ".join(filter(None, (", ".join(texts[:-1]), texts[-1])))
