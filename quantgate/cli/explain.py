@@ -16,6 +16,8 @@ from quantgate.reports.causes import cause_text, rules_table
 
 _WIDTH = 80
 _NAME_WIDTH = 26
+#: How like a name must be to be meant; `foo` and `no-op` are 0.5, a word with a letter wrong or left out 0.8 and more.
+_NEAR = 0.7
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -88,6 +90,12 @@ def _listed() -> Iterator[str]:
 
 def _unknown(name: str) -> str:
     texts = _texts()
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), texts, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else "`quantgate explain` lists all names."
-    return f"unknown cause, verdict or term {name!r}; {hint}"
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), texts, n=1, cutoff=_NEAR)
+    if near:
+        return f"unknown cause, verdict or term {name!r}; did you mean {near[0]!r}?"
+    found = ", ".join(
+        f"{len(words)} {kind} ({', '.join(list(words)[:3])} and more)"
+        for kind, words in (("verdicts", VERDICTS), ("causes", CAUSES), ("terms", TERMS))
+    )
+    more = "rules and power: `quantgate explain` lists all"
+    return f"unknown cause, verdict or term {name!r}; there are {found}, {more}"

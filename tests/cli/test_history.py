@@ -174,8 +174,8 @@ def test_the_variable_may_hold_the_address(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "name a cell, or ask for --regressions; such as quantgate history int8-adamw-s47"),
-        ((CELL, "--regressions"), "name a cell, or ask for --regressions; such as quantgate history int8-adamw-s47"),
+        ((), "no database is named; say --db, or set QUANTGATE_DB"),
+        ((CELL, "--regressions"), "--regressions is of every cell; leave it out, or the name of the cell"),
         ((CELL,), "no database is named; say --db, or set QUANTGATE_DB"),
         ((CELL, "--db", "env:NOT_THERE"), "--db: the environment variable 'NOT_THERE' is not set or empty"),
         ((CELL, "--db", "x.db"), "--db: that is no address of a database; such as postgresql://reader@host/fleet or "
@@ -208,9 +208,65 @@ def test_an_unknown_cell_is_said_with_the_nearest(quantgate: Command, db: str) -
     assert said == (
         4,
         "",
-        "quantgate: the history has no cell 'int8-adam-s47'; the nearest are int8-adamw-s47, int4-adamw-s47, "
-        "dead-body-adamw-s47\n",
+        "quantgate: the history has no cell 'int8-adam-s47'; the nearest are int8-adamw-s47, int4-adamw-s47\n",
     )
+    assert quantgate("history", "INT4", "--db", db).err == (
+        "quantgate: the history has no cell 'INT4'; the nearest are int4-adamw-s47\n"
+    )
+
+
+def test_an_unknown_cell_that_is_like_none_leads_to_the_list(quantgate: Command, db: str) -> None:
+    assert quantgate("history", "q5", "--db", db) == (
+        4,
+        "",
+        "quantgate: the history has no cell 'q5'; none has a name like it: without a name, `quantgate history` lists "
+        "the 2 that it has\n",
+    )
+
+
+def test_without_a_name_its_cells_are_listed_the_worst_first(quantgate: Command, db: str) -> None:
+    today, before = (f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}" for days in (0.5, 1))
+    record(
+        db,
+        aged(run(result(None, "crashed", subject="nf4"), result(5.0, subject="fp32", kind="control")), 0.5),
+    )
+
+    assert quantgate("history", "--db", db) == (
+        0,
+        "5 cells, the worst first; `quantgate history CELL` draws one\n"
+        "\n"
+        "  verdict      BPB  commits  last run    cell\n"
+        f"  dead        7.09        4  {before}  int8-adamw-s47, branch main, 100 steps\n"
+        f"  crashed        -        1  {today}  nf4-adamw-s47, branch main, 100 steps\n"
+        f"  learns      5.00        1  {today}  fp32-adamw-s47 (control), branch main, 100 steps\n"
+        f"  learns      5.22        1  {before}  int8-adamw-s47, branch mine, 100 steps\n"
+        f"  learns      5.21        4  {before}  int4-adamw-s47, branch main, 100 steps\n",
+        "",
+    )
+
+
+def test_the_list_as_json_and_of_a_branch(quantgate: Command, db: str) -> None:
+    said = quantgate("history", "--db", db, "--branch", "main", "--json")
+    first, second = map(json.loads, said.out.splitlines())
+
+    assert (first["cell"], first["branch"], first["runs"], first["commits"], first["steps"]) == (
+        CELL, "main", 4, 4, 100,
+    )  # fmt: skip
+    assert (first["last"]["sha"], first["last"]["verdict"], first["last"]["bpb"]) == ("d" * 40, "dead", 7.09)
+    assert (second["cell"], second["last"]["verdict"]) == ("int4-adamw-s47", "learns")
+    assert quantgate("history", "--db", db, "--branch", "other") == (
+        4, "", "quantgate: no run of the history is of branch 'other'; there are main, mine\n",
+    )  # fmt: skip
+
+
+def test_a_long_list_is_counted(quantgate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    address = f"sqlite:///{tmp_path}/long.db"
+    record(address, aged(run(*(result(subject=f"f{place}") for place in range(50))), 1))
+    said = quantgate("history", "--db", address).out.splitlines()
+
+    assert (said[0].split(",")[0], len(said), said[-1]) == ("50 cells", 44, "  and 10 more; --json lists all")
+    assert len(quantgate("history", "--db", address, "--json").out.splitlines()) == 50
 
 
 @pytest.mark.parametrize(
