@@ -55,7 +55,7 @@ def test_a_shard_that_fails_fails_the_whole(tmp_path: Path) -> None:
     assert whole.closing.exit_status == 1
     assert [result.cell for result in whole.failing] == [SGD[0]]
     assert whole.closing.problems == (
-        f"{c} ended with exit status 1: its records, or its other tests, say why",
+        f"the run of {c} ended with exit status 1: its records, or its other tests, say why",
     )
 
 
@@ -84,7 +84,8 @@ def test_a_shard_that_is_not_there_is_missing(tmp_path: Path) -> None:
     assert whole.missing == tuple(cell.id for cell in SGD)
     assert whole.closing.exit_status == 1
     assert whole.closing.problems == (
-        "missing: int4-sgd-s47, int8-sgd-s47, of 4 planned; no report of shard 2/2",
+        "2 of 4 planned cells are missing: int4-sgd-s47, int8-sgd-s47; there is no report of shard 2/2: add it, or run "
+        "that shard again",
     )
 
 
@@ -96,8 +97,8 @@ def test_a_shard_that_was_cut_is_said_and_its_records_kept(tmp_path: Path) -> No
     assert [result.cell for result in whole.results] == [CELLS[0], CELLS[1], CELLS[2]]
     assert whole.closing.exit_status == 1
     assert whole.closing.problems == (
-        f"{c}: no closing line: its run was killed, or the file was cut; the records of 1 cells are in it",
-        "missing: int8-sgd-s47, of 4 planned",
+        f"{c} is not complete: its run was killed, or the file was cut, after 1 cell; run that shard again",
+        "1 of 4 planned cells is missing: int8-sgd-s47; a shard ended before its turn; run it again",
     )
 
 
@@ -105,7 +106,9 @@ def test_without_a_closing_line_nobody_knows_the_plan(tmp_path: Path) -> None:
     whole = merged(report(tmp_path / "a", [learning(cell) for cell in CELLS], closed=False))
 
     assert whole.closing.exit_status == 1
-    assert whole.closing.problems[-1] == "what was planned is not known: no part has a closing line"
+    assert whole.closing.problems[-1] == (
+        "no report says what was planned, since no run came to its end; run the shards again"
+    )
 
 
 def test_cells_that_were_skipped_or_deselected_are_not_missing(tmp_path: Path) -> None:
@@ -138,8 +141,8 @@ def test_a_cell_that_is_twice_and_disagrees_fails(tmp_path: Path) -> None:
 
     assert whole.closing.exit_status == 1
     assert whole.closing.problems == (
-        f"int4-sgd-s47 is twice and disagrees: learns 5.10 in {b}, dead 6.94 (gradient-blocked) in {again}; leave out "
-        "the part that is not meant",
+        f"int4-sgd-s47 has results that disagree: learns 5.10 in {b}, dead 6.94 (gradient-blocked) in {again}; give "
+        "only the report that is meant",
     )
     assert next(each for each in whole.results if each.cell == SGD[0]).verdict is Verdict.DEAD
 
@@ -149,7 +152,9 @@ def test_a_cell_that_was_not_planned_is_said(tmp_path: Path) -> None:
     a, _ = halves(tmp_path)
     c = report(tmp_path / "c", [*map(learning, (*SGD, stranger)), control(SGD[0])], shard="2/2")
 
-    assert merged(a, c).closing.problems == ("not planned, and there: gf4-adamw-s47",)
+    assert merged(a, c).closing.problems == (
+        "1 cell was not planned: gf4-adamw-s47; leave out the report of another run",
+    )
     assert merged(a, c).closing.exit_status == 1
 
 
@@ -172,7 +177,10 @@ def test_another_corpus_is_a_fault(tmp_path: Path) -> None:
     c = report(tmp_path / "c", [learning(cell, **other) for cell in SGD], shard="2/2")
 
     assert merged(a, c).closing.exit_status == 1
-    assert merged(a, c).closing.problems == (f"the corpus differs: {'ab' * 10} in {a}, {'cd' * 10} in {c}",)
+    assert merged(a, c).closing.problems == (
+        f"corpus is not the same in all reports: {'ab' * 10} in {a}; {'cd' * 10} in {c}; their cells were trained on "
+        "different texts; give all shards the same corpus",
+    )
 
 
 # shards of different runs
@@ -185,16 +193,21 @@ def other_plan(folder: Path, plan: Plan, **said: Any) -> Path:
 @pytest.mark.parametrize(
     ("plan", "said", "message"),
     [
-        (Plan(PLAN.cells, {"steps": 300}), {}, "are no shards of one run: steps is 100 and 300"),
+        (
+            Plan(PLAN.cells, {"steps": 300}),
+            {},
+            "are not shards of one run: steps is 100 in the first and 300 in the second; give the reports of one",
+        ),
         (
             Plan(PLAN.cells[:3], PLAN.settings),
             {},
-            "are no shards of one run: 4 and 3 cells are planned, int8-sgd-s47 in one of them alone",
+            "are not shards of one run: the first plans 4 cells, the second 3, and only one of them has int8-sgd-s47; "
+            "give the reports of one",
         ),
         (
             PLAN,
             {"run": "GitHub 2"},
-            "are no shards of one run: GitHub 1 and GitHub 2; give the reports of one",
+            "are not shards of one run: they are of GitHub 1 and of GitHub 2; give the reports of one",
         ),
     ],
 )
@@ -202,7 +215,7 @@ def test_shards_of_different_runs_are_refused(tmp_path: Path, plan: Plan, said: 
     a = report(tmp_path / "a", [], shard="1/2", run="GitHub 1")
     b = other_plan(tmp_path / "b", plan, **said)
 
-    with pytest.raises(ValueError, match="are no shards of one run") as refused:
+    with pytest.raises(ValueError, match="are not shards of one run") as refused:
         merged(a, b)
     assert str(refused.value) == f"{a} and {b} {message}"
 
@@ -281,7 +294,9 @@ def test_misuse_in_a_shard_is_a_usage_error_of_the_whole(tmp_path: Path) -> None
     whole = merged(*halves(tmp_path, exit_status=4, problems=("registered too late",)))
 
     assert whole.closing.exit_status == 4
-    assert whole.closing.problems == (f"{tmp_path / 'b'} ended with exit status 4: registered too late",)
+    assert whole.closing.problems == (
+        f"the run of {tmp_path / 'b'} ended with exit status 4: registered too late",
+    )
 
 
 def test_a_run_that_was_interrupted_is_no_pass(tmp_path: Path) -> None:
