@@ -16,6 +16,9 @@ from quantgate.reports.causes import cause_text, rules_table
 
 _WIDTH = 80
 _NAME_WIDTH = 26
+_CANONICAL = "canonical name"
+#: Keys of records that are terms.
+_ALIASES = {"canon_name": _CANONICAL}
 #: How like a name must be to be meant; `foo` and `no-op` are 0.5, a word with a letter wrong or left out 0.8 and more.
 _NEAR = 0.7
 
@@ -38,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     if not name:
         print("\n".join(_listed()))
         return EXIT_OK
-    found = _texts().get(name.lower())
+    asked = _CANONICAL if name.upper().startswith("IGLA-") else name.lower()
+    found = _texts().get(asked)
     if found is None:
         raise ValueError(_unknown(name))
     print(found())
@@ -50,7 +54,8 @@ def _texts() -> dict[str, Callable[[], str]]:
     texts: dict[str, Callable[[], str]] = {"rules": rules_table, "power": _power}
     for words in (TERMS, VERDICTS):
         texts |= {name.lower(): partial(_defined, name, words) for name in words}
-    return texts | {name: partial(_cause, name) for name in CAUSES}
+    texts |= {name: partial(_cause, name) for name in CAUSES}
+    return texts | {alias: texts[name] for alias, name in _ALIASES.items()}
 
 
 def _defined(name: str, words: Mapping[str, str]) -> str:

@@ -32,7 +32,7 @@ def series_text(points: Sequence[Point], steps: Sequence[Step]) -> str:
         printable(
             f"{last.cell}{kind}: {len(points)} run{'s' * (len(points) != 1)} of {last.steps} steps{where}"
         ),
-        printable(f"{last.canon_name}"),
+        printable(f"canonical name {last.canon_name}"),
         "",
         f"  {'commit':<13} {'date':<10}    BPB verdict    {low:<8.2f}{f'{high:.2f}':>{_WIDTH - 8}}",
     ]

@@ -207,7 +207,7 @@ def _order(evidence: Evidence, bits: float | None) -> Measured | None:
         return Measured("not asked: one value re-rounds others, as a rotation or error feedback does")
     if falls is None:
         return None
-    return Measured(f"{falls:.0%} of a rising ramp falls", falls > relations.FALLS.at)
+    return Measured(f"{falls:.0%} of the steps fall as the input rises", falls > relations.FALLS.at)
 
 
 #: In the order in which they are said; each cause has one probe.

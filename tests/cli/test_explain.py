@@ -69,6 +69,17 @@ def test_a_word_nearly_right_is_suggested(quantgate: Command, name: str, near: s
     )
 
 
+@pytest.mark.parametrize("name", ["canon_name", "IGLA-TIER1-GATE-int8-h64-LR0.0002-rng47-adamw", "igla-x"])
+def test_a_canonical_name_is_explained(quantgate: Command, name: str) -> None:
+    said = quantgate("explain", name)
+
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith(
+        "canonical name (term): The name that the fleet this gate was made for gives a run"
+    )
+    assert all(term in TERMS for term in ("lane", "ramp"))
+
+
 def test_what_is_a_verdict_and_a_cause_is_both(quantgate: Command) -> None:
     said = quantgate("explain", "no-op").out
 

@@ -76,7 +76,7 @@ def test_a_cell_is_drawn_over_commits_and_its_step_named(quantgate: Command, db:
     lines = first.splitlines()
     assert lines[:2] == [
         f"{CELL}: 4 runs of 100 steps, branch main",
-        "IGLA-TIER1-GATE-int8-h64-LRdefault-rng47-adamw",
+        "canonical name IGLA-TIER1-GATE-int8-h64-LRdefault-rng47-adamw",
     ]
     assert [(line[:14], line[26:42]) for line in lines[4:8]] == [
         ("  aaaaaaaaaaaa", "   5.22 learns  "),

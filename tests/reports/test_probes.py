@@ -175,7 +175,11 @@ def test_a_hopeless_number_of_a_tensor_is_never_in_order(changes: Any, probe: st
         ({"table_error": 0.3}, "table", "0.3000 from the published one"),
         ({"export_differs": 0.25}, "export", "25.0% differ"),
         ({"conformity": Conformity("int8", 3, 10, ())}, "conforms", "7 of 10 values are int8's"),
-        ({"relations": RelationEvidence(falls=0.1)}, "order of values", "10% of a rising ramp falls"),
+        (
+            {"relations": RelationEvidence(falls=0.1)},
+            "order of values",
+            "10% of the steps fall as the input rises",
+        ),
         (
             {"relations": RelationEvidence(misplaced=0.5)},
             "place of scales",

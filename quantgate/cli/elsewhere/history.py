@@ -37,7 +37,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Reads what `pytest --quantgate-db` recorded. Without a cell, lists those that there are.",
     )
     history.add_argument(
-        "cell", metavar="CELL", nargs="?", help="such as int8-adamw-s47, or a canonical name"
+        "cell",
+        metavar="CELL",
+        nargs="?",
+        help="such as int8-adamw-s47, or a canonical name (`quantgate explain canonical name`)",
     )
     history.add_argument(
         "--regressions", action="store_true", help="of every cell; exit status 1 while one is not mended"
