@@ -75,7 +75,7 @@ def test_a_canonical_name_is_explained(quantgate: Command, name: str) -> None:
 
     assert (said.status, said.err) == (0, "")
     assert said.out.startswith(
-        "canonical name (term): The name that the fleet this gate was made for gives a run"
+        "canonical name (term): The name that the fleet this gate was made for gives a\nrun, "
     )
     assert all(term in TERMS for term in ("lane", "ramp"))
 
