@@ -173,6 +173,15 @@ def test_no_label_of_a_chart_stands_over_another(opened: Any, size: dict[str, in
         assert (each.bpb, seen.tab.evaluate(_COLLISIONS)) == (each.bpb, [])
 
 
+def test_a_cell_of_another_vocabulary_has_its_own_lines(opened: Any) -> None:
+    other = make_result(chance=15.62, bpb=15.4, evidence={"limit": 14.5}, curve=((0, 15.6), (100, 15.4)))
+    seen = opened(tell([other, learning(make_cell(subject="int8"))])).go(f"#cell/{other.cell.id}")
+
+    texts = seen.tab.evaluate("[...document.querySelectorAll('#detail svg text')].map(e => e.textContent)")
+    assert {"limit 14.50", "15.40"} <= set(texts)
+    assert "7.00 or 15.62 is chance" in seen.visible(".facts")[0]
+
+
 def test_the_headline_leads_to_the_first_curve_and_says_what_to_do(opened: Any) -> None:
     seen = opened(few())
 
