@@ -38,7 +38,9 @@ _TURNED = {
 #: The group of the cells that pass and are worse than their baseline: they have no cause of the diagnosis'.
 _REGRESSED = "regressed"
 _SUMMARIES = {_REGRESSED: "It learns, and is worse than its baseline by more than rounding explains."}
-_HINTS = {_REGRESSED: "if it is meant, accept it with `quantgate baseline accept`."}
+_HINTS = {
+    _REGRESSED: "if it is meant, accept it with quantgate baseline accept; if not, look at what changed since."
+}
 #: More names than these are counted.
 _NAMED = 3
 _LONGEST = 60

@@ -64,7 +64,7 @@ def test_a_cell_that_learns_and_is_worse_than_its_baseline_fails() -> None:
     assert (group.cause, group.summary, group.hint, group.parts[0].because) == (
         "regressed",
         "It learns, and is worse than its baseline by more than rounding explains.",
-        "if it is meant, accept it with `quantgate baseline accept`.",
+        "if it is meant, accept it with quantgate baseline accept; if not, look at what changed since.",
         "5.10 there, 5.31 here",
     )
 
