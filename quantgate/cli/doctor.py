@@ -11,6 +11,7 @@ from quantgate.cli.registered import look_up
 from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.formats import ALIASES, BUILTIN, Format
+from quantgate.gate.loading import load_torch
 from quantgate.records.cell import Config
 from quantgate.reports.probes import probe_lines
 from quantgate.reports.text import printable
@@ -43,6 +44,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line for each probe, then the cause and its hint."""
+    load_torch()
     from quantgate.gate.examination import examine_subject
 
     setup = _setup(options.subject, REGISTRY)

@@ -8,6 +8,7 @@ import math
 from quantgate.cli.live.progress import Progress
 from quantgate.cli.registered import look_up
 from quantgate.cli.status import EXIT_FAILED, EXIT_OK
+from quantgate.gate.loading import load_torch
 from quantgate.records.cell import DEFAULT_STEPS, DEFAULT_WIDTH, SEEDS, Config
 from quantgate.reports.text import printable_lines
 from quantgate.subjects.registry import REGISTRY
@@ -30,6 +31,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train a cell, draw its curve and say the verdict."""
+    load_torch()
     from quantgate.gate.run import run_cell
 
     if options.steps < 1 or options.width < 16 or options.width % 16:

@@ -9,9 +9,9 @@ from functools import cache
 
 from quantgate.formats import BUILTIN
 from quantgate.gate.assess import assess
+from quantgate.gate.controls.negative import NEGATIVE_CONTROLS, negative_controls
 from quantgate.gate.examination import STEPS
 from quantgate.gate.experiment import Run, train_cell
-from quantgate.gate.negative import NEGATIVE_CONTROLS, negative_controls
 from quantgate.plan.resume import provenance
 from quantgate.probes.training import Progress
 from quantgate.records.cell import CONTROL_FORMAT, SEEDS, Cell, Config, Storage
@@ -63,7 +63,7 @@ class Gate:
         return replace(result, verdict=Verdict.LEARNS) if result.verdict is Verdict.FAULTY else result
 
     def negative_controls(self, cells: Sequence[Cell], unlearned: Collection[Cell] = ()) -> tuple[Cell, ...]:
-        """The negative controls of cells; see `gate.negative`."""
+        """The negative controls of cells; see `gate.controls.negative`."""
         return negative_controls(cells, unlearned)
 
     def negative(self, cell: Cell, control: Curve | None) -> CellResult:

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from quantgate.formats import BUILTIN
 from quantgate.records.cell import DEFAULT_STEPS, NEGATIVE_WIDTH, Cell
 
-#: Negative controls that each run trains, whatever it holds (`gate.negative`).
+#: Negative controls that each run trains, whatever it holds (`gate.controls.negative`).
 NEGATIVE_CONTROLS = 3
 
 #: The widths that were measured.

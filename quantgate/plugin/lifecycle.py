@@ -66,9 +66,11 @@ def session_of(config: pytest.Config) -> GateSession:
         return session
     from importlib.metadata import entry_points
 
+    from quantgate.gate.loading import end_quickly
     from quantgate.plugin.session import GateSession
     from quantgate.subjects.registry import REGISTRY
 
+    end_quickly()
     for entry_point in entry_points(group="quantgate"):
         with _named(f"the entry point {entry_point.name!r} of the group quantgate"):
             entry_point.load()(REGISTRY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 from quantgate.baselines.compare import hold
 from quantgate.baselines.document import Baseline
 from quantgate.gate.astray import AstrayError
+from quantgate.gate.controls.aside import can_help, helping
 from quantgate.gate.folder import FolderError, RunFolder
+from quantgate.gate.loading import load_torch
 from quantgate.gate.validity import unlearned
 from quantgate.plan import known_failures, matrix
 from quantgate.plan.known_failures import KnownFailures
@@ -29,7 +31,7 @@ from quantgate.subjects.code.source import source_of
 from quantgate.subjects.registry import Registry
 
 if TYPE_CHECKING:
-    from quantgate.gate.controls import ControlStore
+    from quantgate.gate.controls.store import ControlStore
     from quantgate.gate.run import Gate
     from quantgate.trainers.foreign import ForeignGate
 
@@ -110,6 +112,7 @@ class GateSession:
 
     @cached_property
     def _gate(self) -> Gate:
+        load_torch()
         from quantgate.gate.run import Gate
 
         return Gate(self.config, self.registry)
@@ -126,7 +129,7 @@ class GateSession:
     def _store(self, trainer: str | None) -> ControlStore:
         """The controls of the gate itself or of a foreign trainer: what trains none of its own needs no torch."""
         if trainer not in self._stores:
-            from quantgate.gate.controls import ControlStore
+            from quantgate.gate.controls.store import ControlStore
 
             # A trainer may take as long as the user lets its cells.
             limit = self.timeout if trainer is None else self._control_limit
@@ -157,7 +160,8 @@ class GateSession:
 
     def _ensured(self, trainer: str | None, cells: Sequence[Cell]) -> tuple[str, ...]:
         try:
-            return self._store(trainer).ensure(cells)
+            with self._helping(trainer, cells):
+                return self._store(trainer).ensure(cells)
         except (ValueError, RuntimeError, AssertionError) as error:
             return (str(error),)
         except FolderError as error:
@@ -165,6 +169,12 @@ class GateSession:
         except OSError as error:  # the lock files of the folder
             self._unusable = f"the folder {str(self.folder.path)!r} of the run: {error.strerror}"
         return (self._unusable,)
+
+    def _helping(self, trainer: str | None, cells: Sequence[Cell]) -> AbstractContextManager[None]:
+        alone = trainer is None and self.worker is None and not self.is_resumable
+        if not (alone and can_help(self.config, [self.registry.optimizer(cell.optimizer) for cell in cells])):
+            return nullcontext()
+        return helping(self.folder, self.config, cells, self.timeout)
 
     def run(self, cell: Cell, limit: float) -> CellResult:
         """The result of a cell. Trained on the first call in a process, and kept.

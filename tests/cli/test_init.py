@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,20 @@ NOTE = (
 
 
 @pytest.fixture
-def repository(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def repository(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty repository with a library, whose gate came from the index."""
     (folder / "mylib").mkdir()
     (folder / "mylib" / "__init__.py").touch()
     (folder / "mylib" / "quant.py").write_text(LIBRARY)
     monkeypatch.setattr(files, "source", lambda: ("quantgate==0.1.0", ""))
+    _forget_the_library()
+    yield folder
+    _forget_the_library()
+
+
+def _forget_the_library() -> None:
     for name in [name for name in sys.modules if name.partition(".")[0] == "mylib"]:
-        monkeypatch.delitem(sys.modules, name)
-    return folder
+        del sys.modules[name]
 
 
 def test_three_files_are_shown_and_written(quantgate: Command, repository: Path) -> None:

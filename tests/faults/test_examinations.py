@@ -9,8 +9,8 @@ import pytest
 from quantgate.diagnosis.evidence import Evidence
 from quantgate.faults import FAULTS, Setup
 from quantgate.formats import Format
+from quantgate.gate.controls.negative import NEGATIVE_CONTROLS
 from quantgate.gate.examination import Examination, examine_subject
-from quantgate.gate.negative import NEGATIVE_CONTROLS
 from quantgate.records.cell import Config
 from quantgate.training.optimizers import OPTIMIZERS
 

@@ -10,7 +10,7 @@ from quantgate.faults import FAULTS
 from quantgate.faults.parts.optimizers import half, keep, linear_map, root_map
 from quantgate.faults.parts.quantizers import activations_only, blocks, integers, table, truncate_bits
 from quantgate.formats import BUILTIN
-from quantgate.gate.negative import NEGATIVE_CONTROLS
+from quantgate.gate.controls.negative import NEGATIVE_CONTROLS
 from quantgate.subjects.names import NAME
 from quantgate.training.optimizers import OPTIMIZERS
 

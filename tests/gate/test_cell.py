@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from quantgate import CellResult, Config, get_format, run_cell
 from quantgate.corpus import CorpusError
 from quantgate.formats import Format
-from quantgate.gate.negative import NEGATIVE_CONTROLS
+from quantgate.gate.controls.negative import NEGATIVE_CONTROLS
 from quantgate.gate.run import Gate
 from quantgate.records.cell import Cell
 from quantgate.records.verdict import Curve, Verdict

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from quantgate.gate.controls import ControlStore
+from quantgate.gate.controls.store import ControlStore
 from quantgate.gate.folder import RunFolder
 from quantgate.records.cell import Cell, Config
 from quantgate.records.result import CellResult

@@ -14,10 +14,10 @@ import pytest
 from filelock import FileLock
 
 from quantgate.diagnosis.evidence import Evidence
-from quantgate.gate.controls import ControlStore
+from quantgate.gate.controls.negative import negative_controls
+from quantgate.gate.controls.store import ControlStore
 from quantgate.gate.experiment import Run
 from quantgate.gate.folder import RunFolder
-from quantgate.gate.negative import negative_controls
 from quantgate.gate.run import Gate
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult, to_line
@@ -159,7 +159,7 @@ def test_what_another_process_finished_a_moment_ago_is_not_trained_again(
             return self
 
     controls = (CELLS[0].control, CELLS[1].control, *negative_controls(CELLS))
-    monkeypatch.setattr("quantgate.gate.controls.FileLock", Late)
+    monkeypatch.setattr("quantgate.gate.controls.store.FileLock", Late)
 
     assert ControlStore(folder, gate).ensure(CELLS) == ()
     assert not gate.log.exists()

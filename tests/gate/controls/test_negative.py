@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quantgate.gate.negative import negative_controls
+from quantgate.gate.controls.negative import negative_controls
 from quantgate.records.cell import Cell
 
 

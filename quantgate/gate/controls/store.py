@@ -66,9 +66,9 @@ class ControlStore:
             Why the run is invalid; empty where it is valid.
         """
         controls = dict.fromkeys(cell.control for cell in cells)
-        self._ensure((*controls, *self.gate.negative_controls(cells)))
+        self.train((*controls, *self.gate.negative_controls(cells)))
         # The first control that was taken for the negative ones may turn out not to learn.
-        self._ensure(self.gate.negative_controls(cells, self.unlearned))
+        self.train(self.gate.negative_controls(cells, self.unlearned))
         if failure := self.folder.failure:
             return (failure,)
         return reasons_of(self.folder.controls(), cells[0].trainer if cells else None)
@@ -78,7 +78,8 @@ class ControlStore:
         """The controls so far that do not learn, each with the sentence that says so."""
         return unlearned(self.folder.controls())
 
-    def _ensure(self, controls: Sequence[Cell]) -> None:
+    def train(self, controls: Sequence[Cell]) -> None:
+        """Train these controls, but for those that other processes do; return when all are there."""
         pending = list(controls)
         while pending and self.folder.failure is None:
             left = [control for control in pending if not self._done(control)]
