@@ -14,17 +14,16 @@ from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.glossary import TERMS, VERDICTS
 from tests.cli.conftest import Command
 
-
-def test_its_version(quantgate: Command) -> None:
-    assert quantgate("--version") == (0, f"quantgate {__version__}\n", "")
-
-
 #: What `quantgate explain` says where no name is near.
 GROUPS = (
     f"there are {len(VERDICTS)} verdicts (learns, healthy, faulty and more), {len(CAUSES)} causes (gradient-blocked, "
     f"gradient-wrong, gradient-misscaled and more), {len(TERMS)} terms (format, codec, fake-quantize and more), rules "
     "and power: `quantgate explain` lists all"
 )
+
+
+def test_its_version(quantgate: Command) -> None:
+    assert quantgate("--version") == (0, f"quantgate {__version__}\n", "")
 
 
 @pytest.mark.parametrize(
