@@ -364,6 +364,7 @@ def test_a_trainer_that_no_test_asks_for_is_said(pytester: pytest.Pytester) -> N
     assert said not in pytester.runpytest_inprocess("-k", "nothing").stdout.str()
 
 
+@pytest.mark.usefixtures("_trained_before")  # torch cannot be imported twice in a process
 @pytest.mark.parametrize("command", [["run", "mine:int8", "adamw"], ["doctor", "mine:int8"]])
 def test_a_command_that_cannot_ask_a_trainer_says_what_can(
     pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str], command: list[str]
