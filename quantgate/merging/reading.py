@@ -78,7 +78,10 @@ def read_part(path: Path) -> Part:
         tuple(found.results.values()),
         tuple(found.controls.values()),
         found.closing,
-        (*found.broken[:_NAMED], *([f"{path}: {more} more lines are no records"] if more > 0 else [])),
+        (
+            *found.broken[:_NAMED],
+            *([f"{path}: {more} more line{'s' * (more != 1)} without a record"] if more > 0 else []),
+        ),
     )
 
 
@@ -86,8 +89,10 @@ def _take(line: bytes, place: str, found: _Lines) -> None:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
-        cut = "" if line.endswith(b"\n") else " and the last: it was cut in mid-line"
-        found.broken.append(f"{place} is no JSON{cut}")
+        cut = (
+            "not JSON" if line.endswith(b"\n") else "cut off in the middle: its run was killed while it wrote"
+        )
+        found.broken.append(f"{place} is {cut}")
         return
     if isinstance(record, Mapping) and record.get("kind") == KIND:
         if found.closing is not None:  # the last of them alone would speak for all

@@ -42,3 +42,23 @@ def test_a_best_score_far_above_chance_is_refused_where_nothing_says_what_chance
         "its best score, 9.10 bits, is far above chance (7.00, assumed). Say --vocabulary, --chance or --unit.",
     )
     assert '"dead"' in quantgate("judge", "best.csv", "--json", "--vocabulary", "256").out
+
+
+def test_what_a_table_of_best_scores_does_not_state_is_null(quantgate: Command, folder: Path) -> None:
+    (folder / "best.csv").write_text("format,best_bpb\nint8,7.0\n")
+    unstated = ("optimizer", "seed", "width", "steps", "lr", "chance", "canon_name")
+
+    said = quantgate("judge", "best.csv", "--report", "out", "--json")
+    given = json.loads(quantgate("judge", "best.csv", "--json", "--vocabulary", "128").out)
+
+    record = json.loads(said.out)
+    assert [record[name] for name in unstated] == ["?", None, None, None, None, None, "int8"]
+    assert (given["chance"], given["seed"]) == (7.0, None)
+    assert (
+        "  chance 7.00 bits, assumed: --vocabulary or --chance say it\n" in quantgate("judge", "best.csv").out
+    )
+    assert quantgate("report", "out").out.splitlines()[2] == (
+        "BPB after steps that are not recorded on a text that is not recorded: below 4.78 passes, 6.90 is dead, chance "
+        "is not recorded"
+    )
+    assert json.loads(quantgate("report", "out", "--json").out)["failing"] == ["int8-?"]

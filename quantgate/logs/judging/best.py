@@ -29,12 +29,14 @@ def judge_best(best: Mapping[Key, float], asked: Asked, *, bits_named: bool) -> 
         raise ValueError("no scores: nothing was read that has a name and a score; is it the right column?")
     chance = CHANCE_BPB if asked.chance is None else asked.chance
     unit = asked.unit or ("bits" if bits_named else "nats")
-    rules = Rules(chance, unit, limits=asked.limits, derived=asked.chance is None)
+    derived = asked.chance is None
+    rules = Rules(chance, unit, limits=asked.limits, derived=derived, known=not derived)
     results = []
     for key, score in best.items():
         run = Run(key, (Stretch(0, 0, 1, 1, score, score, score),))
-        results.append(to_result(run, _judged(score * rules.in_bits, rules), None, rules.in_bits))
-    said = [f"unit {unit}", f"chance {chance:.2f} bits", CANNOT]
+        results.append(to_result(run, _judged(score * rules.in_bits, rules), None, rules))
+    assumed = ", assumed: --vocabulary or --chance say it" if derived else ""
+    said = [f"unit {unit}", f"chance {chance:.2f} bits{assumed}", CANNOT]
     if not any(score * rules.in_bits >= NEAR_CHANCE * chance for score in best.values()):
         said.append("no score is near chance, so that the unit could not be checked")
     return Judged(told_apart(results), (), len(results), len(results), tuple(said), rules.lines(None))
