@@ -20,6 +20,7 @@ from quantgate.subjects.registry import REGISTRY, Registry
 from quantgate.training.optimizers import OPTIMIZERS
 
 if TYPE_CHECKING:
+    from quantgate.diagnosis.evidence import Evidence
     from quantgate.faults.setups import Setup
     from quantgate.subjects.kinds import Subject
 
@@ -56,16 +57,28 @@ def run(options: argparse.Namespace) -> int:
     )
     bits = "unknown bits" if examined.bits is None else f"{examined.bits:g} bits"
     print(f"{printable(examined.subject)} ({bits})")
-    for probe, said, status in probe_lines(examined.evidence, examined.findings):
-        print(f"  {status:<4}  {probe:<18}  {said}")
-    if examined.healthy:
+    for probe, said, status in probe_lines(examined.evidence, examined.findings, examined.bits):
+        print(f"  {status:<5}  {probe:<18}  {said}")
+    if unanswered := _unanswered(options.like, examined.evidence):
+        print(printable(unanswered))
+    if examined.healthy and not unanswered:
         missing = " Not all could be asked." if examined.evidence.not_measured else ""
         print(f"No probe found a fault.{missing}")
         return EXIT_OK
+    if examined.healthy:
+        return EXIT_FAILED
     if examined.cause is not None:
         hint = CAUSES[examined.cause].hint
         print(f"Cause: {examined.cause}\nHint: {hint} `quantgate explain {examined.cause}`")
     return EXIT_FAILED
+
+
+def _unanswered(like: str | None, evidence: Evidence) -> str | None:
+    """That what was asked with --like has no answer, and why; None where it has one, or nothing was asked."""
+    if like is None or evidence.conformity is not None:
+        return None
+    why = dict(evidence.not_measured).get("conformity", "what failed above came first")
+    return f"Not answered: whether it equals {like}, since that could not be measured: {why}"
 
 
 def _declared(subject: Subject, like: str) -> Subject:

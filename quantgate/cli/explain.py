@@ -16,6 +16,11 @@ from quantgate.reports.causes import cause_text, rules_table
 
 _WIDTH = 80
 _NAME_WIDTH = 26
+_CANONICAL = "canonical name"
+#: Keys of records that are terms.
+_ALIASES = {"canon_name": _CANONICAL}
+#: How like a name must be to be meant; `foo` and `no-op` are 0.5, a word with a letter wrong or left out 0.8 and more.
+_NEAR = 0.7
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -36,7 +41,8 @@ def run(options: argparse.Namespace) -> int:
     if not name:
         print("\n".join(_listed()))
         return EXIT_OK
-    found = _texts().get(name.lower())
+    asked = _CANONICAL if name.upper().startswith("IGLA-") else name.lower()
+    found = _texts().get(asked)
     if found is None:
         raise ValueError(_unknown(name))
     print(found())
@@ -48,7 +54,8 @@ def _texts() -> dict[str, Callable[[], str]]:
     texts: dict[str, Callable[[], str]] = {"rules": rules_table, "power": _power}
     for words in (TERMS, VERDICTS):
         texts |= {name.lower(): partial(_defined, name, words) for name in words}
-    return texts | {name: partial(_cause, name) for name in CAUSES}
+    texts |= {name: partial(_cause, name) for name in CAUSES}
+    return texts | {alias: texts[name] for alias, name in _ALIASES.items()}
 
 
 def _defined(name: str, words: Mapping[str, str]) -> str:
@@ -88,6 +95,12 @@ def _listed() -> Iterator[str]:
 
 def _unknown(name: str) -> str:
     texts = _texts()
-    near = difflib.get_close_matches(name.lower().replace("_", "-"), texts, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else "`quantgate explain` lists all names."
-    return f"unknown cause, verdict or term {name!r}; {hint}"
+    near = difflib.get_close_matches(name.lower().replace("_", "-"), texts, n=1, cutoff=_NEAR)
+    if near:
+        return f"unknown cause, verdict or term {name!r}; did you mean {near[0]!r}?"
+    found = ", ".join(
+        f"{len(words)} {kind} ({', '.join(list(words)[:3])} and more)"
+        for kind, words in (("verdicts", VERDICTS), ("causes", CAUSES), ("terms", TERMS))
+    )
+    more = "rules and power: `quantgate explain` lists all"
+    return f"unknown cause, verdict or term {name!r}; there are {found}, {more}"

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import difflib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exc, func, or_, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    distinct,
+    exc,
+    func,
+    or_,
+    select,
+    union_all,
+)
 
 from quantgate.databases.address import Address
 from quantgate.databases.engine import open_reader
@@ -17,9 +29,11 @@ from quantgate.databases.failure import why_failed
 from quantgate.history.address import EXTRA
 from quantgate.history.run import storable
 from quantgate.history.schema import ENVIRONMENTS, RUNS, SCHEMA, VERDICTS, check
-from quantgate.history.series import Point
+from quantgate.history.series import Point, Standing
 from quantgate.records.verdict import Verdict
 
+#: Cells that are named where the one that was asked for is not there.
+_NEAR = 3
 #: Exit statuses of runs that say nothing of their cells: the options were wrong, or the machine was.
 _VOID = (4, 70)
 _SETTING = ("torch", "python", "cpu", "isa", "device")
@@ -55,10 +69,38 @@ def points_of(connection: Connection, cell: str) -> list[Point]:
     )
     found = [_point(row) for row in connection.execute(_points().where(named))]
     if not found:
-        known = [str(each) for each in connection.scalars(select(VERDICTS.c.cell).distinct())]
-        near = difflib.get_close_matches(cell, known, n=3, cutoff=0.3)
-        raise ValueError(f"the history has no cell {cell!r}; the nearest are {', '.join(near) or 'none'}")
+        cells = select(VERDICTS.c.cell).where(VERDICTS.c.kind != "negative-control").distinct()
+        known = [str(each) for each in connection.scalars(cells)]
+        raise ValueError(f"the history has no cell {cell!r}; {_instead(cell, known)}")
     return sorted(found, key=lambda point: point.series)
+
+
+def _instead(cell: str, known: Sequence[str]) -> str:
+    """What to ask for instead of a cell that is not there."""
+    holding = sorted(each for each in known if cell.lower() in each.lower())
+    near = [*dict.fromkeys([*holding[:_NEAR], *difflib.get_close_matches(cell, known, n=_NEAR)])][:_NEAR]
+    if near:
+        return f"the nearest are {', '.join(near)}"
+    return (
+        f"none has a name like it: without a name, `quantgate history` lists the {len(known):,} that it has"
+    )
+
+
+def standings(connection: Connection) -> list[Standing]:
+    """Where each series stands but those of negative controls, which fail on purpose; in no order."""
+    series = (*(VERDICTS.c[name] for name in ("cell", "kind", "steps")), func.coalesce(RUNS.c.branch, ""))
+    is_subject = VERDICTS.c.kind != "negative-control"
+    rank = func.row_number().over(partition_by=series, order_by=(RUNS.c.ts.desc(), RUNS.c.run.desc()))
+    ranked = _points(rank.label("place")).where(is_subject).subquery()
+    last = [_point(row) for row in connection.execute(select(ranked).where(ranked.c.place == 1))]
+    counted = (
+        select(*series, func.count(), func.count(distinct(RUNS.c.sha)))
+        .join_from(VERDICTS, RUNS, VERDICTS.c.run == RUNS.c.run)
+        .where(RUNS.c.exit_status.not_in(_VOID), is_subject)
+        .group_by(*series)
+    )
+    counts = {tuple(row[:4]): tuple(row[4:]) for row in connection.execute(counted)}
+    return [Standing(point, *counts[point.series]) for point in last]
 
 
 def points_since(connection: Connection, since: datetime) -> Iterator[Point]:

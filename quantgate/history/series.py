@@ -71,6 +71,16 @@ class Step:
         return tuple(said)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where a series stands: what its last run found, and how many runs and commits it has."""
+
+    last: Point
+    runs: int
+    #: Runs without a commit are none's.
+    commits: int
+
+
 def by_series(points: Iterable[Point]) -> Iterator[tuple[Point, ...]]:
     """The points of each series, the oldest first, of points that come series by series."""
     for _, members in groupby(points, key=lambda point: point.series):

@@ -74,7 +74,10 @@ def read_part(path: Path) -> Part:
         tuple(found.results.values()),
         tuple(found.controls.values()),
         found.closing,
-        (*found.broken[:_NAMED], *([f"{path}: {more} more lines are no records"] if more > 0 else [])),
+        (
+            *found.broken[:_NAMED],
+            *([f"{path}: {more} more line{'s' * (more != 1)} without a record"] if more > 0 else []),
+        ),
     )
 
 
@@ -82,8 +85,8 @@ def _take(line: Line, place: str, found: _Lines) -> None:
     try:
         record = json.loads(line.text)
     except (ValueError, RecursionError):
-        cut = " and the last: it was cut in mid-line" if line.cut else ""
-        found.broken.append(f"{place} is no JSON{cut}")
+        cut = "cut off in the middle: its run was killed while it wrote" if line.cut else "not JSON"
+        found.broken.append(f"{place} is {cut}")
         return
     if isinstance(record, Mapping) and record.get("kind") == KIND:
         if found.closing is not None:  # the last of them alone would speak for all

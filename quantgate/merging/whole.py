@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from quantgate.gate.validity import invalid_reasons, is_users_doing, unlearned
+from quantgate.merging import words
 from quantgate.merging.reading import Part
+from quantgate.merging.words import Twice
 from quantgate.plan.settings import Settings
 from quantgate.records.cell import Cell
 from quantgate.records.closing import Closing, Plan
@@ -17,17 +19,6 @@ from quantgate.records.verdict import Verdict
 OK, FAILED, USAGE, INVALID = 0, 1, 4, 70
 #: What of an environment two shards are compared by; the score of a cell may depend on each.
 _ENVIRONMENT = ("torch", "numpy", "python", "isa", "cpu", "device")
-_NAMED = 5
-
-
-@dataclass(frozen=True)
-class Twice:
-    """A cell with a record in more than one part."""
-
-    id: str
-    #: Part -> verdict, cause and score, in words.
-    said: Mapping[str, str]
-    agree: bool
 
 
 @dataclass(frozen=True)
@@ -69,9 +60,9 @@ def merge(parts: Sequence[Part]) -> Merged:
     controls = _controls(parts)
     differ = dict(_differences(parts))
     problems = [
-        *_of_parts(parts),
-        *_of_cells(parts, plan, missing, [each for each in results if each not in order], twice),
-        *([f"the corpus differs: {_values(differ['corpus'])}"] if "corpus" in differ else []),
+        *words.of_parts(parts),
+        *words.of_cells(parts, plan, missing, [each for each in results if each not in order], twice),
+        *([words.of_difference("corpus", differ["corpus"])] if "corpus" in differ else []),
     ]
     status, why = _status(
         parts, controls, problems, [each for each in ordered if not _is_accepted(each, known)]
@@ -91,6 +82,7 @@ def merge(parts: Sequence[Part]) -> Merged:
         known_failures=known,
         given=tuple(sorted({name for each in closings for name in each.given})),
         optimizers=tuple(sorted({name for each in closings for name in each.optimizers})),
+        options=next((each.options for each in closings if each.options), ()),
     )
     return Merged(ordered, controls, closing, missing, twice, differ)
 
@@ -101,12 +93,12 @@ def _check_one_run(parts: Sequence[Part]) -> None:
         first, like = closed[0]
         if closing.plan.digest != like.plan.digest:
             raise ValueError(
-                f"{first.name} and {part.name} are no shards of one run: {_difference(like.plan, closing.plan)}"
+                f"{first.name} and {part.name} are not shards of one run: {words.of_plans(like.plan, closing.plan)}"
             )
         if None not in (closing.run, like.run) and closing.run != like.run:
             raise ValueError(
-                f"{first.name} and {part.name} are no shards of one run: {like.run} and {closing.run}; give the "
-                "reports of one"
+                f"{first.name} and {part.name} are not shards of one run: they are of {like.run} and of {closing.run}; "
+                "give the reports of one"
             )
     numbers = {part.shard.split("/")[1]: part.name for part in parts if part.shard is not None}
     if len(numbers) > 1:
@@ -114,14 +106,6 @@ def _check_one_run(parts: Sequence[Part]) -> None:
         raise ValueError(
             f"{one} is one of {few} shards and {other} one of {many}; give the shards of one run"
         )
-
-
-def _difference(one: Plan, other: Plan) -> str:
-    for name in dict.fromkeys((*one.settings, *other.settings)):
-        if one.settings.get(name) != other.settings.get(name):
-            return f"{name} is {one.settings.get(name)!r} and {other.settings.get(name)!r}"
-    alone = sorted(set(one.cells) ^ set(other.cells))
-    return f"{len(one.cells)} and {len(other.cells)} cells are planned, {_few(alone)} in one of them alone"
 
 
 def _results(parts: Sequence[Part]) -> tuple[dict[str, CellResult], tuple[Twice, ...]]:
@@ -175,48 +159,6 @@ def _value(result: CellResult, name: str) -> Any:
     return result.corpus.get("sha256") if name == "corpus" else result.environment.get(name)
 
 
-def _of_parts(parts: Sequence[Part]) -> Iterator[str]:
-    for part in parts:
-        yield from part.problems
-        if part.closing is None:
-            yield (
-                f"{part.name}: no closing line: its run was killed, or the file was cut; the records of "
-                f"{len(part.results)} cells are in it"
-            )
-        elif part.closing.exit_status != OK:
-            why = "; ".join(part.closing.problems) or "its records, or its other tests, say why"
-            yield f"{part.name} ended with exit status {part.closing.exit_status}: {why}"
-
-
-def _of_cells(
-    parts: Sequence[Part],
-    plan: Plan,
-    missing: Sequence[str],
-    unplanned: Sequence[str],
-    twice: Sequence[Twice],
-) -> Iterator[str]:
-    if not plan.cells:
-        yield "what was planned is not known: no part has a closing line"
-    elif unplanned:
-        yield f"not planned, and there: {_few(unplanned)}"
-    if missing:
-        yield f"missing: {_few(missing)}, of {len(plan.cells)} planned{_absent(parts)}"
-    for each in twice:
-        if not each.agree:
-            said = ", ".join(f"{verdict} in {part}" for part, verdict in each.said.items())
-            yield f"{each.id} is twice and disagrees: {said}; leave out the part that is not meant"
-
-
-def _absent(parts: Sequence[Part]) -> str:
-    """The shards that no part is."""
-    shards = {part.shard for part in parts if part.shard is not None}
-    if not shards:
-        return ""
-    n = int(next(iter(shards)).split("/")[1])
-    absent = [f"{k}/{n}" for k in range(1, n + 1) if f"{k}/{n}" not in shards]
-    return f"; no report of shard {_few(absent)}" if absent else ""
-
-
 def _status(
     parts: Sequence[Part],
     controls: Sequence[CellResult],
@@ -256,12 +198,3 @@ def _is_accepted(result: CellResult, known: Mapping[str, str]) -> bool:
 def _in_words(result: CellResult) -> str:
     score = "" if result.bpb is None else f" {result.bpb:.2f}"
     return f"{result.verdict}{score}{f' ({result.cause})' if result.cause else ''}"
-
-
-def _values(said: Mapping[str, tuple[str, ...]]) -> str:
-    return ", ".join(f"{value:.20} in {_few(names)}" for value, names in said.items())
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{', '.join(names[:_NAMED])}{more}"

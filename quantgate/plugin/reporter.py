@@ -23,7 +23,7 @@ from quantgate.plugin.published.github import annotate
 from quantgate.plugin.published.leaving import leave
 from quantgate.plugin.published.progress import Progress
 from quantgate.plugin.published.report import Report, ReportError
-from quantgate.plugin.published.run import address, now, opened
+from quantgate.plugin.published.run import address, now, opened, repeated
 from quantgate.plugin.published.showing import show
 from quantgate.plugin.session import GateSession
 from quantgate.records.cell import Cell
@@ -212,6 +212,7 @@ class Reporter:
 
     def _closing(self, session: pytest.Session) -> Closing:
         said = {"exit_status": int(session.exitstatus), **asdict(self.counts), "problems": self.problems}
+        said["options"] = repeated(self.config)
         left_out = {cell.id: "skipped" for cell in sorted(self.skipped - self.results.keys(), key=str)}
         left_out |= {c.id: "deselected" for c in self.offered if c not in set(self.planned.values())}
         return closing(self.session, said, left_out)

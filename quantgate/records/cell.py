@@ -67,9 +67,16 @@ class Cell:
     lane: Lane | None = None
 
     @property
+    def has_seed(self) -> bool:
+        """Whether its seed is known: that of a cell which is trained here always is."""
+        return True
+
+    @property
     def id(self) -> str:
         """`format-optimizer-sSEED`, with what is not the default appended; stable, it keys the history."""
-        parts = [self.subject, self.optimizer, f"s{self.seed}"]
+        parts = [self.subject, self.optimizer]
+        if self.has_seed:
+            parts.append(f"s{self.seed}")
         if self.width != DEFAULT_WIDTH:
             parts.append(f"w{self.width}")
         if self.storage != "master":
@@ -117,3 +124,12 @@ class Cell:
         if self.lane is not None:
             text += f", {self.lane} lane"
         return text
+
+
+@dataclass(frozen=True)
+class UnseededCell(Cell):
+    """The cell of a log that does not state its seed, which then is no part of its name; the number stands for none."""
+
+    @property
+    def has_seed(self) -> bool:
+        return False

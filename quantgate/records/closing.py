@@ -58,6 +58,8 @@ class Closing:
     #: Options that somebody gave, and optimizers that somebody registered: whose doing is it if float32 does not learn?
     given: tuple[str, ...] = ()
     optimizers: tuple[str, ...] = ()
+    #: What a command line needs so that a cell is judged again as it was.
+    options: tuple[str, ...] = ()
     quantgate: str = __version__
 
     def to_line(self) -> str:
@@ -94,6 +96,7 @@ class Closing:
                 known_failures={_text(name): _text(why) for name, why in record["known_failures"].items()},
                 given=_texts(record["given"]),
                 optimizers=_texts(record["optimizers"]),
+                options=_texts(record.get("options", [])),  # which earlier versions did not write
                 quantgate=_text(record["quantgate"]),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:

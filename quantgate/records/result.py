@@ -12,7 +12,7 @@ from types import MappingProxyType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from quantgate.diagnosis.causes import CAUSES
-from quantgate.records.cell import Cell, Config
+from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell, Config, UnseededCell
 from quantgate.records.verdict import CHANCE_BPB, DEFAULT_LIMITS, Limits, Verdict
 from quantgate.records.version import __version__
 
@@ -23,15 +23,16 @@ LANES: Mapping[str | None, str] = MappingProxyType({None: "TIER1-GATE", "long": 
 
 @dataclass(frozen=True)
 class CellResult:
-    """A cell, its curve and its verdict. Scores are bits per byte; absent ones are None."""
+    """A cell, its curve and its verdict. Scores are bits per byte; what is absent or not known is None."""
 
     subject: str
     kind: str
     format: str
     optimizer: str
-    seed: int
-    width: int
-    steps: int
+    #: None, as the width and the steps, where a log does not state it.
+    seed: int | None
+    width: int | None
+    steps: int | None
     lr: float | None
     storage: str
     scope: str
@@ -57,24 +58,27 @@ class CellResult:
     baseline: Mapping[str, Any] | None = None
     #: The entry of the known failures that excuses the cell: `pattern, reason, cause, until, link`; None without one.
     known: Mapping[str, Any] | None = None
-    #: The test that judged it, as pytest names it.
+    #: The test that judged it, as a command line names it where the run was started.
     test: str | None = None
     #: Where the code at fault stands, or that of the subject: `src/mylib/quant.py:12`, relative to its repository.
     source: str | None = None
     #: `long`, or None for the lane of 100 steps.
     lane: str | None = None
+    #: Bits that a model which knows nothing scores; None where a log leaves it to be assumed.
+    chance: float | None = CHANCE_BPB
     #: SHA-256 over all that it depends on, where a run that is cut takes it up again (`plan.resume`).
     provenance: str | None = None
 
     @property
     def cell(self) -> Cell:
         """The cell that this is the result of."""
-        return Cell(
+        made = Cell if self.seed is not None else UnseededCell
+        return made(
             subject=self.subject,
             kind=self.kind,  # type: ignore[arg-type]
             optimizer=self.optimizer,
-            seed=self.seed,
-            width=self.width,
+            seed=SEEDS[0] if self.seed is None else self.seed,
+            width=DEFAULT_WIDTH if self.width is None else self.width,
             storage=self.storage,  # type: ignore[arg-type]
             scope=self.scope,  # type: ignore[arg-type]
             lane=self.lane,  # type: ignore[arg-type]
@@ -103,6 +107,7 @@ class CellResult:
         if missing := [name for name in required if name not in record]:
             raise ValueError(f"not a result record: {', '.join(missing)} missing; was it cut in mid-line?")
         given = {f.name: record[f.name] for f in fields(cls) if f.name in record}
+        given.setdefault("chance", _chance_before(record))
         try:
             given["verdict"] = Verdict(given["verdict"])
             given["curve"] = tuple((step, score) for step, score in given["curve"])
@@ -117,6 +122,13 @@ class CellResult:
     def message(self, limits: Limits = DEFAULT_LIMITS) -> str:
         """What was seen, the limit, the likely cause and the next step."""
         return explain(self, limits)
+
+
+def _chance_before(record: Mapping[str, Any]) -> Any:
+    """The chance of a record that lacks it, being older: a foreign trainer's is in its evidence, no log's is said."""
+    evidence, of_log = record["evidence"], not record["corpus"]
+    said = evidence.get("chance") if isinstance(evidence, Mapping) else None
+    return said if said is not None else None if of_log else CHANCE_BPB
 
 
 @cache
@@ -215,8 +227,9 @@ def _score(result: CellResult, limits: Limits) -> str:
         control += f", tolerance {tolerance:.2f}"
     named = "" if result.verdict in {Verdict.DEAD, Verdict.PARTIAL} else f"{result.verdict}: "
     # A foreign trainer has lines of its own.
-    limit, chance = result.evidence.get("limit", limits.fail_bpb), result.evidence.get("chance", CHANCE_BPB)
-    lines = f"limit {limit:.2f}, chance {chance:.2f}{control}"
+    limit = result.evidence.get("limit", limits.fail_bpb)
+    chance = "" if result.chance is None else f", chance {result.chance:.2f}"
+    lines = f"limit {limit:.2f}{chance}{control}"
     return f"{named}{_bpb(result.bpb)} BPB after {result.steps} steps ({lines})."
 
 
@@ -270,6 +283,7 @@ def unmeasured(cell: Cell, verdict: Verdict, because: str, config: Config) -> Ce
         quantgate=__version__,
         canon_name=canon_name(cell, config.lr),
         lane=cell.lane,
+        chance=CHANCE_BPB if cell.trainer is None else None,
     )
 
 

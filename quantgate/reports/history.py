@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from quantgate.history.series import Point, Step
+from quantgate.history.series import Point, Standing, Step
+from quantgate.reports.story import GRAVITY
 from quantgate.reports.text import printable
 
 #: Runs that are drawn; the earlier ones are counted.
 MOST_RUNS = 30
+#: Cells that are listed; the others are counted.
+MOST_CELLS = 40
 #: Columns of the drawing.
 _WIDTH = 34
 _MARKS = {"regressed": "!", "mended": "+", "improved": "+", "changed": "~"}
@@ -29,7 +32,7 @@ def series_text(points: Sequence[Point], steps: Sequence[Step]) -> str:
         printable(
             f"{last.cell}{kind}: {len(points)} run{'s' * (len(points) != 1)} of {last.steps} steps{where}"
         ),
-        printable(f"{last.canon_name}"),
+        printable(f"canonical name {last.canon_name}"),
         "",
         f"  {'commit':<13} {'date':<10}    BPB verdict    {low:<8.2f}{f'{high:.2f}':>{_WIDTH - 8}}",
     ]
@@ -67,6 +70,54 @@ def regressions_text(steps: Sequence[Step], since: datetime) -> str:
             found = f"{_sha(step.mended)} ({step.mended.ended:%Y-%m-%d}): {_found(step.mended)}"
             lines.append(printable(f"  mended at {found}"))
     return "\n".join(lines)
+
+
+def standings_text(standings: Sequence[Standing]) -> str:
+    """The cells of a history, in the order in which they are given; the first of them, where they are many."""
+    count = f"{len(standings):,} cell{'s' * (len(standings) != 1)}"
+    lines = [
+        f"{count}, the worst first; `quantgate history CELL` draws one",
+        "",
+        f"  {'verdict':<10} {'BPB':>5}  {'commits':>7}  {'last run':<10}  cell",
+    ]
+    for each in standings[:MOST_CELLS]:
+        last = each.last
+        score = "-" if last.bpb is None else f"{last.bpb:.2f}"
+        kind = "" if last.kind == "format" else f" ({last.kind})"
+        branch = f", branch {last.branch}" if last.branch else ""
+        lines.append(
+            printable(
+                f"  {last.verdict:<10} {score:>5}  {each.commits:>7,}  {last.ended:%Y-%m-%d}  "
+                f"{last.cell}{kind}{branch}, {last.steps:,} steps"
+            )
+        )
+    if len(standings) > MOST_CELLS:
+        lines.append(f"  and {len(standings) - MOST_CELLS:,} more; --json lists all")
+    return "\n".join(lines)
+
+
+def worst_first(standings: Iterable[Standing]) -> list[Standing]:
+    """The series whose last run failed, the gravest first, then the others; of two alike the newer one."""
+
+    def place(each: Standing) -> tuple[int, float, tuple[str, str, int, str]]:
+        verdict = each.last.verdict
+        return GRAVITY.get(verdict, len(GRAVITY)), -each.last.ended.timestamp(), each.last.series
+
+    return sorted(standings, key=place)
+
+
+def standing_record(standing: Standing) -> dict[str, Any]:
+    """Where a series stands, in JSON's own types."""
+    last = standing.last
+    return {
+        "cell": last.cell,
+        "kind": last.kind,
+        "branch": last.branch,
+        "steps": last.steps,
+        "runs": standing.runs,
+        "commits": standing.commits,
+        "last": _point_record(last),
+    }
 
 
 def series_record(points: Sequence[Point], steps: Sequence[Step]) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _check_evidence(result: CellResult) -> None:
 def _closed(record: Mapping[str, Any]) -> RunRecord:
     """The run that a closing line tells of, the last of a file and of kind `run`; less is in it than in `run.json`."""
     left_out, known = record.get("left_out"), record.get("known_failures")
-    said = {name: record[name] for name in (*_COUNTS, "exit_status", "problems") if name in record}
+    said = {name: record[name] for name in (*_COUNTS, "exit_status", "problems", "options") if name in record}
     if isinstance(left_out, Mapping):
         said["left_out"] = [cell for cell, why in left_out.items() if why == "skipped"]
     if isinstance(known, Mapping):

@@ -28,6 +28,19 @@ _DID = {
     Verdict.UNJUDGED: "was not judged",
 }
 GRAVITY = {verdict: place for place, verdict in enumerate(_DID)}
+#: What became of a cell since its baseline.
+_TURNED = {
+    "regressed": "regressed since the baseline",
+    "improved": "better than the baseline",
+    "same": "as in the baseline",
+    "new": "not in the baseline",
+}
+#: The group of the cells that pass and are worse than their baseline: they have no cause of the diagnosis'.
+_REGRESSED = "regressed"
+_SUMMARIES = {_REGRESSED: "It learns, and is worse than its baseline by more than rounding explains."}
+_HINTS = {
+    _REGRESSED: "if it is meant, accept it with quantgate baseline accept; if not, look at what changed since."
+}
 #: More names than these are counted.
 _NAMED = 3
 _LONGEST = 60
@@ -44,7 +57,7 @@ class Story:
     @property
     def failing(self) -> list[CellResult]:
         """The cells that fail and are not known to."""
-        return [each for each in self.results if not each.verdict.passes and not self.is_known(each)]
+        return [each for each in self.results if fails(each) and not self.is_known(each)]
 
     @property
     def known(self) -> list[CellResult]:
@@ -53,7 +66,7 @@ class Story:
 
     @property
     def passing(self) -> list[CellResult]:
-        return [each for each in self.results if each.verdict.passes]
+        return [each for each in self.results if not fails(each)]
 
     def is_known(self, result: CellResult) -> bool:
         """Whether it is a known failure, and fails by the cause that it is known for."""
@@ -80,7 +93,9 @@ class Part:
 
     @property
     def because(self) -> str:
-        return str(self.members[0].evidence.get("because") or "")
+        first = self.members[0]
+        said = (first.baseline or {}) if first.verdict.passes else first.evidence
+        return str(said.get("because") or "")
 
     @property
     def source(self) -> str | None:
@@ -103,13 +118,13 @@ class CauseGroup:
     @property
     def hint(self) -> str:
         known = CAUSES.get(self.cause)
-        return self.members[0].hint or (known.hint if known else "")
+        return self.members[0].hint or (known.hint if known else _HINTS.get(self.cause, ""))
 
     @property
     def summary(self) -> str:
         """What the cause is, in a sentence; empty where it is none of the diagnosis'."""
         known = CAUSES.get(self.cause)
-        return known.summary if known else ""
+        return known.summary if known else _SUMMARIES.get(self.cause, "")
 
     @property
     def explained(self) -> bool:
@@ -146,7 +161,8 @@ def by_cause(results: Sequence[CellResult]) -> list[CauseGroup]:
     """Failing cells by cause, the gravest and most frequent first; within a cause by subject."""
     causes: dict[str, dict[str, list[CellResult]]] = {}
     for result in results:
-        subjects = causes.setdefault(result.cause or str(result.verdict), {})
+        cause = _REGRESSED if result.verdict.passes else result.cause or str(result.verdict)
+        subjects = causes.setdefault(cause, {})
         subjects.setdefault(result.subject, []).append(result)
     groups = [
         CauseGroup(cause, tuple(Part(subject, tuple(members)) for subject, members in subjects.items()))
@@ -155,6 +171,11 @@ def by_cause(results: Sequence[CellResult]) -> list[CauseGroup]:
     return sorted(
         groups, key=lambda group: (not _is_new(group.members), gravest(group.members), -len(group.members))
     )
+
+
+def fails(result: CellResult) -> bool:
+    """Whether it does not pass, or passes and is worse than its baseline."""
+    return not result.verdict.passes or result.regressed
 
 
 def gravest(results: Sequence[CellResult]) -> int:
@@ -167,9 +188,15 @@ def _is_new(results: Sequence[CellResult]) -> bool:
 
 
 def change(result: CellResult) -> str | None:
-    """What became of the cell since the base; None where it was compared with none."""
+    """What became of the cell since its baseline, by the record's word; None where it was compared with none."""
     said = None if result.baseline is None else result.baseline.get("change")
     return said if isinstance(said, str) else None
+
+
+def turned(result: CellResult) -> str | None:
+    """What became of the cell since its baseline, in words; None where it was compared with none."""
+    said = change(result)
+    return said if said is None else _TURNED.get(said, said)
 
 
 def headline(story: Story) -> str:
@@ -197,8 +224,9 @@ def headline(story: Story) -> str:
 
 def _failed(story: Story, failing: list[CellResult]) -> str:
     subjects = list(dict.fromkeys(each.subject for each in failing))
-    did = next(did for verdict, did in _DID.items() if any(each.verdict is verdict for each in failing))
-    causes = [group.cause for group in by_cause(failing)]
+    verdicts = {each.verdict for each in failing}
+    did = next((did for verdict, did in _DID.items() if verdict in verdicts), "got worse than its baseline")
+    causes = [group.cause for group in by_cause(failing) if group.cause != _REGRESSED]
     if len(subjects) == 1:
         who = f"{short(subjects[0])} {did}"
     else:
@@ -208,19 +236,22 @@ def _failed(story: Story, failing: list[CellResult]) -> str:
         who = f"{len(subjects)} {kind} fail ({names}{rest})"
     total = len(story.results)
     more = f" and {len(causes) - _NAMED} more" if len(causes) > _NAMED else ""
-    return f"{who}: {len(failing)} of {total} {_cells(total)}, {', '.join(causes[:_NAMED])}{more}{_since(failing)}"
+    why = "".join(f", {cause}" for cause in causes[:_NAMED])
+    return (
+        f"{who}: {len(failing):,} of {total:,} {_cells(total)}{why}{more}{_since(failing) if causes else ''}"
+    )
 
 
 def _since(failing: list[CellResult]) -> str:
     changes = [said for each in failing if (said := change(each)) is not None]
     if not changes:
         return ""
-    turned, unseen = changes.count("regressed"), changes.count("new")
-    if turned == len(failing):
-        return "; new since the base"
-    if turned:
-        return f"; {turned} new since the base"
-    return "; not on the base yet" if unseen == len(failing) else "; as on the base"
+    worse, unseen = changes.count("regressed"), changes.count("new")
+    if worse == len(failing):
+        return "; regressed since the baseline"
+    if worse:
+        return f"; {worse} regressed since the baseline"
+    return "; not in the baseline yet" if unseen == len(failing) else "; as in the baseline"
 
 
 def short(name: str) -> str:
@@ -242,8 +273,12 @@ def counted(story: Story) -> str:
     if run.state == "unfinished" and not run.planned:
         count = len(story.results)
         return f"{count} {'record' if count == 1 else 'records'}; the run's own record is not there or says unfinished"
-    text = f"{run.planned} planned / {run.ran} ran / {run.judged} judged / {run.skipped} skipped"
-    return text if run.planned >= run.matrix else f"{text}; {run.planned} of {run.matrix} cells were selected"
+    text = f"{run.planned:,} planned / {run.ran:,} ran / {run.judged:,} judged / {run.skipped:,} skipped"
+    return (
+        text
+        if run.planned >= run.matrix
+        else f"{text}; {run.planned:,} of {run.matrix:,} cells were selected"
+    )
 
 
 def rerun(result: CellResult, run: RunRecord) -> str | None:
@@ -255,5 +290,5 @@ def rerun(result: CellResult, run: RunRecord) -> str | None:
 
 def title(cell: Cell) -> str:
     """What is not the default about a cell: `s89 w128`, or nothing."""
-    parts = cell.id.removeprefix(f"{cell.subject}-{cell.optimizer}-").split("-")
-    return " ".join(part for part in parts if part != f"s{SEEDS[0]}")
+    parts = cell.id.removeprefix(f"{cell.subject}-{cell.optimizer}").split("-")
+    return " ".join(part for part in parts if part not in {"", f"s{SEEDS[0]}"})

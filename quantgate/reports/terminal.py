@@ -36,16 +36,20 @@ class Counts:
 
 
 def sections(
-    results: Sequence[CellResult], controls: Sequence[CellResult], limits: Limits, width: int = WIDTH
+    results: Sequence[CellResult],
+    controls: Sequence[CellResult],
+    limits: Limits,
+    width: int = WIDTH,
+    told: Sequence[str] = (),
 ) -> Iterator[list[Line]]:
     """What is printed of a run's records: the table, the failures by cause, close calls and remarks; none is empty.
 
     The table is laid out in `width` columns. Sentences are a line each, which a log is searched for; `fold` breaks
-    them for a screen.
+    them for a screen. What is `told` at the end of the run is not said of each cell.
     """
     said = (
         table(results, controls, limits, width),
-        failures(results),
+        failures(results, told),
         close_calls(results),
         remarks(results),
     )

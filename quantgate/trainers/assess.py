@@ -56,7 +56,6 @@ def assess(
     record |= {
         "bits": "unknown" if bits is None else bits,
         "tolerance": rules.tolerance,
-        "chance": trainer.chance,
     }
     record["limit"] = rules.lines(found.curve[-1][0] if found.curve else 0).fail_bpb
     return CellResult(
@@ -87,6 +86,7 @@ def assess(
         quantgate=__version__,
         canon_name=canon_name(cell, training.lr),
         lane=cell.lane,
+        chance=trainer.chance,
     )
 
 

@@ -5,6 +5,8 @@
 A gate of four short cells is run in a folder of its own, whose conftest writes down the time of each station in each
 process: seconds since the command was given, the median over the rounds of the process that was last to reach it.
 A first run, which is not counted, writes the bytecode.
+
+Then a process that does nothing but to import torch, with the garbage collector and as the gate does.
 """
 
 from __future__ import annotations
@@ -61,8 +63,9 @@ def pytest_collection_finish(session):
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item):
     if "gate" not in SEEN and WORKER != "controller":
-        import torch
+        from quantgate.gate.loading import load_torch
 
+        load_torch()
         note("torch")
         import quantgate.gate.controls
         from quantgate.training.trainer import Training
@@ -137,6 +140,25 @@ def startup(workers: Sequence[int], rounds: int) -> str:
     return table(head, rows)
 
 
+#: A process that imports torch, pytest's last look for garbage included.
+IMPORTS = {
+    "import torch": "import torch, gc; gc.collect()",
+    "load_torch()": "from quantgate.gate.loading import load_torch; load_torch(); import gc; gc.collect()",
+}
+
+
+def importing(rounds: int) -> str:
+    """The table of the processes that import torch, a row each: the median of their seconds from start to end."""
+    seconds: dict[str, list[float]] = {said: [] for said in IMPORTS}
+    for _ in range(rounds):
+        for said, program in IMPORTS.items():
+            begun = time.perf_counter()
+            subprocess.run([sys.executable, "-c", program], check=True)
+            seconds[said].append(time.perf_counter() - begun)
+    rows = [[said, f"{statistics.median(each):.2f}"] for said, each in seconds.items()]
+    return table(["a process that does no more than", "seconds"], rows)
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -144,6 +166,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (3)")
     given = parser.parse_args()
     print(startup([int(count) for count in given.workers.split(",")], given.rounds))
+    print(importing(2 * given.rounds + 1))
     return 0
 
 

@@ -13,13 +13,13 @@ from tests.cli.conftest import Command
 
 
 def probes(out: str) -> dict[str, str]:
-    """The probes of `doctor`'s output by their names, each with ok or FAIL."""
+    """The probes of `doctor`'s output by their names, each with ok, warn or FAULT."""
     lines = [line for line in out.splitlines() if line.startswith("  ")]
-    return {line[8:26].rstrip(): line[2:6].rstrip() for line in lines}
+    return {line[9:27].rstrip(): line[2:7].rstrip() for line in lines}
 
 
 def failed(out: str) -> list[str]:
-    return [name for name, state in probes(out).items() if state == "FAIL"]
+    return [name for name, state in probes(out).items() if state == "FAULT"]
 
 
 def test_the_doctor_finds_nothing_in_a_healthy_format(quantgate: Command) -> None:
@@ -27,7 +27,7 @@ def test_the_doctor_finds_nothing_in_a_healthy_format(quantgate: Command) -> Non
 
     assert (said.status, said.err) == (0, "")
     assert said.out.startswith(
-        "int8 (8 bits)\n  ok    contract            shape, dtype, input and seed respected\n"
+        "int8 (8 bits)\n  ok     contract            shape, dtype, input and seed respected\n"
     )
     assert said.out.endswith("\nNo probe found a fault.\n")
     assert list(probes(said.out)) == [
@@ -66,7 +66,7 @@ def test_the_doctor_names_a_fault_of_the_library(
 
     assert (said.status, said.err) == (1, "")
     assert said.out.startswith(f"{FAULTS[name].broken.subject.name} (")
-    assert re.search(rf"^  FAIL  {probe:<18}  {cause}: .*\.$", said.out, re.MULTILINE)
+    assert re.search(rf"^  FAULT  {probe:<18}  {cause}: .*\.$", said.out, re.MULTILINE)
     assert said.out.endswith(f"\nCause: {cause}\nHint: {CAUSES[cause].hint} `quantgate explain {cause}`\n")
 
 
@@ -91,7 +91,7 @@ def test_the_doctor_tells_what_was_raised(quantgate: Command, library: str) -> N
 
     assert said.status == 1
     assert said.out == (
-        f"{library}:fails (unknown bits)\n  FAIL  crash               KeyError: 'scale' (at {library}.py:11), "
+        f"{library}:fails (unknown bits)\n  FAULT  crash               KeyError: 'scale' (at {library}.py:11), "
         "for a probe of shape (48, 96)\n"
     )
 
@@ -115,7 +115,7 @@ def test_a_warning_is_said_and_passes(quantgate: Command) -> None:
 
     assert (said.status, said.err) == (0, "")
     assert re.search(
-        r"^  warn  all-zero input      scale-zero: an all-zero tensor does", said.out, re.MULTILINE
+        r"^  warn   all-zero input      scale-zero: an all-zero tensor does", said.out, re.MULTILINE
     )
     assert said.out.endswith("\nNo probe found a fault.\n")
 
@@ -138,6 +138,39 @@ def test_nor_is_one_that_ends_it_without_a_word(
     assert said.status == 1
     assert (
         "crash               RuntimeError: os._exit would end the whole run, and is held back; raise an exception "
-        f"instead (at {library}.py:18), for a probe of shape (48, 96)"
+        f"instead (at {library}.py:22), for a probe of shape (48, 96)"
     ) in said.out
     assert os._exit is before
+
+
+def test_what_it_is_like_and_cannot_be_asked_is_no_pass(quantgate: Command, library: str) -> None:
+    said = quantgate("doctor", f"{library}:of_matrices@8", "--like", "int8")
+
+    assert (said.status, said.err) == (1, "")
+    assert said.out.splitlines()[-1].startswith(
+        "Not answered: whether it equals int8, since that could not be measured: ValueError: not enough values to "
+        f"unpack (expected 2, got 1) (at {library}.py:"
+    )
+    assert "No probe found a fault" not in said.out
+
+
+def test_what_it_is_like_is_answered(quantgate: Command, library: str) -> None:
+    unlike = quantgate("doctor", f"{library}:fine@8", "--like", "int8")
+    alike = quantgate("doctor", "int8", "--like", "int8")
+
+    assert (unlike.status, alike.status) == (1, 0)
+    assert "conforms" in failed(unlike.out)
+    assert "  ok     conforms            " in alike.out
+    assert "Not answered" not in unlike.out + alike.out
+
+
+def test_a_line_agrees_with_the_finding(quantgate: Command) -> None:
+    """A quantizer without a gradient has neither a direction nor a size of it, whatever other paths leave."""
+    found = probes(quantgate("doctor", "int4_round_without_ste").out)
+    unscaled = quantgate("doctor", "int8_codes_returned").out
+
+    assert "gradient direction" not in found
+    assert "gradient size" not in found
+    assert re.search(
+        r"^  warn   signal to noise     -\d+\.\d dB at .*: see not-dequantized$", unscaled, re.MULTILINE
+    )

@@ -43,6 +43,43 @@ def test_every_term_is_explained(quantgate: Command, name: str) -> None:
     assert " ".join(said.out.split()) == f"{name} (term): {TERMS[name]}"
 
 
+@pytest.mark.parametrize("name", ["foo", "loss", "learning rate"])
+def test_a_word_that_is_like_none_leads_to_the_groups(quantgate: Command, name: str) -> None:
+    assert quantgate("explain", name) == (
+        4,
+        "",
+        f"quantgate: unknown cause, verdict or term {name!r}; there are {len(VERDICTS)} verdicts (learns, healthy, "
+        f"faulty and more), {len(CAUSES)} causes (gradient-blocked, gradient-wrong, gradient-misscaled and more), "
+        f"{len(TERMS)} terms (format, codec, fake-quantize and more), rules and power: `quantgate explain` lists all\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("gradient_blockd", "gradient-blocked"),
+        ("noop", "no-op"),
+        ("learn", "learns"),
+        ("basline", "baseline"),
+    ],
+)
+def test_a_word_nearly_right_is_suggested(quantgate: Command, name: str, near: str) -> None:
+    assert quantgate("explain", name).err == (
+        f"quantgate: unknown cause, verdict or term {name!r}; did you mean {near!r}?\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["canon_name", "IGLA-TIER1-GATE-int8-h64-LR0.0002-rng47-adamw", "igla-x"])
+def test_a_canonical_name_is_explained(quantgate: Command, name: str) -> None:
+    said = quantgate("explain", name)
+
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith(
+        "canonical name (term): The name that the fleet this gate was made for gives a\nrun, "
+    )
+    assert all(term in TERMS for term in ("lane", "ramp"))
+
+
 def test_what_is_a_verdict_and_a_cause_is_both(quantgate: Command) -> None:
     said = quantgate("explain", "no-op").out
 

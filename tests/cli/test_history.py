@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,7 +20,6 @@ from tests.history.runs import result, run
 from tests.logs import postgres
 
 CELL = "int8-adamw-s47"
-SECRET = ("secret-host", "secret-user", "secret-password", "secret_database")
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +74,7 @@ def test_a_cell_is_drawn_over_commits_and_its_step_named(quantgate: Command, db:
     lines = first.splitlines()
     assert lines[:2] == [
         f"{CELL}: 4 runs of 100 steps, branch main",
-        "IGLA-TIER1-GATE-int8-h64-LRdefault-rng47-adamw",
+        "canonical name IGLA-TIER1-GATE-int8-h64-LRdefault-rng47-adamw",
     ]
     assert [(line[:14], line[26:42]) for line in lines[4:8]] == [
         ("  aaaaaaaaaaaa", "   5.22 learns  "),
@@ -171,84 +169,68 @@ def test_the_variable_may_hold_the_address(
     assert quantgate("history", CELL).status == 0
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((), "name a cell, or ask for --regressions; such as quantgate history int8-adamw-s47"),
-        ((CELL, "--regressions"), "name a cell, or ask for --regressions; such as quantgate history int8-adamw-s47"),
-        ((CELL,), "no database is named; say --db, or set QUANTGATE_DB"),
-        ((CELL, "--db", "env:NOT_THERE"), "--db: the environment variable 'NOT_THERE' is not set or empty"),
-        ((CELL, "--db", "x.db"), "--db: that is no address of a database; such as postgresql://reader@host/fleet or "
-         "sqlite:///fleet.db"),
-        ((CELL, "--db", "sqlite:///nowhere.db"), "the database cannot be reached: there is no such file"),
-        ((CELL, "--db", "sqlite:///empty.db"), "the database holds no history; pytest --quantgate-db records one"),
-        (("--regressions", "--since", "x", "--db", "sqlite:///x.db"), "--since 'x': write a number and s, m, h, d or "
-         "w, such as 24h"),
-        (("--regressions", "--since", "9999999d", "--db", "sqlite:///x.db"), "--since '9999999d': that is before the "
-         "calendar begins"),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_answered_exits_4_and_says_why(
-    quantgate: Command,
-    folder: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    arguments: tuple[str, ...],
-    message: str,
-) -> None:
-    monkeypatch.delenv("QUANTGATE_DB", raising=False)
-    (folder / "empty.db").touch()
-
-    assert quantgate("history", *arguments) == (4, "", f"quantgate: {message}\n")
-    assert not (folder / "nowhere.db").exists()
-
-
 def test_an_unknown_cell_is_said_with_the_nearest(quantgate: Command, db: str) -> None:
     said = quantgate("history", "int8-adam-s47", "--db", db)
 
     assert said == (
         4,
         "",
-        "quantgate: the history has no cell 'int8-adam-s47'; the nearest are int8-adamw-s47, int4-adamw-s47, "
-        "dead-body-adamw-s47\n",
+        "quantgate: the history has no cell 'int8-adam-s47'; the nearest are int8-adamw-s47, int4-adamw-s47\n",
+    )
+    assert quantgate("history", "INT4", "--db", db).err == (
+        "quantgate: the history has no cell 'INT4'; the nearest are int4-adamw-s47\n"
     )
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "postgresql://secret-user:secret-password@127.0.0.1:1/secret_database",
-        "postgresql://secret-user:secret-password@secret-host.invalid/secret_database",
-        "sqlite:////secret-host/secret_database.db",
-    ],
-)
-def test_an_address_is_never_shown(quantgate: Command, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    monkeypatch.setenv("QUANTGATE_DB", address)
-
-    said = quantgate("history", CELL)
-    assert (said.status, said.out) == (4, "")
-    assert said.err.startswith("quantgate: the database cannot be reached: ")
-    assert not [word for word in SECRET if word in said.err]
+def test_an_unknown_cell_that_is_like_none_leads_to_the_list(quantgate: Command, db: str) -> None:
+    assert quantgate("history", "q5", "--db", db) == (
+        4,
+        "",
+        "quantgate: the history has no cell 'q5'; none has a name like it: without a name, `quantgate history` lists "
+        "the 2 that it has\n",
+    )
 
 
-@pytest.mark.parametrize(
-    ("package", "address", "message"),
-    [
-        (
-            "sqlalchemy",
-            "sqlite:///x.db",
-            "databases are reached through SQLAlchemy: pip install 'quantgate[history]'",
-        ),
-        ("psycopg", "postgresql://h/x", "PostgreSQL is reached by psycopg: pip install 'quantgate[history]'"),
-        (
-            "alembic",
-            "sqlite:///x.db",
-            "Alembic keeps the tables of a history: pip install 'quantgate[history]'",
-        ),
-    ],
-)
-def test_without_the_extra_what_to_install_is_said(
-    quantgate: Command, monkeypatch: pytest.MonkeyPatch, package: str, address: str, message: str
-) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
+def test_without_a_name_its_cells_are_listed_the_worst_first(quantgate: Command, db: str) -> None:
+    today, before = (f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%d}" for days in (0.5, 1))
+    record(
+        db,
+        aged(run(result(None, "crashed", subject="nf4"), result(5.0, subject="fp32", kind="control")), 0.5),
+    )
 
-    assert quantgate("history", CELL, "--db", address) == (4, "", f"quantgate: --db: {message}\n")
+    assert quantgate("history", "--db", db) == (
+        0,
+        "5 cells, the worst first; `quantgate history CELL` draws one\n"
+        "\n"
+        "  verdict      BPB  commits  last run    cell\n"
+        f"  dead        7.09        4  {before}  int8-adamw-s47, branch main, 100 steps\n"
+        f"  crashed        -        1  {today}  nf4-adamw-s47, branch main, 100 steps\n"
+        f"  learns      5.00        1  {today}  fp32-adamw-s47 (control), branch main, 100 steps\n"
+        f"  learns      5.22        1  {before}  int8-adamw-s47, branch mine, 100 steps\n"
+        f"  learns      5.21        4  {before}  int4-adamw-s47, branch main, 100 steps\n",
+        "",
+    )
+
+
+def test_the_list_as_json_and_of_a_branch(quantgate: Command, db: str) -> None:
+    said = quantgate("history", "--db", db, "--branch", "main", "--json")
+    first, second = map(json.loads, said.out.splitlines())
+
+    assert (first["cell"], first["branch"], first["runs"], first["commits"], first["steps"]) == (
+        CELL, "main", 4, 4, 100,
+    )  # fmt: skip
+    assert (first["last"]["sha"], first["last"]["verdict"], first["last"]["bpb"]) == ("d" * 40, "dead", 7.09)
+    assert (second["cell"], second["last"]["verdict"]) == ("int4-adamw-s47", "learns")
+    assert quantgate("history", "--db", db, "--branch", "other") == (
+        4, "", "quantgate: no run of the history is of branch 'other'; there are main, mine\n",
+    )  # fmt: skip
+
+
+def test_a_long_list_is_counted(quantgate: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    address = f"sqlite:///{tmp_path}/long.db"
+    record(address, aged(run(*(result(subject=f"f{place}") for place in range(50))), 1))
+    said = quantgate("history", "--db", address).out.splitlines()
+
+    assert (said[0].split(",")[0], len(said), said[-1]) == ("50 cells", 44, "  and 10 more; --json lists all")
+    assert len(quantgate("history", "--db", address, "--json").out.splitlines()) == 50

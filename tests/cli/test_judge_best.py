@@ -61,3 +61,23 @@ def test_a_cell_that_has_no_finite_best_score_is_not_said_to_learn(quantgate: Co
         "either.\n"
         "\n4 cells / 1 learn / 2 do not / 1 unjudged\n"
     ) in said.out
+
+
+def test_what_a_table_of_best_scores_does_not_state_is_null(quantgate: Command, folder: Path) -> None:
+    (folder / "best.csv").write_text("format,best_bpb\nint8,7.0\n")
+    unstated = ("optimizer", "seed", "width", "steps", "lr", "chance", "canon_name")
+
+    said = quantgate("judge", "best.csv", "--report", "out", "--json")
+    given = json.loads(quantgate("judge", "best.csv", "--json", "--vocabulary", "128").out)
+
+    record = json.loads(said.out)
+    assert [record[name] for name in unstated] == ["?", None, None, None, None, None, "int8"]
+    assert (given["chance"], given["seed"]) == (7.0, None)
+    assert (
+        "  chance 7.00 bits, assumed: --vocabulary or --chance say it\n" in quantgate("judge", "best.csv").out
+    )
+    assert quantgate("report", "out").out.splitlines()[2] == (
+        "BPB after steps that are not recorded on a text that is not recorded: below 4.78 passes, 6.90 is dead, chance "
+        "is not recorded"
+    )
+    assert json.loads(quantgate("report", "out", "--json").out)["failing"] == ["int8-?"]

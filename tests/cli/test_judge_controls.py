@@ -91,7 +91,7 @@ def test_the_optimizer_and_seed_are_words_too(quantgate: Command, folder: Path) 
     records = map(json.loads, quantgate("judge", "logs", "--json").out.splitlines())
 
     assert sorted((r["format"], r["optimizer"], r["seed"]) for r in records) == [
-        ("fp8", "adamw", 47),
+        ("fp8", "adamw", None),
         ("fp8", "muon", 1),
         ("nvfp4_e2m1", "sgd", 89),
     ]

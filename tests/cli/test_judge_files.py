@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from quantgate.records.result import CellResult
 from tests.cli.conftest import Command
 from tests.logs.samples import FLEET, Samples, falling, lines, name, verdicts, write
 
@@ -79,6 +80,30 @@ def test_nanogpts_text_with_another_vocabulary(quantgate: Command, folder: Path)
         in said.out
     )
     assert "(float32 control) s1  2.20 learns\nint4 s1               6.00 dead\n" in said.out
+
+
+def test_the_vocabulary_of_a_log_is_drawn_and_what_it_does_not_state_is_null(
+    quantgate: Command, folder: Path
+) -> None:
+    for format, end in (("fp32", 9.0), ("int4", 15.5)):
+        with (folder / f"gpt-{format}-adamw.log").open("w") as file:
+            file.writelines(f"step={step} val_bpb={score:.4f}\n" for step, score in falling(end, start=15.62))
+
+    said = quantgate("judge", "*.log", "--report", "out", "--json")
+    records = [json.loads(line) for line in said.out.splitlines()]
+    drawn = quantgate("report", "out")
+    page = (folder / "out" / "report.html").read_text("utf-8")
+
+    assert [(r["seed"], r["width"], r["steps"], round(r["chance"], 2)) for r in records] == [
+        (None, None, 2000, 15.62)
+    ] * 2
+    assert drawn.out.splitlines()[2] == (
+        "BPB after 2,000 steps on a text that is not recorded: below 10.66 passes, 15.39 is dead, 15.62 is chance"
+    )
+    assert '"chance":15.62,' in page
+    assert "below 10.66 passes, 15.39 is dead, 15.62 is chance" in page
+    assert "15.62 is chance" in (folder / "out" / "summary.md").read_text("utf-8")
+    assert CellResult.from_record(records[0]).cell.id == "int4-adamw"
 
 
 def test_the_fleets_text_by_a_pattern_gzipped(quantgate: Command, folder: Path) -> None:

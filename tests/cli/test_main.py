@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from quantgate import __version__
+from quantgate.diagnosis.causes import CAUSES
+from quantgate.diagnosis.glossary import TERMS, VERDICTS
 from tests.cli.conftest import Command
+
+#: What `quantgate explain` says where no name is near.
+GROUPS = (
+    f"there are {len(VERDICTS)} verdicts (learns, healthy, faulty and more), {len(CAUSES)} causes (gradient-blocked, "
+    f"gradient-wrong, gradient-misscaled and more), {len(TERMS)} terms (format, codec, fake-quantize and more), rules "
+    "and power: `quantgate explain` lists all"
+)
 
 
 def test_its_version(quantgate: Command) -> None:
@@ -47,7 +56,7 @@ def test_a_usage_error_exits_4(quantgate: Command, arguments: Sequence[str], mes
             ("explain", "gradient_blocked"),
             "unknown cause, verdict or term 'gradient_blocked'; did you mean 'gradient-blocked'?",
         ),
-        (("explain", "zzz"), "unknown cause, verdict or term 'zzz'; `quantgate explain` lists all names."),
+        (("explain", "zzz"), f"unknown cause, verdict or term 'zzz'; {GROUPS}"),
         (
             ("explain", "straight", "trough", "estimator"),
             "unknown cause, verdict or term 'straight trough estimator'; did you mean 'straight-through estimator'?",
@@ -74,7 +83,7 @@ def test_a_usage_error_exits_4(quantgate: Command, arguments: Sequence[str], mes
         ),
         (
             ("explain", "\x1b[31m\n"),
-            "unknown cause, verdict or term '\\x1b[31m\\n'; `quantgate explain` lists all names.",
+            f"unknown cause, verdict or term '\\x1b[31m\\n'; {GROUPS}",
         ),
     ],
 )

@@ -43,12 +43,40 @@ def test_what_fails_differs_and_is_missing_is_said(quantgate: Command, tmp_path:
     assert said.status == 1
     assert said.out.splitlines() == [
         "int4 x sgd: dead 6.94 BPB, gradient-blocked",
-        "torch differs: 2.13.0 (2 of 2 reports), 2.14.0 (1 of 2 reports)",
+        f"torch is not the same in all reports: 2.13.0 in {a}, {c}; 2.14.0 in {c}; run all shards with one version",
         "4 planned / 3 ran / 3 judged / 0 skipped, 2 reports, exit status 1",
-        f"quantgate: {c} ended with exit status 1: its records, or its other tests, say why",
-        "quantgate: missing: int8-sgd-s47, of 4 planned",
+        f"quantgate: the run of {c} ended with exit status 1: its records, or its other tests, say why",
+        "quantgate: 1 of 4 planned cells is missing: int8-sgd-s47; a shard ended before its turn; run it again",
         f"results: {tmp_path}/out/results.jsonl",
     ]
+
+
+def test_cells_in_two_reports_that_agree_are_said_and_no_fault(quantgate: Command, tmp_path: Path) -> None:
+    a, b = halves(tmp_path)
+    again = report(tmp_path / "c", [learning(SGD[0], bpb=5.1001), control(SGD[0])], shard="2/2")
+    said = quantgate("merge", str(a), str(b), str(again), "-o", str(tmp_path / "out"))
+
+    assert said.status == 0
+    assert said.out.splitlines()[:2] == [
+        "1 cell in more than one report, with the same verdict: int4-sgd-s47",
+        "4 planned / 4 ran / 4 judged / 0 skipped, 3 reports, exit status 0",
+    ]
+
+
+def test_what_disagrees_is_said_with_both_and_a_new_failure_turned(
+    quantgate: Command, tmp_path: Path
+) -> None:
+    a, b = halves(tmp_path)
+    again = report(tmp_path / "c", [make_result(SGD[0])], shard="2/2")
+    before = report(tmp_path / "before", [learning(CELLS[0])])
+    arguments = (str(a), str(b), str(again), "-o", str(tmp_path / "out"), "--before", str(before))
+    said = quantgate("merge", *arguments).out.splitlines()
+
+    assert said[1] == "int4-sgd-s47 turned: before not there, now dead"
+    assert (
+        f"quantgate: int4-sgd-s47 has results that disagree: learns 5.10 in {b}, dead 6.94 (gradient-blocked) in "
+        f"{again}; give only the report that is meant"
+    ) in said
 
 
 def test_the_same_as_json(quantgate: Command, tmp_path: Path) -> None:
@@ -75,7 +103,7 @@ def test_what_turned_since_an_earlier_whole_is_an_issue(quantgate: Command, tmp_
     said = quantgate("merge", str(a), str(b), "-o", str(tmp_path / "out"), "--before", str(before))
 
     assert said.status == 0
-    assert said.out.splitlines()[0] == "int4-adamw-s47 turned: dead, now learns"
+    assert said.out.splitlines()[0] == "int4-adamw-s47 turned: before dead, now learns"
     assert "| `int4-adamw-s47` | dead | learns |" in (tmp_path / "out" / "turned.md").read_text()
     assert quantgate("merge", str(a), str(b), "-o", str(tmp_path / "out")).status == 0
     assert not (tmp_path / "out" / "turned.md").exists()

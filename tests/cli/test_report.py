@@ -34,7 +34,8 @@ def test_a_folder_is_shown_again_and_drawn_again(quantgate: Command, folder: Pat
 
     assert (said.status, said.err) == (1, "")
     assert said.out.startswith(
-        "2 formats fail (mylib_int4, gf4): 4 of 9 cells, gradient-blocked, non-finite; 3 new since the base\n\n"
+        "2 formats fail (mylib_int4, gf4): 4 of 9 cells, gradient-blocked, non-finite; 3 regressed since the "
+        "baseline\n\n"
         "BPB after 100 steps on builtin: below 6.50 passes, 6.90 is dead, 7.00 is chance\n"
         "                   adamw          muon           sgd\n"
         "(float32 control)  5.00 learns    5.00 learns    5.00 learns\n"

@@ -41,7 +41,7 @@ def test_a_line_that_was_cut_costs_itself(whole: Path) -> None:
 
     assert len(part.results) == 2
     assert part.closing is None
-    assert part.problems == (f"{whole}: line 5 is no JSON and the last: it was cut in mid-line",)
+    assert part.problems == (f"{whole}: line 5 is cut off in the middle: its run was killed while it wrote",)
 
 
 def test_two_runs_in_one_file_are_said(whole: Path, tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_broken_lines_are_named_and_counted(whole: Path) -> None:
     assert first.startswith(f"{whole}: line 2: not a result record: kind, format, optimizer")
     assert others == [
         f"{whole}: line 3: not a result record: list, not an object",
-        f"{whole}: line 4 is no JSON",
-        f"{whole}: 1 more lines are no records",
+        f"{whole}: line 4 is not JSON",
+        f"{whole}: 1 more line without a record",
     ]
 
 
@@ -92,9 +92,9 @@ def test_nothing_there_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        (b"\x89PNG\r\n\x1a\n", "line 1 is no JSON"),
+        (b"\x89PNG\r\n\x1a\n", "line 1 is not JSON"),
         (b'{"loss": 3.2}\n', "line 1: not a result record: subject, kind"),
-        (b"[" * 100_000 + b"\n", "line 1 is no JSON"),
+        (b"[" * 100_000 + b"\n", "line 1 is not JSON"),
     ],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, content: bytes, why: str) -> None:

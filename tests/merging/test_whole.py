@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from quantgate.merging.reading import read_part
 from quantgate.merging.whole import Merged, merge
-from quantgate.records.closing import Closing, Plan
+from quantgate.records.closing import Closing
 from quantgate.records.verdict import Verdict
 from tests.examples import learning, make_result
 from tests.merging.shards import CELLS, PLAN, control, halves, negative, report
@@ -33,6 +32,12 @@ def test_two_shards_are_one_run(tmp_path: Path) -> None:
     assert (whole.missing, whole.twice, whole.differ) == ((), (), {})
 
 
+def test_the_whole_has_the_options_that_judge_a_cell_again(tmp_path: Path) -> None:
+    a, b = halves(tmp_path, options=("--quantgate-matrix=nightly",))
+
+    assert merged(a, b).closing.options == ("--quantgate-matrix=nightly",)
+
+
 def test_the_order_of_the_reports_is_nothing(tmp_path: Path) -> None:
     a, b = halves(tmp_path)
 
@@ -49,7 +54,7 @@ def test_a_shard_that_fails_fails_the_whole(tmp_path: Path) -> None:
     assert whole.closing.exit_status == 1
     assert [result.cell for result in whole.failing] == [SGD[0]]
     assert whole.closing.problems == (
-        f"{c} ended with exit status 1: its records, or its other tests, say why",
+        f"the run of {c} ended with exit status 1: its records, or its other tests, say why",
     )
 
 
@@ -78,7 +83,8 @@ def test_a_shard_that_is_not_there_is_missing(tmp_path: Path) -> None:
     assert whole.missing == tuple(cell.id for cell in SGD)
     assert whole.closing.exit_status == 1
     assert whole.closing.problems == (
-        "missing: int4-sgd-s47, int8-sgd-s47, of 4 planned; no report of shard 2/2",
+        "2 of 4 planned cells are missing: int4-sgd-s47, int8-sgd-s47; there is no report of shard 2/2: add it, or run "
+        "that shard again",
     )
 
 
@@ -90,8 +96,8 @@ def test_a_shard_that_was_cut_is_said_and_its_records_kept(tmp_path: Path) -> No
     assert [result.cell for result in whole.results] == [CELLS[0], CELLS[1], CELLS[2]]
     assert whole.closing.exit_status == 1
     assert whole.closing.problems == (
-        f"{c}: no closing line: its run was killed, or the file was cut; the records of 1 cells are in it",
-        "missing: int8-sgd-s47, of 4 planned",
+        f"{c} is not complete: its run was killed, or the file was cut, after 1 cell; run that shard again",
+        "1 of 4 planned cells is missing: int8-sgd-s47; a shard ended before its turn; run it again",
     )
 
 
@@ -99,7 +105,9 @@ def test_without_a_closing_line_nobody_knows_the_plan(tmp_path: Path) -> None:
     whole = merged(report(tmp_path / "a", [learning(cell) for cell in CELLS], closed=False))
 
     assert whole.closing.exit_status == 1
-    assert whole.closing.problems[-1] == "what was planned is not known: no part has a closing line"
+    assert whole.closing.problems[-1] == (
+        "no report says what was planned, since no run came to its end; run the shards again"
+    )
 
 
 def test_cells_that_were_skipped_or_deselected_are_not_missing(tmp_path: Path) -> None:
@@ -132,8 +140,8 @@ def test_a_cell_that_is_twice_and_disagrees_fails(tmp_path: Path) -> None:
 
     assert whole.closing.exit_status == 1
     assert whole.closing.problems == (
-        f"int4-sgd-s47 is twice and disagrees: learns 5.10 in {b}, dead 6.94 (gradient-blocked) in {again}; leave out "
-        "the part that is not meant",
+        f"int4-sgd-s47 has results that disagree: learns 5.10 in {b}, dead 6.94 (gradient-blocked) in {again}; give "
+        "only the report that is meant",
     )
     assert next(each for each in whole.results if each.cell == SGD[0]).verdict is Verdict.DEAD
 
@@ -143,7 +151,9 @@ def test_a_cell_that_was_not_planned_is_said(tmp_path: Path) -> None:
     a, _ = halves(tmp_path)
     c = report(tmp_path / "c", [*map(learning, (*SGD, stranger)), control(SGD[0])], shard="2/2")
 
-    assert merged(a, c).closing.problems == ("not planned, and there: gf4-adamw-s47",)
+    assert merged(a, c).closing.problems == (
+        "1 cell was not planned: gf4-adamw-s47; leave out the report of another run",
+    )
     assert merged(a, c).closing.exit_status == 1
 
 
@@ -166,47 +176,10 @@ def test_another_corpus_is_a_fault(tmp_path: Path) -> None:
     c = report(tmp_path / "c", [learning(cell, **other) for cell in SGD], shard="2/2")
 
     assert merged(a, c).closing.exit_status == 1
-    assert merged(a, c).closing.problems == (f"the corpus differs: {'ab' * 10} in {a}, {'cd' * 10} in {c}",)
-
-
-# shards of different runs
-
-
-def other_plan(folder: Path, plan: Plan, **said: Any) -> Path:
-    return report(folder, [], Closing(plan, exit_status=0, **said))
-
-
-@pytest.mark.parametrize(
-    ("plan", "said", "message"),
-    [
-        (Plan(PLAN.cells, {"steps": 300}), {}, "are no shards of one run: steps is 100 and 300"),
-        (
-            Plan(PLAN.cells[:3], PLAN.settings),
-            {},
-            "are no shards of one run: 4 and 3 cells are planned, int8-sgd-s47 in one of them alone",
-        ),
-        (
-            PLAN,
-            {"run": "GitHub 2"},
-            "are no shards of one run: GitHub 1 and GitHub 2; give the reports of one",
-        ),
-    ],
-)
-def test_shards_of_different_runs_are_refused(tmp_path: Path, plan: Plan, said: Any, message: str) -> None:
-    a = report(tmp_path / "a", [], shard="1/2", run="GitHub 1")
-    b = other_plan(tmp_path / "b", plan, **said)
-
-    with pytest.raises(ValueError, match="are no shards of one run") as refused:
-        merged(a, b)
-    assert str(refused.value) == f"{a} and {b} {message}"
-
-
-def test_another_number_of_shards_is_refused(tmp_path: Path) -> None:
-    a, b = report(tmp_path / "a", [], shard="1/2"), report(tmp_path / "b", [], shard="3/4")
-
-    with pytest.raises(ValueError, match="give the shards of one run") as refused:
-        merged(a, b)
-    assert str(refused.value) == f"{a} is one of 2 shards and {b} one of 4; give the shards of one run"
+    assert merged(a, c).closing.problems == (
+        f"corpus is not the same in all reports: {'ab' * 10} in {a}; {'cd' * 10} in {c}; their cells were trained on "
+        "different texts; give all shards the same corpus",
+    )
 
 
 # the status of the whole
@@ -275,7 +248,9 @@ def test_misuse_in_a_shard_is_a_usage_error_of_the_whole(tmp_path: Path) -> None
     whole = merged(*halves(tmp_path, exit_status=4, problems=("registered too late",)))
 
     assert whole.closing.exit_status == 4
-    assert whole.closing.problems == (f"{tmp_path / 'b'} ended with exit status 4: registered too late",)
+    assert whole.closing.problems == (
+        f"the run of {tmp_path / 'b'} ended with exit status 4: registered too late",
+    )
 
 
 def test_a_run_that_was_interrupted_is_no_pass(tmp_path: Path) -> None:

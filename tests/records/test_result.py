@@ -235,3 +235,43 @@ def test_what_is_known_to_fail_does_not_regress(
     baseline: dict[str, str] | None, known: dict[str, str] | None, regressed: bool
 ) -> None:
     assert make_result(baseline=baseline, known=known).regressed is regressed
+
+
+# what a record does not state
+
+
+@pytest.mark.parametrize(
+    ("changes", "chance"),
+    [
+        ({}, 7.0),
+        ({"kind": "trainer", "corpus": {}, "evidence": {"chance": 15.6}}, 15.6),
+        ({"kind": "trainer", "corpus": {}}, None),
+        ({"kind": "trainer", "corpus": {}, "evidence": []}, None),
+    ],
+    ids=["of the gate", "of a trainer", "of a log", "of no use"],
+)
+def test_an_older_record_has_the_chance_that_it_was_judged_by(
+    changes: dict[str, Any], chance: float | None
+) -> None:
+    record = {**make_result().to_record(), **changes}
+    del record["chance"]
+
+    if isinstance(record["evidence"], list):
+        with pytest.raises(ValueError, match="not a result record: evidence is"):
+            CellResult.from_record(record)
+    else:
+        assert CellResult.from_record(record).chance == chance
+
+
+def test_a_seed_that_is_not_known_is_no_part_of_a_name() -> None:
+    logged = CellResult.from_record({**make_result().to_record(), "seed": None, "width": None, "steps": None})
+
+    assert (logged.seed, logged.width, logged.steps) == (None, None, None)
+    assert (logged.cell.id, str(logged.cell)) == ("mylib_int4-adamw", "mylib_int4 x adamw")
+    assert logged.cell != make_cell()
+    assert logged.cell.control.id == "fp32-adamw"
+
+
+def test_a_message_of_another_vocabulary_has_its_chance() -> None:
+    assert "(limit 6.50, chance 15.62; control 5.09)." in make_result(chance=15.617).message()
+    assert "(limit 6.50; control 5.09)." in make_result(chance=None).message()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from textwrap import dedent
 
 from quantgate.records.result import CellResult
 from quantgate.reports.baseline import curves, parted, regression, section
 from quantgate.reports.blocks.line import Line
+from quantgate.reports.github.annotations import error_lines
+from quantgate.reports.github.summary import summary
+from quantgate.reports.html.page import page
+from quantgate.reports.terminal import sections
 from tests.examples import learning, make_cell, make_result
+from tests.reports.html.records import few
 
 BEFORE = ((0, 7.03), (20, 6.1), (60, 5.5), (100, 5.1))
 NOW = ((0, 7.03), (20, 6.9), (60, 6.95), (100, 7.0))
@@ -105,3 +111,19 @@ def test_nothing_from_outside_drives_the_terminal() -> None:
 
     assert all(piece.isprintable() for line in lines for piece, _ in line)
     assert all(line.isprintable() for line in regression(hostile).split("\n"))
+
+
+def test_every_picture_calls_it_by_one_word() -> None:
+    story = few()
+    printed = [*sections(story.results, story.controls, story.run.limits), section(story.results)]
+    pictures = {
+        "page": page(story).replace("base-uri", ""),
+        "summary": summary(story),
+        "terminal": "\n".join(piece for lines in printed for line in lines for piece, _ in line),
+        "annotations": "\n".join(error_lines(story)),
+    }
+
+    assert {name: re.findall(r".*\bbase\b.*", text) for name, text in pictures.items()} == {
+        name: [] for name in pictures
+    }
+    assert all("baseline" in pictures[name] for name in ("page", "summary", "terminal"))

@@ -30,7 +30,7 @@ def test_a_series_is_drawn_and_its_steps_are_named() -> None:
         text
         == """\
 int8-adamw-s47: 5 runs of 100 steps, branch main
-IGLA
+canonical name IGLA
 
   commit        date          BPB verdict    5.20                          7.10
   aaaaaaaaaaaa  2026-01-01   5.22 learns    |*                                 |

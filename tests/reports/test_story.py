@@ -11,7 +11,7 @@ from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.records.run import RunRecord
 from quantgate.records.verdict import Verdict
-from quantgate.reports.story import by_cause, counted, headline, rerun, short, tell
+from quantgate.reports.story import by_cause, counted, headline, rerun, short, tell, turned
 from tests.examples import learning, make_cell, make_result
 
 OPTIMIZERS = ("adamw", "muon", "sgd")
@@ -38,13 +38,13 @@ def test_one_format() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        (("regressed", "regressed", "regressed"), "; new since the base"),
-        (("regressed", "same", "same"), "; 1 new since the base"),
-        (("same", "same", "same"), "; as on the base"),
-        (("new", "new", "new"), "; not on the base yet"),
+        (("regressed", "regressed", "regressed"), "; regressed since the baseline"),
+        (("regressed", "same", "same"), "; 1 regressed since the baseline"),
+        (("same", "same", "same"), "; as in the baseline"),
+        (("new", "new", "new"), "; not in the baseline yet"),
     ],
 )
-def test_what_became_of_it_since_the_base(changes: tuple[str, ...], expected: str) -> None:
+def test_what_became_of_it_since_the_baseline(changes: tuple[str, ...], expected: str) -> None:
     results = nine()
     compared = [
         replace(each, baseline={"change": change}) for each, change in zip(results, changes, strict=False)
@@ -52,6 +52,44 @@ def test_what_became_of_it_since_the_base(changes: tuple[str, ...], expected: st
 
     said = headline(tell(compared + results[3:], run=DONE))
     assert said == f"mylib_int4 stopped learning: 3 of 9 cells, sign-lost{expected}"
+
+
+def test_a_cell_that_learns_and_is_worse_than_its_baseline_fails() -> None:
+    worse = {"change": "regressed", "because": "5.10 there, 5.31 here"}
+    story = tell([learning(baseline=worse), learning(make_cell(optimizer="sgd"))], run=DONE)
+    (group,) = by_cause(story.failing)
+
+    assert headline(story) == "mylib_int4 got worse than its baseline: 1 of 2 cells"
+    assert (len(story.failing), len(story.passing)) == (1, 1)
+    assert (group.cause, group.summary, group.hint, group.parts[0].because) == (
+        "regressed",
+        "It learns, and is worse than its baseline by more than rounding explains.",
+        "if it is meant, accept it with quantgate baseline accept; if not, look at what changed since.",
+        "5.10 there, 5.31 here",
+    )
+
+
+def test_a_regression_beside_a_failure_is_counted_with_it() -> None:
+    results = [make_result(), learning(make_cell(subject="int8"), baseline={"change": "regressed"})]
+
+    assert headline(tell(results, run=DONE)) == (
+        "2 formats fail (int8, mylib_int4): 2 of 2 cells, gradient-blocked; 1 regressed since the baseline"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("regressed", "regressed since the baseline"),
+        ("improved", "better than the baseline"),
+        ("same", "as in the baseline"),
+        ("new", "not in the baseline"),
+        ("odd", "odd"),
+    ],
+)
+def test_a_change_in_words(change: str, said: str) -> None:
+    assert turned(learning(baseline={"change": change})) == said
+    assert turned(learning()) is None
 
 
 @pytest.mark.parametrize(

@@ -148,7 +148,7 @@ def test_without_a_measured_cell_there_is_no_corpus() -> None:
     result = make_result(cell(), bpb=None, verdict=Verdict.UNJUDGED, corpus={})
 
     assert text(table([result], [], DEFAULT_LIMITS)) == block("""
-        BPB after 100 steps on no corpus: below 6.50 passes, 6.90 is dead, 7.00 is chance
+        BPB after 100 steps on a text that is not recorded: below 6.50 passes, 6.90 is dead, 7.00 is chance
               adamw
         int4  unjudged
     """)

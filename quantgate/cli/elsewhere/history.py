@@ -1,18 +1,27 @@
-"""`quantgate history`: a cell from commit to commit, and what regressed."""
+"""`quantgate history`: the cells of a history, one from commit to commit, and what regressed."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.history.address import find_history
-from quantgate.history.series import by_series, find_steps
+from quantgate.history.series import Point, by_series, find_steps
 from quantgate.logs.reading.sources import parse_since
-from quantgate.reports.history import regressions_text, series_record, series_text, step_record
+from quantgate.reports.history import (
+    regressions_text,
+    series_record,
+    series_text,
+    standing_record,
+    standings_text,
+    step_record,
+    worst_first,
+)
 
 if TYPE_CHECKING:
     from quantgate.databases.address import Address
@@ -24,11 +33,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
     history = commands.add_parser(
         "history",
-        help="a cell from commit to commit, and what regressed",
-        description="Reads what `pytest --quantgate-db` recorded.",
+        help="a cell from commit to commit, the list of all, and what regressed",
+        description="Reads what `pytest --quantgate-db` recorded. Without a cell, lists those that there are.",
     )
     history.add_argument(
-        "cell", metavar="CELL", nargs="?", help="such as int8-adamw-s47, or a canonical name"
+        "cell",
+        metavar="CELL",
+        nargs="?",
+        help="such as int8-adamw-s47, or a canonical name (`quantgate explain canonical name`)",
     )
     history.add_argument(
         "--regressions", action="store_true", help="of every cell; exit status 1 while one is not mended"
@@ -43,17 +55,42 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help=f"env:NAME or @FILE holds its SQLAlchemy URL; without a password, the URL itself ({_VARIABLE})",
     )
     history.add_argument(
-        "--json", action="store_true", help="a JSON object a series, or a regression, a line"
+        "--json", action="store_true", help="a JSON object a cell, a series or a regression, a line"
     )
     history.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Draw a cell, or list what regressed."""
-    if (options.cell is None) == (not options.regressions):
-        raise ValueError("name a cell, or ask for --regressions; such as quantgate history int8-adamw-s47")
+    """Draw a cell, or list what there is or what regressed."""
+    if options.cell is not None and options.regressions:
+        raise ValueError("--regressions is of every cell; leave it out, or the name of the cell")
     address = _address(options.db)
-    return _regressions(options, address) if options.regressions else _cell(options, address)
+    if options.regressions:
+        return _regressions(options, address)
+    return _cells(options, address) if options.cell is None else _cell(options, address)
+
+
+def _cells(options: argparse.Namespace, address: Address) -> int:
+    from quantgate.history.reading import open_history, standings
+
+    with open_history(address) as connection:
+        found = worst_first(standings(connection))
+    chosen = [each for each in found if options.branch in {None, each.last.branch}]
+    if options.json:
+        for each in chosen:
+            print(json.dumps(standing_record(each)))
+    elif chosen:
+        print(standings_text(chosen))
+    else:
+        raise ValueError(_no_run("the history", options.branch, [each.last for each in found]))
+    return EXIT_OK
+
+
+def _no_run(of: str, branch: str | None, points: Sequence[Point]) -> str:
+    if not points:
+        return f"{of} holds no run that says anything of a cell; pytest --quantgate-db records one"
+    branches = sorted({point.branch or "none" for point in points})
+    return f"no run of {of} is of branch {branch!r}; there are {', '.join(branches)}"
 
 
 def _cell(options: argparse.Namespace, address: Address) -> int:
@@ -63,10 +100,7 @@ def _cell(options: argparse.Namespace, address: Address) -> int:
         found = points_of(connection, options.cell)
     points = [point for point in found if options.branch in {None, point.branch}]
     if not points:
-        branches = sorted({point.branch or "none" for point in found})
-        raise ValueError(
-            f"no run of {options.cell!r} is of branch {options.branch!r}; there are {', '.join(branches)}"
-        )
+        raise ValueError(_no_run(repr(options.cell), options.branch, found))
     for place, series in enumerate(by_series(points)):
         steps = find_steps(series)
         if options.json:

@@ -75,7 +75,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     judge.add_argument("--dead-bpb", type=float, metavar="BITS", help="from here on it is dead (6.9 of 7)")
     judge.add_argument("--since", metavar="SPAN", help="only samples this young: 24h, 30d")
     judge.add_argument(
-        "--like", metavar="PATTERN", help="only runs of such a name, %% for anything: 'IGLA-TIER1-%%'"
+        "--like", metavar="PATTERN", help="only runs of such a name, %% for anything: 'nightly-%%'"
     )
     judge.add_argument("--report", type=Path, metavar="FOLDER", help="write results.jsonl there")
     judge.add_argument("--json", action="store_true", help="print the records instead, a JSON object a line")

@@ -94,7 +94,8 @@ def _write(story: Story, options: argparse.Namespace) -> list[Path]:
 def _lines(story: Story, written: list[Path], paint: Callable[[Line], str]) -> list[str]:
     lines = [printable(headline(story)), ""]
     width, is_screen = shutil.get_terminal_size().columns, sys.stdout.isatty()
-    sections = [*terminal.sections(story.results, story.controls, story.run.limits, width)]
+    run = story.run
+    sections = [*terminal.sections(story.results, story.controls, run.limits, width, run.problems)]
     if any(result.baseline for result in story.results):
         sections.append(baseline.section(story.results))
     for section in sections:

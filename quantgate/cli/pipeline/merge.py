@@ -10,6 +10,7 @@ from typing import Any
 from quantgate.merging.reading import read_part
 from quantgate.merging.turned import Turn, issue, turned
 from quantgate.merging.whole import Merged, merge
+from quantgate.merging.words import of_agreement, of_difference
 from quantgate.records.result import CellResult
 from quantgate.records.run import RunRecord
 from quantgate.records.verdict import Limits
@@ -99,6 +100,7 @@ def _run_of(merged: Merged) -> RunRecord:
         subjects=tuple(dict.fromkeys(each.subject for each in merged.results)),
         optimizers=tuple(dict.fromkeys(each.optimizer for each in merged.results)),
         left_out=tuple(sorted(closing.left_out)),
+        options=closing.options,
     )
 
 
@@ -107,12 +109,9 @@ def _for_people(merged: Merged, turns: list[Turn], folder: Path, parts: int) -> 
     lines = [_failing_line(result) for result in merged.failing]
     agreeing = [each for each in merged.twice if each.agree]
     if agreeing:
-        lines.append(f"{len(agreeing)} cells are twice and agree: {agreeing[0].id} say")
-    lines += [
-        f"{name} differs: {', '.join(f'{value} ({len(names)} of {parts} reports)' for value, names in said.items())}"
-        for name, said in merged.differ.items()
-    ]
-    lines += [f"{turn.id} turned: {turn.before}, now {turn.now.verdict}" for turn in turns]
+        lines.append(of_agreement(agreeing))
+    lines += [of_difference(name, said) for name, said in merged.differ.items() if name != "corpus"]
+    lines += [_turned_line(turn) for turn in turns]
     if len(lines) > _MOST_LINES:
         lines[_MOST_LINES:] = [f"and {len(lines) - _MOST_LINES} more, in the report"]
     lines.append(
@@ -121,6 +120,11 @@ def _for_people(merged: Merged, turns: list[Turn], folder: Path, parts: int) -> 
     )
     lines += [f"quantgate: {problem}" for problem in closing.problems]
     return [*lines, f"results: {folder / 'results.jsonl'}"]
+
+
+def _turned_line(turn: Turn) -> str:
+    before = "not there" if turn.before == "new" else turn.before
+    return f"{turn.id} turned: before {before}, now {turn.now.verdict}"
 
 
 def _failing_line(result: CellResult) -> str:

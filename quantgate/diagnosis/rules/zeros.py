@@ -55,8 +55,8 @@ RANGE_COLLAPSED = Rule(
 #: What the format is: its curve says what that costs.
 BESIDE_A_TAIL = Rule(
     cause="range-collapsed",
-    measures="share of elements that fall to 0, where the largest element comes back within {1} of itself and the least that does is as many "
-    "codes below it as the bits have",
+    measures="share of elements that fall to 0, where the largest element comes back within {1} of itself and the "
+    "least that does is as many codes below it as the bits have",
     flagged="above {0}",
     says="{zeros:.1%} of {tensor} falls to 0 beside its largest elements, which the scale covers ({bad} of {of} "
     "{kind}); a scale for each row or group keeps more.",

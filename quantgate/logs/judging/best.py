@@ -31,14 +31,16 @@ def judge_best(best: Mapping[Key, float | None], asked: Asked, *, bits_named: bo
         raise ValueError("no scores: nothing was read that has a name and a score; is it the right column?")
     chance = CHANCE_BPB if asked.chance is None else asked.chance
     unit = asked.unit or ("bits" if bits_named else "nats")
-    rules = Rules(chance, unit, limits=asked.limits, derived=asked.chance is None)
+    derived = asked.chance is None
+    rules = Rules(chance, unit, limits=asked.limits, derived=derived, known=not derived)
     results = []
     for key, score in best.items():
         good = score if score is not None and math.isfinite(score) else None
         run = Run(key, (Stretch(0, 0, 1, 1, good, good, good),))
         found = _without(score) if good is None else _judged(good * rules.in_bits, rules)
-        results.append(to_result(run, found, None, rules.in_bits))
-    said = [f"unit {unit}", f"chance {chance:.2f} bits", CANNOT]
+        results.append(to_result(run, found, None, rules))
+    assumed = ", assumed: --vocabulary or --chance say it" if derived else ""
+    said = [f"unit {unit}", f"chance {chance:.2f} bits{assumed}", CANNOT]
     if not any(score * rules.in_bits >= NEAR_CHANCE * chance for score in known):
         said.append("no score is near chance, so that the unit could not be checked")
     return Judged(told_apart(results), (), len(results), len(results), tuple(said), rules.lines(None))

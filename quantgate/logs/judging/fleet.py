@@ -85,12 +85,10 @@ def judge_fleet(runs: Iterable[Run], asked: Asked, *, bits_named: bool) -> Judge
         found = _judge_cell(each, rules, choice, asked)
         if choice is not None and not judged_controls[choice.run.key.cell].verdict.passes:
             found = _beside_a_dead_control(found, choice, judged_controls[choice.run.key.cell])
-        results.append(to_result(latest[key], found, None if choice is None else choice.run, rules.in_bits))
+        results.append(to_result(latest[key], found, None if choice is None else choice.run, rules))
     if controls and alone:
         said += (f"{alone:,} of {len(results):,} cells have no control of their optimizer, width and rate",)
-    beside = [
-        to_result(run, judged_controls[key], None, rules.in_bits, "control") for key, run in controls.items()
-    ]
+    beside = [to_result(run, judged_controls[key], None, rules, "control") for key, run in controls.items()]
     total = sum(map(len, cells.values()))
     if earlier := total - len(latest):
         said += (f"{earlier:,} of {total:,} runs are earlier commits of a cell, which its latest run judges",)

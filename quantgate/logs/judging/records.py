@@ -8,15 +8,16 @@ from dataclasses import replace
 
 from quantgate.logs.aggregate import Run
 from quantgate.logs.judging.judge import Judgement
-from quantgate.records.cell import CONTROL_FORMAT, DEFAULT_WIDTH, SEEDS, Cell
+from quantgate.logs.judging.rules import Rules
+from quantgate.records.cell import CONTROL_FORMAT, Cell
 from quantgate.records.result import CellResult
 from quantgate.records.version import __version__
 
 
 def to_result(
-    run: Run, found: Judgement, control: Run | None, in_bits: float, kind: str = "trainer"
+    run: Run, found: Judgement, control: Run | None, rules: Rules, kind: str = "trainer"
 ) -> CellResult:
-    """The record of a run and its judgement."""
+    """The record of a run and its judgement; None stands for what the log does not state, and for an assumed chance."""
     key = run.key
     missing = [role for role in ("format", "optimizer", "seed", "width") if not getattr(key, role)]
     last = None if control is None else control.stretches[-1].mean
@@ -36,15 +37,15 @@ def to_result(
         kind=kind,
         format=key.format,
         optimizer=key.optimizer or "?",
-        seed=_whole(key.seed, SEEDS[0]),
-        width=_whole(key.width, DEFAULT_WIDTH),
-        steps=run.last_step,
+        seed=_whole(key.seed),
+        width=_whole(key.width),
+        steps=run.last_step or None,  # a table of best scores has no steps
         lr=_real(key.lr),
         storage="master",
         scope="weights",
         bpb_initial=found.initial,
         bpb=found.final,
-        bpb_control=None if last is None else last * in_bits,
+        bpb_control=None if last is None else last * rules.in_bits,
         gap=found.gap,
         verdict=found.verdict,
         cause=found.cause,
@@ -56,6 +57,7 @@ def to_result(
         environment={},
         quantgate=__version__,
         canon_name=key.label,
+        chance=rules.chance if rules.known else None,
     )
 
 
@@ -78,8 +80,8 @@ def told_apart(results: Sequence[CellResult]) -> tuple[CellResult, ...]:
     )
 
 
-def _whole(text: str, otherwise: int) -> int:
-    return int(text) if text.isdigit() else otherwise
+def _whole(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
 
 
 def _real(text: str) -> float | None:

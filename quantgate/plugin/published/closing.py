@@ -17,7 +17,7 @@ def closing(session: GateSession, said: Mapping[str, Any], left_out: Mapping[str
 
     Args:
         session: Its session.
-        said: Its exit status, counts and problems.
+        said: Its exit status, counts, problems and options.
         left_out: The cells of this shard without a record, and why.
     """
     whole = session.folder.whole()
@@ -28,6 +28,7 @@ def closing(session: GateSession, said: Mapping[str, Any], left_out: Mapping[str
         shard=session.shard,
         run=run_of(os.environ),
         problems=tuple(map(str, said["problems"])),
+        options=tuple(said["options"]),
         left_out=left_out,
         known_failures=_known(session, whole),
         given=tuple(sorted(session.settings.given)),

@@ -22,9 +22,9 @@ def show(run: Reporter, terminalreporter: pytest.TerminalReporter) -> None:
     order = {cell: place for place, cell in enumerate(run.session.offering.cells)}
     results = sorted(run.results.values(), key=lambda result: order.get(result.cell, len(order)))
     verbosity, width = run.config.get_verbosity(), run.config.get_terminal_writer().fullwidth
-    shown: Iterable[list[Line]] = [failures(results)]
+    shown: Iterable[list[Line]] = [failures(results, run.problems)]
     if verbosity >= 0:
-        shown = terminal.sections(results, run.controls, run.session.config.limits, width)
+        shown = terminal.sections(results, run.controls, run.session.config.limits, width, run.problems)
     sections = [*filter(None, shown), run.baseline.section(results, run.offered)]
     for place, section in enumerate(sections):
         if place and section:

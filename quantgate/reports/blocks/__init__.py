@@ -1,1 +1,3 @@
-"""What a person reads in a terminal: the table, the failures by cause, and the lines that they are made of."""
+"""What a person reads in a terminal: the table, the failures by cause, the lines that they are made of, and the words
+for how a run was trained, which the page and the summary share.
+"""

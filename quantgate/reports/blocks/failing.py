@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
-from quantgate.reports.blocks.line import FAILED, KNOWN, PLAIN, Line, score, variant
-from quantgate.reports.story import CauseGroup, Part, by_cause
+from quantgate.reports.blocks.line import FAILED, KNOWN, PLAIN, Line, score
+from quantgate.reports.story import CauseGroup, Part, by_cause, title
 from quantgate.reports.text import printable
 
 #: Cells of a subject, subjects of one kind of evidence, and kinds of evidence that are named; others are counted.
 MOST = 6
+_AT_THE_END = "the reason is said at the end"
 #: Of a foreign trainer's output, below its cause.
 _OUTPUT_LINES = 5
 _NEXT = {
@@ -21,20 +22,25 @@ _NEXT = {
 }
 
 
-def failures(results: Sequence[CellResult]) -> list[Line]:
-    """Failed cells by cause, the gravest first, a block each; known failures stand apart, with their reason."""
+def failures(results: Sequence[CellResult], told: Sequence[str] = ()) -> list[Line]:
+    """Failed cells by cause, the gravest first, a block each; known failures stand apart, with their reason.
+
+    Args:
+        results: The cells.
+        told: Sentences that are said at the end of the run, and so not of each cell.
+    """
     failing = [result for result in results if not result.verdict.passes]
     lines: list[Line] = []
     for group in by_cause([result for result in failing if result.known is None]):
-        lines += _block(group, None)
+        lines += _block(group, None, told)
     reasons = dict.fromkeys(_known_as(result) for result in failing if result.known is not None)
     for reason in reasons:
         for group in by_cause([r for r in failing if r.known is not None and _known_as(r) == reason]):
-            lines += _block(group, reason)
+            lines += _block(group, reason, told)
     return lines
 
 
-def _block(group: CauseGroup, known_as: str | None) -> Iterator[Line]:
+def _block(group: CauseGroup, known_as: str | None, told: Sequence[str]) -> Iterator[Line]:
     marked = FAILED if known_as is None else KNOWN
     count = len(group.members)
     yield [(printable(group.cause), marked), (f"  {count} cell{'s' * (count != 1)}", PLAIN)]
@@ -47,8 +53,8 @@ def _block(group: CauseGroup, known_as: str | None) -> Iterator[Line]:
         if len(parts) > MOST:
             yield [(f"  and {len(parts) - MOST} more", PLAIN)]
         first = parts[0].members[0]
-        if parts[0].because:
-            yield [(f"    {printable(parts[0].because)}", PLAIN)]
+        if because := _without(parts[0].because, told):
+            yield [(f"    {printable(because)}", PLAIN)]
         if also := first.evidence.get("also"):
             yield [(printable(f"    Also: {' '.join(map(str, also))}"), PLAIN)]
         if state := first.evidence.get("state"):
@@ -70,6 +76,13 @@ def _next(group: CauseGroup) -> Iterator[Line]:
         yield [(f"  Next: {what}", PLAIN)]
 
 
+def _without(because: str, told: Sequence[str]) -> str:
+    """The sentence without what is said at the end."""
+    for each in told:
+        because = because.replace(each, _AT_THE_END)
+    return because
+
+
 def _kinds(parts: Sequence[Part]) -> Iterator[list[Part]]:
     """The subjects whose evidence differs in nothing but numbers, together."""
     alike: dict[str, list[Part]] = {}
@@ -80,7 +93,7 @@ def _kinds(parts: Sequence[Part]) -> Iterator[list[Part]]:
 
 def _cells(members: Sequence[CellResult], cause: str) -> str:
     """`adamw s89 7.09 dead, muon 7.05 dead`; a verdict that is what the block is called is not said again."""
-    said = [(m.optimizer, variant(m), "" if score(m) == cause else score(m)) for m in members[:MOST]]
+    said = [(m.optimizer, title(m.cell), "" if score(m) == cause else score(m)) for m in members[:MOST]]
     named = [" ".join(filter(None, each)) for each in said]
     return ", ".join(named) + (f" and {len(members) - MOST} more" if len(members) > MOST else "")
 

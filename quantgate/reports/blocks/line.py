@@ -6,7 +6,6 @@ import re
 import textwrap
 from collections.abc import Mapping
 
-from quantgate.records.cell import SEEDS
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
 
@@ -36,12 +35,6 @@ _KEPT = "\x00"
 def colour(result: CellResult) -> Mapping[str, bool]:
     """How a result is marked up."""
     return _COLOURS.get(result.verdict, FAILED) if result.known is None else KNOWN
-
-
-def variant(result: CellResult) -> str:
-    """What is not the default about a cell: `s89 w128`, or nothing."""
-    parts = result.cell.id.removeprefix(f"{result.subject}-{result.optimizer}-").split("-")
-    return " ".join(part for part in parts if part != f"s{SEEDS[0]}")
 
 
 def score(result: CellResult) -> str:

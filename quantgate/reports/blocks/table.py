@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from quantgate.records.result import CellResult
-from quantgate.records.verdict import CHANCE_BPB, Limits
+from quantgate.records.verdict import Limits
 from quantgate.reports.blocks.line import (
     PLAIN,
     WARNED,
@@ -14,8 +14,10 @@ from quantgate.reports.blocks.line import (
     cell_text,
     colour,
     is_warned,
-    variant,
 )
+from quantgate.reports.blocks.setting import lines as limit_lines
+from quantgate.reports.blocks.setting import training
+from quantgate.reports.story import title
 from quantgate.reports.text import printable
 
 CONTROL_ROW = "(float32 control)"
@@ -50,11 +52,7 @@ def table(
 
 
 def _title(shown: Sequence[CellResult], limits: Limits) -> str:
-    corpora = ", ".join(dict.fromkeys(result.corpus["name"] for result in shown if result.corpus.get("name")))
-    return (
-        f"BPB after {shown[0].steps} steps on {printable(corpora) or 'no corpus'}: below "
-        f"{limits.fail_bpb:.2f} passes, {limits.dead_bpb:.2f} is dead, {CHANCE_BPB:.2f} is chance"
-    )
+    return printable(f"BPB after {training(shown)}: {limit_lines(limits, shown)}")
 
 
 def _groups(shown: Sequence[CellResult], room: int) -> Iterator[dict[str, int]]:
@@ -98,4 +96,4 @@ def _row_name(result: CellResult) -> str:
     if result.kind == "control":
         trainer = result.cell.trainer
         name = CONTROL_ROW if trainer is None else f"({trainer} {result.format})"
-    return printable(f"{name} {variant(result)}".strip())
+    return printable(f"{name} {title(result.cell)}".strip())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from quantgate.records.result import CellResult
-from quantgate.records.verdict import CHANCE_BPB
 from quantgate.reports import terminal
+from quantgate.reports.blocks.setting import lines as limit_lines
+from quantgate.reports.blocks.setting import training
 from quantgate.reports.github.markdown import block, code, prose
 from quantgate.reports.story import (
     CauseGroup,
@@ -15,6 +16,7 @@ from quantgate.reports.story import (
     by_cause,
     change,
     counted,
+    fails,
     headline,
     rerun,
     short,
@@ -29,7 +31,7 @@ _RESERVE = 2_000
 _CAUSES, _SUBJECTS = 20, 12
 #: Rows of one table, and those of controls among them.
 _ROWS, _CONTROLS = 100, 12
-_MARKS = {"regressed": " (new)", "new": " (not on the base)", "improved": " (better)"}
+_MARKS = {"regressed": " (regressed)", "new": " (not in the baseline)", "improved": " (better)"}
 
 
 def summary(story: Story, most_bytes: int = MOST_BYTES) -> str:
@@ -69,7 +71,7 @@ def _sections(story: Story) -> Iterator[tuple[str, int, str]]:
             f"And {len(others)} more causes: {', '.join(code(short(each.cause)) for each in others)}.",
         )
     rows = _rows(story.results)
-    healthy = {name: cells for name, cells in rows.items() if not any(map(_fails, cells.values()))}
+    healthy = {name: cells for name, cells in rows.items() if not any(map(fails, cells.values()))}
     failing = sorted(
         (row for row in rows.items() if row[0] not in healthy), key=lambda row: -_failures(row[1])
     )
@@ -78,7 +80,7 @@ def _sections(story: Story) -> Iterator[tuple[str, int, str]]:
     yield from _table(failing, _rows(controls, "float32 control"), optimizers, story)
     yield "lines", 1, _controls(story)
     if said := _remarks(story):
-        yield "remarks", 1, "### Said, and no failure"
+        yield "remarks", 1, "### Remarks, none of them a failure"
         for place in range(0, len(said), 50):
             chunk = said[place : place + 50]
             yield "remarks", len(chunk), "\n".join(f"- {each}" for each in chunk)
@@ -91,14 +93,10 @@ def _sections(story: Story) -> Iterator[tuple[str, int, str]]:
 
 def _facts(story: Story) -> str:
     shown = [*story.results, *story.controls]
-    run = story.run
     facts = [counted(story), terminal.control_line(story.controls)]
     if shown:
-        corpora = ", ".join(dict.fromkeys(each.corpus["name"] for each in shown if each.corpus.get("name")))
-        facts.append(f"{shown[0].steps} steps on {prose(corpora or 'no corpus')}")
-    facts.append(
-        f"bits per byte pass below {run.fail_bpb:.2f}, are dead from {run.dead_bpb:.2f}, chance {CHANCE_BPB:.2f}"
-    )
+        facts.append(prose(training(shown)))
+    facts.append(f"bits per byte: {limit_lines(story.run.limits, shown)}")
     return " · ".join(facts)
 
 
@@ -148,12 +146,8 @@ def _rows(results: Sequence[CellResult], name: str = "") -> dict[str, dict[str, 
     return rows
 
 
-def _fails(result: CellResult) -> bool:
-    return not result.verdict.passes
-
-
 def _failures(row: Mapping[str, CellResult]) -> int:
-    return sum(map(_fails, row.values()))
+    return sum(map(fails, row.values()))
 
 
 def _table(

@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
-from quantgate.records.verdict import CHANCE_BPB
-from quantgate.reports.story import Story, change, rerun, title
+from quantgate.reports.blocks.setting import chances
+from quantgate.reports.story import Story, fails, rerun, title, turned
 from quantgate.reports.text import printable, printable_lines
 
 #: What is shown of every tensor; a failing cell's has all of its numbers.
@@ -56,14 +56,16 @@ def data(story: Story, *, brief: bool = False) -> dict[str, Any]:
         story: The run.
         brief: Leave out the tensors of the cells that pass.
     """
-    share = _Shared()
+    share, known = _Shared(), chances(story.results)
     controls = {each.cell: each for each in story.controls if each.kind == "control"}
     cells = [
-        _cell(each, controls.get(each.cell.control), story, share, brief=brief) for each in story.results
+        _cell(each, controls.get(each.cell.control), story, share, brief=brief)
+        | _lines(each, story.run.fail_bpb, known)
+        for each in story.results
     ]
     return {
         "limits": [story.run.fail_bpb, story.run.dead_bpb],
-        "chance": CHANCE_BPB,
+        "chance": known[0] if len(known) == 1 else None,
         "id": _ID,
         "refs": sorted(_REFS),
         "cells": cells,
@@ -74,7 +76,7 @@ def data(story: Story, *, brief: bool = False) -> dict[str, Any]:
 _REFS = frozenset(
     {
         "subject", "optimizer", "variant", "verdict", "cause", "because", "hint", "steps", "control", "facts", "env",
-        "columns", "tensors", "command", "source", "known", "change", "output", "base",
+        "columns", "tensors", "command", "source", "known", "turned", "output", "baseline",
     }
 )  # fmt: skip
 
@@ -96,13 +98,13 @@ def _cell(
         "hint": result.hint,
         "source": result.source,
         "known": (story.reason(result) or "no reason is given") if known else None,
-        "change": change(result),
+        "turned": turned(result),
         "command": None if command is None else command.replace(result.cell.id, _ID),
     }
     output = result.evidence.get("output")
     values = {
         "id": printable(result.cell.id),
-        "fails": not passes,
+        "fails": fails(result),
         "bpb": _round(result.bpb),
         "last": _round(result.bpb_control),
         "curve": [_round(score) for _, score in result.curve],
@@ -117,12 +119,23 @@ def _cell(
         values["control"] = share(
             [[step for step, _ in control.curve], [_round(score) for _, score in control.curve]]
         )
-    if base := _baseline(result):
-        values["base"] = share(base)
+    if baseline := _baseline(result):
+        values["baseline"] = share(baseline)
     weights = result.evidence.get("weights")
     if isinstance(weights, Sequence) and weights and not (brief and passes):
         values |= _tensors([each for each in weights if isinstance(each, Mapping)], share, whole=not passes)
     return values
+
+
+def _lines(result: CellResult, fail: float, chance: Sequence[float]) -> dict[str, float]:
+    """The limit of a cell and its chance, where they are not the run's: a foreign trainer has its own."""
+    own = {"limit": result.evidence.get("limit"), "chance": result.chance}
+    runs = {"limit": fail, "chance": chance[0] if len(chance) == 1 else None}
+    found: dict[str, float] = {}
+    for name, value in own.items():
+        if isinstance(value, int | float) and math.isfinite(value) and round(value, 2) != runs[name]:
+            found[name] = round(value, 4)
+    return found
 
 
 def _facts(result: CellResult) -> list[list[str]]:
@@ -136,7 +149,7 @@ def _facts(result: CellResult) -> list[list[str]]:
         "shard": result.shard,
     }
     if result.baseline is not None:
-        facts["since the base"] = _text(result.baseline.get("because") or result.baseline.get("change"))
+        facts["since the baseline"] = _text(result.baseline.get("because") or result.baseline.get("change"))
     return [[name, printable(text)] for name, text in facts.items() if text is not None]
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from quantgate.records.result import CellResult
 from quantgate.reports.html.data import fragment
-from quantgate.reports.story import Story, change, gravest, short, title
+from quantgate.reports.story import Story, change, fails, gravest, short, title, turned
 
 #: Gaps to the control (BPB) from which a cell that learns is shaded more.
 _SHADES = (0.02, 0.1, 0.3)
-_TURNED = {"regressed": "new since the base", "improved": "better than the base"}
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def _row(
     for cell in cells:
         by_optimizer.setdefault(cell.optimizer, []).append(cell)
     fields = tuple(_field(by_optimizer.get(each, []), places, story) for each in optimizers)
-    failing = sum(not each.verdict.passes and not story.is_known(each) for each in cells)
+    failing = sum(fails(each) and not story.is_known(each) for each in cells)
     return Row(short(name), fields, not places, failing)
 
 
@@ -102,9 +101,10 @@ def _field(cells: Sequence[CellResult], places: dict[int, int], story: Story) ->
     for result in cells:
         variant = " ".join(word for word in title(result.cell).split(" ") if word != f"s{result.seed}")
         lines.setdefault(variant, []).append(_entry(result, places.get(id(result)), story))
-    failing = [each for each in cells if not each.verdict.passes]
+    failing = [each for each in cells if fails(each)]
     worst = next((each for each in failing if gravest([each]) == gravest(failing)), cells[0])
-    said = "" if len(cells) == 1 else f"{worst.verdict} {len(failing) or len(cells)} of {len(cells)}"
+    word = "regressed" if failing and worst.verdict.passes else worst.verdict
+    said = "" if len(cells) == 1 else f"{word} {len(failing) or len(cells)} of {len(cells)}"
     plain = "default" if len(lines) > 1 else ""
     return Field(tuple(Line(name or plain, tuple(each)) for name, each in lines.items()), said, bool(failing))
 
@@ -112,7 +112,7 @@ def _field(cells: Sequence[CellResult], places: dict[int, int], story: Story) ->
 def _entry(result: CellResult, place: int | None, story: Story) -> Entry:
     score = "" if result.bpb is None else f"{result.bpb:.2f}"
     note = "known failure" if not result.verdict.passes and story.is_known(result) else ""
-    note = note or _TURNED.get(change(result) or "", "")
+    note = note or (turned(result) or "" if change(result) in {"regressed", "improved"} else "")
     cell = (
         result.cell
         if result.kind != "control"
@@ -127,6 +127,6 @@ def _looks(result: CellResult, note: str) -> str:
     if result.verdict.passes:
         gap = result.gap or 0.0
         looks += f" h{sum(gap > line for line in _SHADES)}"
-    else:
+    if fails(result):
         looks += " fails"
     return f"{looks} known" if note == "known failure" else looks

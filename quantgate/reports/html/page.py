@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from quantgate.records.verdict import CHANCE_BPB
 from quantgate.reports import terminal
 from quantgate.reports.blocks.line import Line
+from quantgate.reports.blocks.setting import lines as limit_lines
+from quantgate.reports.blocks.setting import training
 from quantgate.reports.html.data import data, environment, fragment, to_script
 from quantgate.reports.html.matrix import matrix
 from quantgate.reports.story import INVALID, Story, by_cause, counted, headline, rerun, short, title
@@ -49,11 +51,11 @@ def page(story: Story) -> str:
         verdicts=sorted({str(each.verdict) for each in story.results}),
         remarks=["".join(piece for piece, _ in line) for line in _remarks(story)],
         environments=_environments(story),
-        chance=CHANCE_BPB,
         brief=brief,
         rerun=lambda result: rerun(result, story.run),
         fragment=fragment,
         short=short,
+        breakable=_breakable,
         title=title,
         places={id(each): place for place, each in enumerate(story.results)},
         id=id,
@@ -83,6 +85,11 @@ def _digest(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
+def _breakable(name: str) -> Markup:
+    """A name that may be broken where its words end, and not in the middle of one."""
+    return Markup("<wbr>").join(escape(part) for part in re.split(r"(?<=[._:/@-])(?=\w)", printable(name)))
+
+
 def _state(story: Story) -> str:
     if story.run.exit_status == INVALID:
         return "invalid"
@@ -93,18 +100,13 @@ def _state(story: Story) -> str:
 
 def _facts(story: Story) -> list[tuple[str, str]]:
     shown = [*story.results, *story.controls]
-    corpora = ", ".join(dict.fromkeys(each.corpus["name"] for each in shown if each.corpus.get("name")))
-    steps = " and ".join(f"{count}" for count in sorted({each.steps for each in shown})[:3])
     run = story.run
     return [
         ("Cells", counted(story)),
-        ("Proof", terminal.control_line(story.controls)),
-        ("Training", f"{steps} steps on {corpora or 'no corpus'}" if shown else "none"),
-        (
-            "Lines",
-            f"bits per byte pass below {run.fail_bpb:.2f}, are dead from {run.dead_bpb:.2f}, chance {CHANCE_BPB:.2f}",
-        ),
-        ("Ended", run.finished or "not said"),
+        ("Controls", terminal.control_line(story.controls)),
+        ("Training", training(shown) if shown else "none"),
+        ("Bits per byte (BPB)", limit_lines(run.limits, shown)),
+        *([("Ended", run.finished.replace("T", " ").replace("Z", " UTC"))] if run.finished else []),
     ]
 
 

@@ -28,61 +28,91 @@
   };
 
   const SIZES = { small: [200, 84, false], middle: [440, 190, true], large: [760, 320, true] };
+  const LABEL = 14; // pixels from one label's line to the next
+  const compact = new Intl.NumberFormat("en", { notation: "compact" });
+  const count = (step) => (step < 10_000 ? String(Math.round(step)) : compact.format(step));
+
+  // Labels at the ends of lines: each as near to its line as the others and the room allow, none over another.
+  function placed(labels, first, last) {
+    const sorted = [...labels].sort((a, b) => a.at - b.at);
+    let free = first;
+    for (const label of sorted) {
+      label.y = Math.max(label.at + 4, free);
+      free = label.y + LABEL;
+    }
+    let most = last;
+    for (const label of sorted.reverse()) {
+      label.y = Math.min(label.y, most);
+      most = label.y - LABEL;
+    }
+    return sorted;
+  }
+  // Numbers of an axis that are 36 pixels apart or more.
+  function ticks(low, high, height) {
+    const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50].find((each) => (each * height) / (high - low) >= 36) || 100;
+    const found = [];
+    for (let place = Math.ceil(low / step); place * step <= high; place += 1) found.push(place * step);
+    return found.map((score) => [score, score.toFixed(step < 1 ? 1 : 0)]);
+  }
 
   function chart(cell, size, room) {
-    const [most_wide, height, axes] = SIZES[size];
-    const width = room ? Math.max(240, Math.min(most_wide, room)) : most_wide; // text keeps its size on a phone
-    const [left, right, top, bottom] = axes ? [34, 74, 20, 26] : [3, 8, 5, 5];
+    const [usual, height, axes] = SIZES[size];
+    const width = room ? Math.max(240, room) : usual; // drawn as wide as it is shown: text keeps its size
+    const limit = cell.limit ?? data.limits[0];
+    const chance = cell.chance ?? data.chance;
     const curves = [];
-    if (cell.control) curves.push(["ctrl", cell.control[0], cell.control[1], "control"]);
-    else if (cell.last != null) curves.push(["ctrl", [0, cell.steps.at(-1) || 1], [cell.last, cell.last], "control"]);
-    if (cell.base) curves.push(["base", cell.base[0], cell.base[1], "base"]);
-    curves.push([cell.fails ? "curve bad" : "curve", cell.steps, cell.curve, ""]);
+    if (cell.control) curves.push(["ctrl", cell.control[0], cell.control[1], "control "]);
+    else if (cell.last != null) curves.push(["ctrl", [0, (cell.steps || []).at(-1) || 1], [cell.last, cell.last], "control "]);
+    if (cell.baseline) curves.push(["baseline", cell.baseline[0], cell.baseline[1], "baseline "]);
+    curves.push([cell.fails ? "curve bad" : "curve", cell.steps || [], cell.curve, ""]);
     const scores = curves.flatMap((curve) => curve[2]).filter((score) => score != null);
+    const top = chance ?? Math.max(limit, ...scores);
+    const high = Math.min(Math.max(top, ...scores), top + 2) + 0.15;
+    const low = Math.min(limit, ...scores) - 0.15;
     const last = Math.max(1, ...curves.flatMap((curve) => curve[1].slice(-1)));
-    const high = Math.min(Math.max(data.chance, ...scores), data.chance + 2) + 0.15;
-    const low = Math.min(data.limits[0], ...scores) - 0.15;
+    const names = [`limit ${limit.toFixed(2)}`, ...curves.map(([, , values, name]) => {
+      const end = values.findLast((score) => score != null);
+      return values.length && end !== values.at(-1) && !name ? "non-finite" : end == null ? "" : name + end.toFixed(2);
+    })];
+    const margin = 12 + 6.6 * Math.max(...names.map((name) => name.length));
+    const [left, right, over, under] = axes ? [34, margin, 20, 26] : [3, 8, 5, 5];
     const x = (step) => left + (step / last) * (width - left - right);
-    const y = (score) => top + ((high - Math.min(score, high)) / (high - low)) * (height - top - bottom);
+    const y = (score) => over + ((high - Math.min(score, high)) / (high - low)) * (height - over - under);
     const drawn = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": spoken(cell) });
     if (axes) {
-      for (let score = Math.ceil(low); score <= high; score += 1) {
+      for (const [score, text] of ticks(low, high, height - over - under)) {
         drawn.append(svg("line", { class: "grid", x1: left, x2: width - right, y1: y(score), y2: y(score) }));
-        drawn.append(svg("text", { x: left - 6, y: y(score) + 4, "text-anchor": "end" }, score));
+        drawn.append(svg("text", { x: left - 6, y: y(score) + 4, "text-anchor": "end" }, text));
       }
       for (const step of [0, last / 2, last]) {
-        drawn.append(svg("text", { x: x(step), y: height - 8, "text-anchor": "middle" }, Math.round(step)));
+        drawn.append(svg("text", { x: x(step), y: height - 8, "text-anchor": "middle" }, count(step)));
       }
-      drawn.append(svg("text", { x: width - right + 18, y: height - 8 }, "steps"));
+      drawn.append(svg("text", { x: 2, y: height - 8 }, "step"));
       drawn.append(svg("text", { x: 2, y: 10 }, "BPB"));
     }
-    drawn.append(svg("line", { class: "limit", x1: left, x2: width - right, y1: y(data.limits[0]), y2: y(data.limits[0]) }));
-    const labels = axes ? [[y(data.limits[0]), `limit ${data.limits[0].toFixed(2)}`, ""]] : [];
-    for (const [looks, steps, values, name] of curves) {
+    drawn.append(svg("line", { class: "limit", x1: left, x2: width - right, y1: y(limit), y2: y(limit) }));
+    const labels = [{ at: y(limit), text: names[0], looks: "" }];
+    curves.forEach(([looks, steps, values, name], place) => {
       let path = "";
       let pen = "M";
-      values.forEach((score, place) => {
+      values.forEach((score, at) => {
         if (score == null) { pen = "M"; return; }
-        path += `${pen}${x(steps[place]).toFixed(1)} ${y(score).toFixed(1)}`;
+        path += `${pen}${x(steps[at]).toFixed(1)} ${y(score).toFixed(1)}`;
         pen = "L";
       });
-      if (!path) continue;
-      drawn.append(svg("path", { class: looks, d: path }));
       const end = values.findLastIndex((score) => score != null);
-      if (looks.startsWith("curve")) {
+      if (path) drawn.append(svg("path", { class: looks, d: path }));
+      if (path && !name) {
         drawn.append(svg("circle", { class: looks.replace("curve", "dot"), cx: x(steps[end]), cy: y(values[end]), r: axes ? 4 : 3 }));
       }
-      if (axes && (name || end === values.length - 1)) labels.push([y(values[end]), name ? `${name} ${values[end].toFixed(2)}` : `${values[end].toFixed(2)}`, name ? "" : "value"]);
+      if (names[place + 1]) labels.push({ at: path ? y(values[end]) : over, text: names[place + 1], looks: name ? "" : "value" });
+    });
+    if (axes) {
+      for (const label of placed(labels, over - 4, height - under + 2)) {
+        drawn.append(svg("text", { class: label.looks, x: width - right + 8, y: label.y }, label.text));
+      }
+      if (!cell.curve.length) drawn.append(svg("text", { x: left + 6, y: height - under - 8 }, "no curve: it was not trained"));
     }
-    labels.sort((a, b) => a[0] - b[0]);
-    let under = top - 4;
-    for (const [at, text, looks] of labels) {
-      under = Math.max(at + 4, under + 13);
-      drawn.append(svg("text", { class: looks, x: width - right + 8, y: under }, text));
-    }
-    const lost = cell.curve.indexOf(null);
-    if (axes && lost >= 0) drawn.append(svg("text", { class: "value", x: left + 6, y: height - bottom - 8 }, `non-finite from step ${cell.steps[lost]}`));
-    if (axes && !cell.curve.length) drawn.append(svg("text", { x: left + 6, y: top + 10 }, "no curve: it was not trained"));
     return drawn;
   }
 
@@ -90,7 +120,8 @@
     const curve = cell.curve.length
       ? `from ${number(cell.curve[0])} at step ${cell.steps[0]} to ${number(cell.curve.at(-1))} at step ${cell.steps.at(-1)} bits per byte`
       : "no curve";
-    return `${cell.name}: ${cell.verdict}, ${curve}${cell.last == null ? "" : `; control ends at ${number(cell.last)}`}`;
+    const lost = cell.curve.indexOf(null);
+    return `${cell.name}: ${cell.verdict}, ${curve}${lost < 0 ? "" : `, non-finite from step ${cell.steps[lost]}`}${cell.last == null ? "" : `; control ends at ${number(cell.last)}`}`;
   }
   const number = (score) => (score == null ? "non-finite" : score.toFixed(2));
 
@@ -100,9 +131,11 @@
   let shown = 0;
   const ranked = [...cells].sort((a, b) => b.fails - a.fails || a.place - b.place);
 
+  // Of `package.module:function@4` the end is its own: the cards of one module would all be called the same.
+  const brief = (name) => (name.length > 20 && name.includes(":") ? `…${name.slice(name.lastIndexOf(":"))}` : name);
   function card(cell) {
     return el("a", { class: cell.fails ? "card bad" : "card", href: `#cell/${encodeURIComponent(cell.id)}` },
-      el("b", { title: cell.subject }, cell.subject),
+      el("b", { title: cell.subject }, brief(cell.subject)),
       el("small", {}, el("span", {}, `${cell.optimizer} ${cell.variant || ""}`.trim()), el("span", {}, cell.said)),
       chart(cell, "small"));
   }
@@ -122,7 +155,7 @@
     chosen = ranked.filter((cell) => {
       if (verdict === "!" ? !cell.fails : verdict && cell.verdict !== verdict) return false;
       if (optimizer && cell.optimizer !== optimizer) return false;
-      const text = `${cell.id} ${cell.subject} ${cell.optimizer} ${cell.cause || ""} ${cell.verdict} ${cell.change || ""}`.toLowerCase();
+      const text = `${cell.id} ${cell.subject} ${cell.optimizer} ${cell.cause || ""} ${cell.verdict} ${cell.turned || ""}`.toLowerCase();
       return words.every((word) => text.includes(word));
     });
     const kept = new Set(chosen.map((cell) => cell.place));
@@ -157,7 +190,7 @@
     const parts = [
       el("header", {}, el("h2", { id: "detail-title", tabindex: "-1" }, cell.name), close),
       el("p", {}, el("span", { class: `badge v-${cell.verdict}${cell.fails ? " fails" : " h0"}` }, cell.said),
-        cell.known ? ` a known failure: ${cell.known}` : "", cell.change ? ` ${cell.change} since the base` : ""),
+        cell.known ? ` a known failure: ${cell.known}` : "", cell.turned ? ` ${cell.turned}` : ""),
     ];
     const drawing = el("div", {});
     parts.push(drawing);

@@ -90,6 +90,7 @@ def test_the_record_of_the_run_says_what_the_cells_do_not(outcome: Outcome) -> N
             "--quantgate-dead-bpb=7.5",
         ],
     }
+    assert outcome.closing["options"] == run["options"]
 
 
 def test_records_say_which_test_and_which_code(outcome: Outcome) -> None:

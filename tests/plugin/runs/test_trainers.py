@@ -92,7 +92,10 @@ def test_each_cell_has_its_verdict(outcome: Outcome) -> None:
 
 @pytest.mark.slow
 def test_the_table_has_the_control_first(outcome: Outcome) -> None:
-    title = "BPB after 100 steps on no corpus: below 6.50 passes, 6.90 is dead, 7.00 is chance"
+    title = (
+        "BPB after 30, 50 and 100 steps on a text that is not recorded: below 6.50 passes, 6.90 is dead, 7.00 is "
+        "chance"
+    )
 
     assert [line.split() for line in outcome.after(title, 3)] == [
         ["adamw"], ["(mine", "f32)", "5.01", "learns"], ["mine:int8", "5.01", "learns"],
@@ -361,6 +364,7 @@ def test_a_trainer_that_no_test_asks_for_is_said(pytester: pytest.Pytester) -> N
     assert said not in pytester.runpytest_inprocess("-k", "nothing").stdout.str()
 
 
+@pytest.mark.usefixtures("_trained_before")  # torch cannot be imported twice in a process
 @pytest.mark.parametrize("command", [["run", "mine:int8", "adamw"], ["doctor", "mine:int8"]])
 def test_a_command_that_cannot_ask_a_trainer_says_what_can(
     pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str], command: list[str]
@@ -386,7 +390,11 @@ def test_a_control_that_fails_says_its_last_words_and_the_key(project: Project) 
         ': where the trainer calls float32 otherwise, set control = "..."'
         "."
     )
-    assert because.rstrip(".") in outcome.stdout
+    assert outcome.stdout.count(because.rstrip(".")) == 1
+    assert outcome.after("unjudged  1 cell", 2) == [
+        "  mine:int8 x adamw",
+        "    the run is invalid: the reason is said at the end",
+    ]
 
 
 DUMPS = """

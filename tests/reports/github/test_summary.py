@@ -37,15 +37,15 @@ def test_it_stands_alone() -> None:
     run = replace(RUN, options=("--quantgate-steps=100",), left_out=("int2-adamw-s47",))
 
     assert summary(tell(results, controls(), run)) == dedent("""\
-        ## ❌ mylib\\_int4 stopped learning: 3 of 9 cells, gradient-blocked; new since the base
+        ## ❌ mylib\\_int4 stopped learning: 3 of 9 cells, gradient-blocked; regressed since the baseline
 
-        9 planned / 9 ran / 9 judged / 0 skipped · 3 of 3 controls learn, 1 of 1 negative controls fail · 100 steps on builtin · bits per byte pass below 6.50, are dead from 6.90, chance 7.00
+        9 planned / 9 ran / 9 judged / 0 skipped · 3 of 3 controls learn, 1 of 1 negative controls fail · 100 steps on builtin · bits per byte: below 6.50 passes, 6.90 is dead, 7.00 is chance
 
         ### `gradient-blocked`: `mylib_int4`, 3 cells
 
         No gradient reaches the weights behind the quantizer.
 
-        - `mylib_int4` (at `mylib/quant.py:12`): adamw **6.94 dead** (new), muon **6.94 dead** (new), sgd **6.94 dead** (new)\x20\x20
+        - `mylib_int4` (at `mylib/quant.py:12`): adamw **6.94 dead** (regressed), muon **6.94 dead** (regressed), sgd **6.94 dead** (regressed)\x20\x20
           Because: the gradient is 0 for 7 of 7 weights where the reference straight-through estimator's is not.
 
         **Do:** round() has no gradient; use x + (q(x) - x).detach(). · `quantgate explain gradient-blocked`
@@ -61,11 +61,11 @@ def test_it_stands_alone() -> None:
         | format | `adamw` | `muon` | `sgd` |
         |---|---|---|---|
         | `float32 control` | 5.09 learns | 5.09 learns | 5.09 learns |
-        | `mylib_int4` | **6.94 dead** (new) | **6.94 dead** (new) | **6.94 dead** (new) |
+        | `mylib_int4` | **6.94 dead** (regressed) | **6.94 dead** (regressed) | **6.94 dead** (regressed) |
 
         **Controls:** 3 of 3 controls learn, 1 of 1 negative controls fail.
 
-        ### Said, and no failure
+        ### Remarks, none of them a failure
 
         - warning  int8: scale-zero: an all-zero row gives NaN.
         - skipped 1: `int2-adamw-s47`

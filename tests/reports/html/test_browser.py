@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from quantgate.records.cell import Cell
 from quantgate.records.run import RunRecord
 from quantgate.reports.html.page import page
 from quantgate.reports.story import Story, tell
-from tests.examples import HOSTILE, hostile_results
-from tests.reports.html.records import few, many
+from tests.examples import HOSTILE, hostile_results, learning, make_cell, make_result
+from tests.reports.html.records import control, few, many
 
 pytestmark = pytest.mark.slow
 playwright = pytest.importorskip(
@@ -123,7 +126,7 @@ def test_a_cells_address_opens_it_with_its_evidence(opened: Any) -> None:
     ):
         assert text in said
     assert [
-        len(seen.tab.query_selector_all(f"#detail path.{name}")) for name in ("curve", "ctrl", "base")
+        len(seen.tab.query_selector_all(f"#detail path.{name}")) for name in ("curve", "ctrl", "baseline")
     ] == [1] * 3
     assert seen.tab.get_attribute("#detail svg", "aria-label") == (
         "mylib_int4 × muon: dead, from 7.03 at step 0 to 6.94 at step 100 bits per byte; control ends at 5.09"
@@ -131,6 +134,84 @@ def test_a_cells_address_opens_it_with_its_evidence(opened: Any) -> None:
     seen.close()
     assert not seen.tab.is_visible("#detail")
     assert seen.wrong == []
+
+
+#: The texts of charts that stand over one another, by more than the air around a letter, or leave their chart.
+_COLLISIONS = """() => [...document.querySelectorAll(".chart svg, #detail svg")].flatMap((svg) => {
+  const texts = [...svg.querySelectorAll("text")].map((each) => [each.textContent, each.getBoundingClientRect()]);
+  const frame = svg.getBoundingClientRect();
+  const across = (a, b) => a.left < b.right && b.left < a.right;
+  const down = (a, b) => a.top < b.bottom - 2.5 && b.top < a.bottom - 2.5;
+  return texts.flatMap(([text, box], place) => [
+    ...(box.left < frame.left || box.right > frame.right || box.bottom > frame.bottom ? [text] : []),
+    ...texts.slice(place + 1).filter(([, other]) => across(box, other) && down(box, other)).map(([other]) => `${text} / ${other}`),
+  ]);
+})"""  # noqa: E501
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_no_label_of_a_chart_stands_over_another(opened: Any, size: dict[str, int]) -> None:
+    cells = []
+    for place, (end, last) in enumerate(product((4.97, 5.03, 6.51, 6.96, 12.4, None), (100, 24_000_000))):
+        points = ((0, 7.02), (last // 2, 6.0))
+        baseline = {"change": "regressed", "curve": [*points, (last, 5.01)]}
+        cell = make_cell(subject=f"f{place}")
+        cells.append(
+            make_result(cell, bpb=end, curve=(*points, (last, end)), baseline=baseline, cause=f"c{place}")
+        )
+    floor = replace(control("adamw"), curve=((0, 7.02), (50, 6.0), (100, 5.0)))
+    seen = opened(tell(cells, [floor], RunRecord("finished", 1)), size)
+
+    assert len(seen.tab.query_selector_all(".chart svg")) == 12
+    for each in cells:
+        seen.tab.evaluate(f"location.hash = '#cell/{each.cell.id}'")
+        seen.tab.wait_for_function(
+            "name => document.getElementById('detail-title')?.innerText === name",
+            arg=f"{each.subject} × adamw",
+        )
+        assert len(seen.tab.query_selector_all("#detail svg text")) >= 9
+        assert (each.bpb, seen.tab.evaluate(_COLLISIONS)) == (each.bpb, [])
+
+
+def test_a_cell_of_another_vocabulary_has_its_own_lines(opened: Any) -> None:
+    other = make_result(chance=15.62, bpb=15.4, evidence={"limit": 14.5}, curve=((0, 15.6), (100, 15.4)))
+    seen = opened(tell([other, learning(make_cell(subject="int8"))])).go(f"#cell/{other.cell.id}")
+
+    texts = seen.tab.evaluate("[...document.querySelectorAll('#detail svg text')].map(e => e.textContent)")
+    assert {"limit 14.50", "15.40"} <= set(texts)
+    assert "7.00 or 15.62 is chance" in seen.visible(".facts")[0]
+
+
+def test_the_headline_leads_to_the_first_curve_and_says_what_to_do(opened: Any) -> None:
+    seen = opened(few())
+
+    assert seen.visible(".first") == [
+        "Look first at mylib_int4 × adamw: 6.94 dead, gradient-blocked. Do: round() has no gradient; use "
+        "x + (q(x) - x).detach()."
+    ]
+    seen.tab.click(".first a")
+    seen.tab.wait_for_selector("#detail[open] svg", timeout=5000)
+    assert seen.tab.inner_text("#detail-title") == "mylib_int4 × adamw"
+
+
+def test_a_tall_matrix_keeps_its_optimizers_in_sight(opened: Any) -> None:
+    seen = opened(many(16))
+    seen.tab.evaluate("document.querySelector('.heat tbody tr:last-child').scrollIntoView({block: 'end'})")
+
+    assert seen.tab.evaluate(
+        "document.querySelector('.heat thead th').getBoundingClientRect().top >= 0 && "
+        "document.querySelector('.heat thead th').getBoundingClientRect().bottom < innerHeight"
+    )
+
+
+def test_the_cards_of_one_module_are_told_apart(opened: Any) -> None:
+    names = [f"mylib.quantizers.blockwise:{name}@4" for name in ("floor", "nearest")]
+    seen = opened(
+        tell([learning(Cell(name, "format", "adamw", 47)) for name in names], (), RunRecord("finished", 0))
+    )
+
+    assert seen.visible(".card b") == ["…:floor@4", "…:nearest@4"]
+    assert seen.tab.get_attribute(".card b", "title") == names[0]
 
 
 def test_an_address_of_no_cell_opens_nothing(opened: Any) -> None:
@@ -161,7 +242,7 @@ def test_filters_narrow_the_matrix_and_the_curves(opened: Any) -> None:
 def test_verdicts_are_words_and_what_fails_is_outlined(opened: Any) -> None:
     seen = opened(few())
 
-    assert seen.visible(".heat a[data-i='0']") == ["6.94 dead\nnew since the base"]
+    assert seen.visible(".heat a[data-i='0']") == ["6.94 dead\nregressed since the baseline"]
     outlines = {
         each.get_attribute("class").split()[1]: each.evaluate("e => getComputedStyle(e).borderTopWidth")
         for each in seen.tab.query_selector_all(".heat a")
@@ -188,7 +269,7 @@ def test_without_its_script_the_story_is_told(opened: Any) -> None:
 
     assert seen.visible("noscript p")
     assert "stopped learning" in seen.visible("h1")[0] or "formats fail" in seen.visible("h1")[0]
-    assert "6.94 dead\nnew since the base" in seen.visible(".heat a")
+    assert "6.94 dead\nregressed since the baseline" in seen.visible(".heat a")
 
 
 def test_in_print_the_filters_are_gone(opened: Any) -> None:

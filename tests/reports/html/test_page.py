@@ -52,7 +52,7 @@ def test_the_story_is_there_without_the_script() -> None:
     text = " ".join(" ".join(Parts(page(few())).text).split())
 
     assert (
-        "2 formats fail (mylib_int4, gf4): 4 of 9 cells, gradient-blocked, non-finite; 3 new since the base"
+        "2 formats fail (mylib_int4, gf4): 4 of 9 cells, gradient-blocked, non-finite; 3 regressed since the baseline"
         in text
     )
     assert "9 planned / 9 ran / 9 judged / 0 skipped" in text
@@ -61,7 +61,7 @@ def test_the_story_is_there_without_the_script() -> None:
     assert "round() has no gradient; use x + (q(x) - x).detach()." in text
     assert "pytest 'tests/test_lowbit.py::test_learns[mylib_int4-adamw-s47]' --quantgate-steps=100" in text
     assert "warning gf4: scale-zero: a row of 0." in text
-    assert "6.94 dead new since the base" in text
+    assert "6.94 dead regressed since the baseline" in text
     assert "2.13.0" in text
 
 
@@ -107,7 +107,7 @@ def test_its_data_holds_curves_controls_baselines_and_tensors() -> None:
     assert (cell["id"], cell["bpb"], cell["curve"]) == ("mylib_int4-adamw-s47", 6.94, [7.03, 7.01, 6.94])
     assert shared[cell["steps"]] == [0, 50, 100]
     assert shared[cell["control"]] == [[0, 50, 100], [7.02, 5.6, 5.0]]
-    assert shared[cell["base"]] == [[0, 100], [7.03, 5.2]]
+    assert shared[cell["baseline"]] == [[0, 100], [7.03, 5.2]]
     assert shared[cell["tensors"]][0] == "blocks.0.qkv.weight"
     assert cell["rows"][0][shared[cell["columns"]].index("snr")] == 22.1
     assert found["cells"][-1]["curve"][-1] is None
@@ -203,5 +203,5 @@ def test_evidence_that_is_not_as_expected_is_shown_all_the_same() -> None:
     (cell,) = data(tell([result]))["cells"]
 
     assert cell["rows"] == [["x", "a: 1.5; none; yes"]]
-    assert "base" not in cell
+    assert "baseline" not in cell
     assert page(tell([result]))
