@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,3 +14,11 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """`-m lowbit` runs the gate alone: no other test file is imported, nor what only they need."""
     other = collection_path.suffix == ".py" and collection_path.name != "test_lowbit.py"
     return True if other and config.option.markexpr == "lowbit" else None
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """`-n auto` starts a worker more than there are cores, but for the gate: many a test waits for a run to end."""
+    if config.option.markexpr == "lowbit":
+        return None
+    return (os.cpu_count() or 1) + 1

@@ -31,7 +31,7 @@ THE_USERS = "quantgate: the options of this run keep even float32 from learning;
 @pytest.fixture
 def _gate_cannot_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gate whose first negative control is healthy, and whose others are not there."""
-    for reader in ("negative", "run"):
+    for reader in ("controls.negative", "run"):
         monkeypatch.setattr(f"quantgate.gate.{reader}.NEGATIVE_CONTROLS", {"dead-body": BUILTIN["int8"]})
 
 
