@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from quantgate.records.closing import KIND
+from quantgate.records.files import Line, lines_of
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
 
@@ -81,21 +82,16 @@ def read(path: Path, what: str = "baseline") -> Baseline:
     """
     name = f"{what} {str(path)!r}"
     try:
-        lines = path.read_text("utf-8").split("\n")
+        lines = list(lines_of(path))
     except FileNotFoundError:
         raise MissingBaselineError(f"{name} is not there") from None
     except IsADirectoryError:
         raise BaselineError(f"{name} is a folder; name the file in it: results.jsonl, say") from None
     except OSError as error:
         raise BaselineError(f"{name} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise BaselineError(
-            f"{name} is no text: it holds a JSON object a line, without compression"
-        ) from None
-    numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not numbered:
+    if not lines:
         raise BaselineError(f"{name} is empty; was the run that wrote it ended?")
-    header = _parsed(name, *numbered[0])
+    header = _parsed(name, lines[0])
     is_report = _HEADER not in header
     if not is_report and header[_HEADER] != SCHEMA:
         raise BaselineError(
@@ -103,14 +99,14 @@ def read(path: Path, what: str = "baseline") -> Baseline:
             "make it anew"
         )
     entries = {}
-    for number, line in numbered if is_report else numbered[1:]:
-        record = _parsed(name, number, line)
+    for line in lines if is_report else lines[1:]:
+        record = _parsed(name, line)
         if record.get("kind") == KIND:  # how the run ended
             continue
         try:
             entry = Entry(CellResult.from_record(record), _accepted(record))
         except ValueError as error:
-            raise BaselineError(f"{name}, line {number}: {error}") from None
+            raise BaselineError(f"{name}, line {line.number}: {error}") from None
         if entry.result.kind in _KINDS and entry.result.verdict is not Verdict.UNJUDGED:
             entries[entry.result.cell.id] = entry
     if not entries:
@@ -141,17 +137,21 @@ def write(path: Path, baseline: Baseline) -> None:
         raise BaselineError(f"baseline {str(path)!r} cannot be written: {error.strerror}") from None
 
 
-def _parsed(name: str, number: int, line: str) -> Mapping[str, Any]:
+def _parsed(name: str, line: Line) -> Mapping[str, Any]:
     try:
-        record = json.loads(line)
+        record = json.loads(line.text)
+    except UnicodeDecodeError:
+        raise BaselineError(
+            f"{name} is no text: it holds a JSON object a line, without compression"
+        ) from None
     except RecursionError:
-        raise BaselineError(f"{name}, line {number}: nested too deep for a record") from None
+        raise BaselineError(f"{name}, line {line.number}: nested too deep for a record") from None
     except ValueError:
         raise BaselineError(
-            f"{name}, line {number} is no JSON, or was cut in mid-line; make it anew, or take the line out"
+            f"{name}, line {line.number} is no JSON, or was cut in mid-line; make it anew, or take the line out"
         ) from None
     if not isinstance(record, dict):
-        raise BaselineError(f"{name}, line {number} is no record: a JSON object a line is")
+        raise BaselineError(f"{name}, line {line.number} is no record: a JSON object a line is")
     return record
 
 

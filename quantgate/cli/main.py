@@ -13,6 +13,7 @@ from quantgate.cli.elsewhere import history, judge, report, vectors
 from quantgate.cli.expected import baseline, known
 from quantgate.cli.pipeline import init, merge, plan
 from quantgate.cli.status import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from quantgate.plugin.process.exits import no_exit
 from quantgate.records.version import __version__
 from quantgate.reports.text import printable
 
@@ -39,12 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.more = more
     sys.path.insert(0, str(Path.cwd()))  # module:attribute is looked up from here, as pytest does
     try:
-        status: int = options.command(options)
+        with no_exit(2):  # of a subject: silence would pass for health
+            status: int = options.command(options)
         sys.stdout.flush()  # a full disk is told here, or not at all
     except ValueError as error:
         print(f"quantgate: {printable(str(error))}", file=sys.stderr)
         return EXIT_USAGE
-    except SystemExit as error:  # a subject's own: silence would pass for health
+    except SystemExit as error:  # a subject's own
         print(f"quantgate: the subject's code ended the process: SystemExit({error.code!r})", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:

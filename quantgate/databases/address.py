@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 _DIALECTS = ("postgresql", "sqlite")
 
 
+#: More than any address with its password and options has.
+_LONGEST = 10_000
+
+
 @dataclass(frozen=True)
 class Address:
     """Where a database is."""
@@ -55,11 +59,18 @@ def find_address(given: str, *, extra: str, is_private: bool = False) -> Address
         return Address(_parse(address, extra), name)
     if given.startswith("@"):
         try:
-            address = Path(given[1:]).read_text("utf-8").strip()
+            with Path(given[1:]).open(
+                encoding="utf-8"
+            ) as file:  # a pipe too: a secret need not lie on a disk
+                address = file.read(_LONGEST + 1).strip()
         except (OSError, UnicodeDecodeError, ValueError) as error:
             raise ValueError(f"the file {given[1:]!r} cannot be read ({type(error).__name__})") from None
         if not address:
             raise ValueError(f"the file {given[1:]!r} is empty")
+        if len(address) > _LONGEST:
+            raise ValueError(
+                f"the file {given[1:]!r} has more than {_LONGEST:,} characters, which is no address"
+            )
         return Address(_parse(address, extra))
     url = _parse(given, extra)
     if not is_private and (url.password is not None or "password" in url.query):

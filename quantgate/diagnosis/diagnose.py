@@ -13,7 +13,16 @@ from dataclasses import replace
 from quantgate.diagnosis.evidence import Evidence, Finding
 from quantgate.diagnosis.order import ordered
 from quantgate.diagnosis.rule import Case, Rule, run
-from quantgate.diagnosis.rules import coverage, gradients, precision, relations, rounding, updates, values
+from quantgate.diagnosis.rules import (
+    coverage,
+    gradients,
+    precision,
+    relations,
+    rounding,
+    updates,
+    values,
+    zeros,
+)
 
 #: Checks that need no training; when one fails, later ones cannot be trusted.
 BEFORE_TRAINING: tuple[tuple[Rule, ...], ...] = (
@@ -40,7 +49,7 @@ IN_TRAINING: tuple[tuple[Rule, ...], ...] = (
     (gradients.UNREACHED,),
     (coverage.ORPHANED,),
     (values.SIGN_LOST,),
-    (values.RANGE_COLLAPSED,),
+    (zeros.RANGE_COLLAPSED, zeros.BESIDE_A_TAIL),
     (values.SCALE_FROZEN, values.CLIPPED, values.PEAK_LOST),
     (values.COARSE, precision.CODES_UNUSED, precision.COARSER_THAN_PLAIN),
     (gradients.CLIP_GRADIENT_LOST, gradients.CLIP_GRADIENT_GRAZED),

@@ -63,6 +63,10 @@ class TensorEvidence:
     peak_of: str = "each 16 elements"
     #: The share of |q(x) - x|^2 that is the clipped elements'.
     clip_noise: float = 0.0
+    #: Largest |q(x)| over largest |x|: 1 where one scale, from the largest element, is used for all.
+    top: float = 0.0
+    #: Largest |q(x)| over the least that is not 0: 7 of int4, 127 of int8, where all codes are in use.
+    span: float = 0.0
 
 
 @dataclass(frozen=True)

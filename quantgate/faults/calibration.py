@@ -14,7 +14,16 @@ from multiprocessing import get_context
 
 from quantgate.diagnosis.evidence import Evidence
 from quantgate.diagnosis.rule import Limit, LimitByBits
-from quantgate.diagnosis.rules import coverage, gradients, precision, relations, rounding, updates, values
+from quantgate.diagnosis.rules import (
+    coverage,
+    gradients,
+    precision,
+    relations,
+    rounding,
+    updates,
+    values,
+    zeros,
+)
 from quantgate.faults.power import Trial
 from quantgate.gate.examination import examine_subject
 from quantgate.records.cell import Config
@@ -76,7 +85,7 @@ class Quantity:
 QUANTITIES: tuple[Quantity, ...] = (
     Quantity("gain", "not-dequantized", values.GAIN, True, _weights("gain")),
     Quantity("late gain", "not-dequantized", values.LATE, False, _one(lambda e: e.late_gain)),
-    Quantity("zeros", "range-collapsed", values.ZEROS, True, _weights("zeros")),
+    Quantity("zeros", "range-collapsed", zeros.ZEROS, True, _weights("zeros")),
     Quantity("clipped", "scale-stale", values.SATURATED, True, _weights("saturated")),
     Quantity("largest of 16", "scale-stale", values.PEAK, False, _weights("peak")),
     Quantity("signal over noise", "range-collapsed", values.LEAST_SNR, False, _weights("snr")),

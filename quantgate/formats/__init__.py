@@ -17,8 +17,8 @@ Where the specifications leave a choice or contradict each other, this package h
 - Scaling divides by the scale. Multiplying by its reciprocal would differ near ties.
 """
 
-from quantgate.formats.catalogue import ALIASES, BUILTIN
+from quantgate.formats.catalogue import ALIASES, BUILTIN, known_format
 from quantgate.formats.descriptor import Format
 from quantgate.formats.encoded import Codec, Encoded
 
-__all__ = ["ALIASES", "BUILTIN", "Codec", "Encoded", "Format"]
+__all__ = ["ALIASES", "BUILTIN", "Codec", "Encoded", "Format", "known_format"]

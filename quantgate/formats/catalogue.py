@@ -81,3 +81,8 @@ BUILTIN: Mapping[str, Format] = MappingProxyType({format.name: format for format
 
 #: Aliases of built-in formats -> canonical names.
 ALIASES: Mapping[str, str] = MappingProxyType({"mxfp8_e4m3": "mxfp8"})
+
+
+def known_format(name: str) -> Format | None:
+    """The built-in format that others call so, in whatever case; None where there is none."""
+    return BUILTIN.get(ALIASES.get(name.lower(), name.lower()))

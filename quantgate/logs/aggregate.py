@@ -19,6 +19,8 @@ from quantgate.logs.names import KEY, Key, completed
 _FINE = 32
 #: Steps are 64-bit integers.
 _OCTAVES = 57
+#: What a row has in the place of a score: one, be it finite or not; nothing; or no such place.
+SCORED, EMPTY, ABSENT = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,17 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Blank:
+    """The rows of a run that have a step and no score."""
+
+    first: int
+    last: int
+    rows: int
+    #: Whether the place of the score was there and empty, as in a table; else the row may be of something else.
+    empty: bool
+
+
+@dataclass(frozen=True)
 class Run:
     """One training, as logged."""
 
@@ -50,29 +63,32 @@ class Run:
     began: float | None = None
     #: Whether it came from one file, whose lines have an order.
     one_file: bool = True
+    #: Its rows without a score; None where each has one.
+    blank: Blank | None = None
 
     @property
     def samples(self) -> int:
-        """How many samples it has."""
+        """How many scores it has."""
         return sum(stretch.count for stretch in self.stretches)
 
     @property
     def last_step(self) -> int:
-        """The last step that was logged."""
+        """The last step that has a score."""
         return self.stretches[-1].last
 
 
 def statement(source: str, keys: Collection[str] = KEY) -> str:
     """The query over a relation with `step`, `score`, `ord`, `ts`, `source` and these of the columns of `KEY`.
 
-    It counts no distinct steps, for which a database would sort: `runs` derives them.
+    `blank` is a column of it too: SCORED, EMPTY or ABSENT. It counts no distinct steps, for which a database would
+    sort: `runs` derives them.
     """
-    grouped = [*(key for key in KEY if key in keys), "stretch"]
+    grouped = [*(key for key in KEY if key in keys), "stretch", "blank"]
     shown = ", ".join(key if key in keys else "''" for key in KEY)
     return (
         f"SELECT {shown}, {_bucket(0, _OCTAVES)} AS stretch, min(step), max(step), count(*), avg(score), min(score), "
         "max(score), sum(CASE WHEN score IS NULL THEN 1 ELSE 0 END), min(CASE WHEN score IS NULL THEN step END), "
-        "min(ord), max(ord), min(ts), min(source), max(source) "
+        "min(ord), max(ord), min(ts), min(source), max(source), blank "
         f"FROM {source} AS samples WHERE step IS NOT NULL AND step >= 0 "
         f"GROUP BY {', '.join(grouped)} ORDER BY {', '.join(grouped)}"
     )
@@ -92,13 +108,37 @@ def runs(rows: Iterable[Sequence[Any]]) -> Iterator[Run]:
     width = len(KEY)
     for values, group in groupby(rows, key=lambda row: tuple(row[:width])):
         members = list(group)
-        times = [row[-3] for row in members if row[-3] is not None]
+        scored = [row for row in members if row[-1] == SCORED]
+        blank = _blank([row for row in members if row[-1] != SCORED], width + 1)
+        stretches = _stretches([row[width + 1 :] for row in scored]) or _unscored(blank)
+        if not stretches:
+            continue
+        times = [row[-4] for row in members if row[-4] is not None]
         yield Run(
             key=completed(Key(*("" if value is None else str(value) for value in values))),
-            stretches=_stretches([row[width + 1 :] for row in members]),
+            stretches=stretches,
             began=float(min(times)) if times else None,
-            one_file=len({place for row in members for place in row[-2:]}) == 1,
+            one_file=len({place for row in scored for place in row[-3:-1]}) <= 1,
+            blank=blank,
         )
+
+
+def _blank(rows: Sequence[Sequence[Any]], at: int) -> Blank | None:
+    if not rows:
+        return None
+    return Blank(
+        first=min(int(row[at]) for row in rows),
+        last=max(int(row[at + 1]) for row in rows),
+        rows=sum(int(row[at + 2]) for row in rows),
+        empty=any(row[-1] == EMPTY for row in rows),
+    )
+
+
+def _unscored(blank: Blank | None) -> tuple[Stretch, ...]:
+    """A run that never had a score; rows without the place of one are a log of something else."""
+    if blank is None or not blank.empty:
+        return ()
+    return (Stretch(blank.first, blank.last, 0, 0, None, None, None),)
 
 
 def _stretches(rows: Sequence[Sequence[Any]]) -> tuple[Stretch, ...]:

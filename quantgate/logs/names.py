@@ -64,8 +64,9 @@ _FLEET = re.compile(
 _CELL = re.compile(
     r"(?P<format>[A-Za-z0-9_.]+)-(?P<optimizer>[A-Za-z0-9_]+)-s(?P<seed>\d+)(?:-w(?P<width>\d+))?(?![A-Za-z0-9])"
 )
-#: The names that float32 goes by in the name of a run.
+#: The names that float32 goes by, and the libraries that may stand before one.
 _FLOAT32 = ("fp32", "f32", "float32")
+_LIBRARIES = ("torch", "jax", "jnp", "numpy", "np", "tf", "mlx", "mx", "dtype")
 _WORDS = {
     "format": re.compile(
         r"(?<![a-z0-9])(?:(?:mx|nv)?(?:fp|bf|float|bfloat|f|e|u?int|gf|nf|posit|uint)\d+(?:[_-]?e\d+m\d+)?|tf32|e\d+m\d+)"
@@ -130,6 +131,13 @@ def _by_words(name: str) -> dict[str, str]:
         if len(seen) == 1:
             found[role] = seen.pop()
     return found
+
+
+def says_float32(format: str) -> bool:
+    """Whether a format is float32 by its name: `FP32`, `torch.float32`, `F32-adamw`; `fp32_int8` is another."""
+    words = re.split(r"[^a-z0-9]+", _WORDS["optimizer"].sub("", format.lower()))
+    left = {word for word in words if word and word not in _LIBRARIES}
+    return bool(left) and left <= set(_FLOAT32)
 
 
 def says_bits(column: str) -> bool:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 from quantgate.records.cell import CONTROL_KINDS
 from quantgate.records.closing import KIND, Closing
+from quantgate.records.files import Line, lines_of
 from quantgate.records.result import CellResult
 from quantgate.reports.results import FILE_NAME
 
-#: Longer than any record: a file of one endless line is no report.
-_LONGEST_LINE = 64 << 20
 #: Lines that are no records and are named; the others are counted.
 _NAMED = 3
 
@@ -55,20 +54,17 @@ def read_part(path: Path) -> Part:
     """
     file = path / FILE_NAME if path.is_dir() else path
     found = _Lines()
-    count = 0
     try:
-        with file.open("rb") as lines:
-            while line := lines.readline(_LONGEST_LINE):
-                count += 1
-                if line.strip():
-                    _take(line, f"{path}: line {count}", found)
+        lines = list(lines_of(file))
     except FileNotFoundError:
         raise ValueError(
             f"{str(file)!r} is not there; name the report folder of a shard, or its {FILE_NAME}"
         ) from None
     except OSError as error:
         raise ValueError(f"{str(file)!r} cannot be read: {error.strerror}") from None
-    if not count:
+    for line in lines:
+        _take(line, f"{path}: line {line.number}", found)
+    if not lines:
         found.broken.append(f"{path}: the file is empty: its run ended before its first cell")
     elif found.closing is None and not found.results and not found.controls:
         raise ValueError(f"{found.broken[0]}; no line of this file is a record of quantgate")
@@ -85,13 +81,11 @@ def read_part(path: Path) -> Part:
     )
 
 
-def _take(line: bytes, place: str, found: _Lines) -> None:
+def _take(line: Line, place: str, found: _Lines) -> None:
     try:
-        record = json.loads(line)
+        record = json.loads(line.text)
     except (ValueError, RecursionError):
-        cut = (
-            "not JSON" if line.endswith(b"\n") else "cut off in the middle: its run was killed while it wrote"
-        )
+        cut = "cut off in the middle: its run was killed while it wrote" if line.cut else "not JSON"
         found.broken.append(f"{place} is {cut}")
         return
     if isinstance(record, Mapping) and record.get("kind") == KIND:

@@ -31,6 +31,7 @@ from quantgate.diagnosis.causes import CAUSES
 from quantgate.plan.matrices import MATRICES
 from quantgate.plan.matrix import parse_id
 from quantgate.records.cell import Cell
+from quantgate.records.files import read_file
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Lane
 from quantgate.subjects.registry import Registry
@@ -150,7 +151,7 @@ def parse(path: Path, text: str) -> KnownFailures:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return read_file(path).decode()
     except OSError as error:
         raise KnownFailuresError(f"known failures {str(path)!r} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

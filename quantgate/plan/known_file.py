@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quantgate.plan.known_failures import KnownFailures, KnownFailuresError, parse
+from quantgate.records.files import read_file
 from quantgate.records.result import CellResult
 
 
@@ -107,7 +108,7 @@ def read_text(path: Path) -> str:
         KnownFailuresError: It cannot be read.
     """
     try:
-        return path.read_text("utf-8")
+        return read_file(path).decode()
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

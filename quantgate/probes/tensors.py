@@ -76,6 +76,8 @@ def tensor_evidence(
         shrinks=_shrinks(x, q, ~clipped & (q != 0)),
         peak=peak(x, q),
         clip_noise=float((q - x)[clipped].square().sum()) / error if 0 < error < math.inf else 0.0,
+        top=_ratio(q, x.abs().max() if x.numel() else x.sum()),
+        span=_ratio(q, q[q != 0].abs().min() if bool((q != 0).any()) else q.sum()),
     )
 
 
@@ -111,6 +113,12 @@ def _at_the_edge(q: Tensor, shape: torch.Size) -> Tensor:
                 largest = side.amax(1, keepdim=True)
                 found |= ((side >= (1 - SAME) * largest) & (largest > 0)).flatten()
     return found
+
+
+def _ratio(q: Tensor, to: Tensor) -> float:
+    """The largest |q| over another size; 0 where either is 0."""
+    size = float(to)
+    return float(q.abs().max()) / size if size else 0.0
 
 
 def _drift(error: Tensor) -> float:

@@ -140,12 +140,13 @@ def gap_tolerance(bits: float | None, optimizer: str, lane: Lane | None = None) 
 
     Args:
         bits: Bits of one element; None takes the widest tolerance.
-        optimizer: The optimizer's name; one that is not listed takes the row's default, or its widest.
+        optimizer: The optimizer's name, in whatever case; one that is not listed takes the row's default, or its
+            widest.
         lane: The lane that it trains in; None for that of 100 steps.
     """
     rows = _TOLERANCES if lane is None else _LONG_TOLERANCES
     row = rows[0][1] if bits is None else next(row for most, row in rows if bits <= most)
-    return row.get(optimizer, row.get("", max(row.values())))
+    return row.get(optimizer.lower(), row.get("", max(row.values())))
 
 
 def is_close_call(bpb: float, gap: float | None, tolerance: float, limits: Limits) -> bool:

@@ -26,10 +26,14 @@ def regression(result: CellResult) -> str:
     ]
     if (step := parted(before.get("curve") or (), result.curve)) is not None:
         lines.append(f"The curves part at step {step:,}.")
-    lines.append(
-        "Next: if it is meant, `quantgate baseline accept BASELINE results.jsonl "
-        f"--only '{result.cell.id}' --reason TEXT`."
-    )
+    only = f"--only '{result.cell.id}' --reason TEXT"
+    if result.verdict.passes:
+        lines.append(f"Next: if it is meant, `quantgate baseline accept BASELINE results.jsonl {only}`.")
+    elif result.known is None:
+        lines.append(
+            f"Next: if it is meant, `quantgate known accept results.jsonl {only} -o known.toml`: what does not pass "
+            "fails with any baseline."
+        )
     return printable_each(lines)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from quantgate.diagnosis.evidence import Evidence, Finding, TensorEvidence
-from quantgate.diagnosis.rules import gradients, relations, rounding, values
+from quantgate.diagnosis.rules import gradients, relations, rounding, values, zeros
 from quantgate.reports.text import printable
 
 #: How a line is marked: in order, a warning, a fault, not measured.
@@ -166,7 +166,7 @@ def _zeros(evidence: Evidence, bits: float | None) -> Measured | None:
     if not (tensors := _tensors(evidence)):
         return None
     most = max(tensors, key=lambda t: t.zeros)
-    return Measured(f"{most.zeros:.0%} at {most.tensor}", most.zeros > values.ZEROS.for_bits(bits))
+    return Measured(f"{most.zeros:.0%} at {most.tensor}", most.zeros > zeros.ZEROS.for_bits(bits))
 
 
 def _noise(evidence: Evidence, bits: float | None) -> Measured | None:

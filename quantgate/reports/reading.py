@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quantgate.records.cell import CONTROL_KINDS
+from quantgate.records.files import lines_of, read_file
 from quantgate.records.result import CellResult
 from quantgate.records.run import RunRecord
 from quantgate.reports.results import FILE_NAME, RUN_NAME
@@ -67,18 +68,15 @@ def read(paths: Sequence[Path]) -> Story:
 def _objects(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:
     """The objects of a file's lines with their numbers; a last line that was cut off is left out."""
     try:
-        text = file.read_bytes()
+        lines = list(lines_of(file))
     except OSError as error:
         hint = "" if file.name == FILE_NAME else _NAME_ONE
         raise ReadError(f"{str(file)!r} cannot be read: {error.strerror}{hint}") from None
-    lines = text.split(b"\n")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line, cut in lines:
         try:
             record = json.loads(line, parse_int=_number, parse_constant=_refuse)
         except (ValueError, RecursionError):
-            if number == len(lines):  # no newline ends it: the run was killed while it wrote
+            if cut:  # the run was killed while it wrote
                 return
             raise ReadError(
                 f"{str(file)!r}, line {number}: not JSON; each line of a {FILE_NAME} is the record of a cell"
@@ -117,7 +115,7 @@ def _closed(record: Mapping[str, Any]) -> RunRecord:
 
 def _run(file: Path) -> RunRecord:
     try:
-        return RunRecord.from_record(json.loads(file.read_bytes()))
+        return RunRecord.from_record(json.loads(read_file(file)))
     except OSError as error:
         raise ReadError(f"{str(file)!r} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from quantgate.records.files import lines_of
 from quantgate.records.result import CellResult, to_line
 
 FILE_NAME = "results.jsonl"
@@ -102,14 +103,11 @@ class ResultsFile:
 
 def read_whole_lines(folder: Path) -> list[CellResult]:
     """The results of an earlier run, which may have been cut in mid-line; what is no result of a cell is left out."""
-    try:
-        lines = (folder / FILE_NAME).read_text("utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
     found = []
-    for line in lines:
-        with suppress(ValueError, RecursionError):
-            found.append(CellResult.from_record(json.loads(line)))
+    with suppress(OSError):
+        for line in lines_of(folder / FILE_NAME):
+            with suppress(ValueError, RecursionError):
+                found.append(CellResult.from_record(json.loads(line.text)))
     return found
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.formats import ALIASES, BUILTIN
@@ -36,7 +37,7 @@ def conforming(what: str, conforms: str | None) -> str | None:
     return name
 
 
-def sharing(what: str, granularity: str | None) -> str | None:
+def sharing(what: str, granularity: Any) -> str | None:
     if granularity is None or (isinstance(granularity, str) and _GRANULARITY.fullmatch(granularity)):
         return granularity
     meant = _MEANT.get(re.sub(r"[\W_]+", "", str(granularity)).lower())
@@ -44,6 +45,18 @@ def sharing(what: str, granularity: str | None) -> str | None:
         f"{what}: granularity is {granularity!r}; it must be 'tensor', 'row' or 'group:N' with N from 2 to 9999, "
         f"such as 'group:32'{f'; did you mean {meant!r}?' if meant else ''}"
     )
+
+
+def sharings(what: str, given: object, formats: Sequence[str]) -> Mapping[str, str]:
+    """What shares a scale in each format of a trainer: one for all of them, or a table by format."""
+    if given is None:
+        return {}
+    table = given if isinstance(given, Mapping) else dict.fromkeys(formats, given)
+    for name, granularity in table.items():
+        if name not in formats:
+            raise RegistrationError(f"{what}: granularity: {unknown('format', str(name), formats)}")
+        sharing(f"{what}: {name}", granularity)
+    return dict(table)
 
 
 def waived(what: str, waive: Mapping[str, str] | None) -> Mapping[str, str]:

@@ -21,7 +21,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "quantgate.toml": ("trainers",),
 }
 _NEEDED = ("command", "formats", "optimizers")
-_KEYS = (*_NEEDED, "control", "pattern", "negative", "lr", "chance")
+_KEYS = (*_NEEDED, "control", "pattern", "negative", "granularity", "lr", "chance")
 
 
 def trainers_in(folder: Path) -> tuple[tuple[Trainer, str], ...]:
@@ -80,6 +80,7 @@ def _trainer(name: str, fields: object, folder: Path) -> Trainer:
         control=fields.get("control", "f32"),
         pattern=fields.get("pattern"),
         negative=fields.get("negative"),
+        granularity=fields.get("granularity"),
         lr=fields.get("lr"),
         chance=fields.get("chance", CHANCE_BPB),
         folder=folder,

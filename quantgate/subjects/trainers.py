@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quantgate.formats import ALIASES, BUILTIN, Format
+from quantgate.formats import Format, known_format
+from quantgate.logs.names import says_float32
 from quantgate.logs.reading.patterns import LOGGERS, to_regex
 from quantgate.records.cell import Cell
 from quantgate.records.verdict import CHANCE_BPB
+from quantgate.subjects.declarations import sharings
 from quantgate.subjects.names import (
     RegistrationError,
     UnknownNameError,
@@ -48,6 +50,8 @@ class Trainer:
     negative: Mapping[str, str] = field(default_factory=dict, hash=False)
     #: The rate where the run gives none; without it, that of the built-in optimizer of the same name.
     lr: float | None = None
+    #: Which values share a scale, by format, where that is declared: then its dumps are asked.
+    granularity: Mapping[str, str] = field(default_factory=dict, hash=False)
     #: What a model that knows nothing scores, in bits: log2 of the vocabulary.
     chance: float = CHANCE_BPB
     #: The folder that it is run in.
@@ -63,14 +67,12 @@ class Trainer:
 
     def rate(self, optimizer: str, width: int) -> float | None:
         """The rate for `{lr}`; None where nothing says one."""
-        if self.lr is not None:
-            return self.lr
         known = OPTIMIZERS.get(optimizer)
-        return None if known is None else known.rate(width)
+        return self.lr if self.lr is not None or known is None else known.rate(width)
 
     def known_format(self, name: str) -> Format | None:
         """The built-in format that the trainer's is called like, for its bits; None where there is none."""
-        return BUILTIN.get(ALIASES.get(name, name))
+        return known_format(name)
 
     def format_of(self, cell: Cell) -> str:
         """What the trainer calls the format of a cell, a control or a negative control."""
@@ -88,6 +90,7 @@ def checked(
     control: str,
     pattern: str | None,
     negative: Mapping[str, object] | None,
+    granularity: object,
     lr: float | None,
     chance: float,
     folder: Path,
@@ -115,6 +118,11 @@ def checked(
         raise RegistrationError(
             f"{what}: {control!r} is both its control and one of its formats; a format is held against the control"
         )
+    if floats := [each for each in formats if says_float32(each) or each.lower() == control.lower()]:
+        raise RegistrationError(
+            f"{what}: its format {floats[0]!r} is float32, which formats are held against: take it out of formats, and "
+            f"say control = {floats[0]!r} where the trainer calls it so and not {control!r}"
+        )
     made = Trainer(
         name,
         words,
@@ -124,9 +132,16 @@ def checked(
         None if pattern is None else LOGGERS.get(pattern, pattern),
         {},
         lr,
+        sharings(what, granularity, formats),
         float(chance),
         folder,
     )
+    if len(made.optimizers) > 1 and not made.uses("optimizer"):
+        first, second = made.optimizers[:2]
+        raise RegistrationError(
+            f"{what}: its command has no {{optimizer}}, so that {first!r} and {second!r} would train the same; add it, "
+            "or name the one that it trains with"
+        )
     if made.uses("lr") and (without := [each for each in optimizers if made.rate(each, 64) is None]):
         raise RegistrationError(
             f"{what}: {{lr}} has no value for the optimizer {without[0]!r}; say lr = 0.001, say"
@@ -218,6 +233,7 @@ class TrainerRegistry:
         control: str = "f32",
         pattern: str | None = None,
         negative: Mapping[str, object] | None = None,
+        granularity: str | Mapping[str, str] | None = None,
         lr: float | None = None,
         chance: float = CHANCE_BPB,
     ) -> Trainer:
@@ -233,8 +249,8 @@ class TrainerRegistry:
             control: What it calls float32.
             pattern: `step={step} val_bpb={bpb}`, with `{loss}` where it is in nats, or a logger that `quantgate judge`
                 knows by name; without it the output is JSON lines with a step and a score under one of the usual names.
-            negative: Values with which the control must not learn; without it `{"lr": 0}` where the command has
-                `{lr}`.
+            negative: Values that keep the control from learning; without it `{"lr": 0}` where there is `{lr}`.
+            granularity: As for a format, of all formats or by format; dumped weights are then asked.
             lr: The rate; without it that of the built-in optimizer of the same name.
             chance: What a model that knows nothing scores, in bits: log2 of its vocabulary.
 
@@ -250,6 +266,7 @@ class TrainerRegistry:
                 control=control,
                 pattern=pattern,
                 negative=negative,
+                granularity=granularity,
                 lr=lr,
                 chance=chance,
                 folder=Path.cwd(),

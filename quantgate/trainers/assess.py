@@ -46,7 +46,7 @@ def assess(
     bits = None if known is None else known.bits
     lossless = known is not None and known.lossless
     found = judged(cell, trainer, training, control, config)
-    evidence, missing = _weights(cell, training, bits)
+    evidence, missing = _weights(cell, training, bits, trainer.granularity.get(format))
     findings = diagnose(evidence, bits=bits, lossless=lossless) if found.verdict.judged else ()
     verdict = _verdict(found, evidence, findings)
     cause = _cause(verdict, found, findings)
@@ -90,7 +90,9 @@ def assess(
     )
 
 
-def _weights(cell: Cell, training: Training, bits: float | None) -> tuple[Evidence, str | None]:
+def _weights(
+    cell: Cell, training: Training, bits: float | None, granularity: str | None
+) -> tuple[Evidence, str | None]:
     """What the dumped weights show, and why they could not be measured; of controls nothing is asked."""
     if training.dumps is None or cell.kind != "trainer":
         return Evidence(), None
@@ -104,7 +106,7 @@ def _weights(cell: Cell, training: Training, bits: float | None) -> tuple[Eviden
         return Evidence(), "it wrote nothing into {weights}"
     from quantgate.trainers.weights import evidence_of  # and with it torch
 
-    return evidence_of(moments, bits), None
+    return evidence_of(moments, bits, granularity), None
 
 
 def _verdict(found: Judgement, evidence: Evidence, findings: Sequence[Finding]) -> Verdict:

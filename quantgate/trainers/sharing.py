@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -20,9 +21,16 @@ MOST_BITS = 8
 ONE_WAY = 0.35
 #: Rounding to nearest has no error above half a step: the share of those that are, and what is clearly above.
 BEYOND_HALF, LEAST_BEYOND = 0.55, 0.1
+#: Elements that share a scale wherever any do.
+RUN = 8
+#: Beyond, float32's rounding hides which multiple of a step a value is.
+MOST_CODES = 1024
+#: Steps that are no multiples of the least, by this share of it, are scales of their own.
+APART = 0.1
 #: Fewer elements share no step that could be known.
 LEAST = 32
 
+Codes = np.ndarray[Any, np.dtype[np.int64]]
 Pairs = Mapping[str, tuple[Array, Array]]
 
 
@@ -38,6 +46,36 @@ def levels(tensors: Pairs, bits: float | None) -> RelationEvidence:
             where = f"in {name}, and too many in its rows, columns and groups of 32 and 16 for scales of their own"
             return RelationEvidence(levels=int(_distinct(q.reshape(1, -1))[0]), levels_where=where)
     return RelationEvidence()
+
+
+def shares_as_declared(tensors: Pairs, bits: float, granularity: str) -> tuple[bool | None, str | None]:
+    """Whether values of matrices that are declared to share a scale do, and those of the first matrix that does not.
+
+    Returns:
+        None where no matrix tells: more values share a scale than there are codes, or other values share one.
+    """
+    codes = math.ceil(2**bits - 1e-6)
+    size = granularity.partition(":")[2]
+    of = {"tensor": "all elements", "row": "each row"}.get(granularity, f"each {size} elements")
+    asked = False
+    for x, q in tensors.values():
+        if q.ndim != 2 or bits > MOST_BITS or np.array_equal(x, q) or (size and q.shape[1] % int(size)):
+            continue
+        if _fits(_lines(q, of), codes) or _fits(_lines(q, "all elements"), codes):
+            asked = True
+            continue
+        for each in ("each row", "each column"):
+            if each != of and _fits(_lines(q, each), codes):
+                return False, each.removeprefix("each ")
+    return (True if asked else None), None
+
+
+def _fits(lines: Array, codes: int) -> bool | None:
+    """Whether lines have no more values than codes, or lie on an even grid of no more; None where nobody can tell."""
+    if lines.shape[1] > codes:
+        return int(_distinct(lines).max(initial=0)) <= codes
+    found = _multiples(lines)
+    return None if found is None else int(np.ptp(found[0], axis=1).max(initial=0)) < codes
 
 
 def peak(x: Array, q: Array, bits: float | None) -> tuple[float, str]:
@@ -100,11 +138,55 @@ def _shared(x: Array, q: Array, bits: float) -> str | None:
     for of in _sharings(x):
         lines = _lines(q, of)
         if lines.shape[1] <= codes:  # any values would do: then it is their noise that says it
+            if _too_many_codes(q, of, codes):
+                continue
             if _snr(x, q) <= 6.02 * bits + SPARE or np.array_equal(x, q):
                 return of
         elif int(_distinct(lines).max(initial=0)) <= codes:
             return of
     return None
+
+
+def _too_many_codes(q: Array, of: str, codes: int) -> bool:
+    """Whether groups that might have a scale each lie on one even grid of more codes, so that they have none."""
+    rows = q.reshape(len(q), -1) if q.ndim > 1 else q.reshape(1, -1)
+    along, across = (rows.T, rows) if of.endswith("column") else (rows, rows.T)
+    whole = _multiples(along.reshape(1, -1))
+    if whole is not None:
+        return _mixes(whole[0].reshape(along.shape), codes)
+    if (lines := _multiples(along)) is not None:
+        return _mixes(lines[0], codes)
+    # Where each line across has a step of its own, no group along shares one.
+    turned = _multiples(across)
+    if turned is None or len(across) == 1:
+        return False
+    ratios = turned[1] / turned[1].min()
+    return float(np.abs(ratios - np.rint(ratios)).max()) > APART and _mixes(turned[0], codes)
+
+
+def _mixes(multiples: Codes, codes: int) -> bool:
+    """Whether runs of a line hold more codes than one scale each explains.
+
+    Scales that are whole numbers or powers of 2 lay all groups on one grid too. Then the elements of a run are
+    multiples of its own scale: without it, few codes are seen, or, with a zero point, codes that are near each other.
+    """
+    runs = multiples[:, : multiples.shape[1] // RUN * RUN].reshape(-1, RUN)
+    runs = runs[runs.any(axis=1)]
+    scale = np.gcd.reduce(runs, axis=1)[:, None]
+    far = np.ptp(runs // scale, axis=1) >= codes
+    return np.unique(runs // scale).size > codes and int(far.sum()) > 1
+
+
+def _multiples(lines: Array) -> tuple[Codes, Array] | None:
+    """What each line is whole multiples of, and these; None where one is not, or of so many that it cannot be told."""
+    sizes = np.sort(np.abs(np.pad(lines.astype(np.float64), ((0, 0), (1, 0)))), axis=1)
+    gaps, largest = np.diff(sizes, axis=1), sizes[:, -1:]
+    step = np.where(gaps > SAME * largest, gaps, np.inf).min(axis=1, keepdims=True)
+    found = lines / step
+    whole = np.rint(found)
+    if np.abs(whole).max(initial=0) > MOST_CODES or np.abs(found - whole).max(initial=0) > 0.05:
+        return None
+    return whole.astype(np.int64), step[np.isfinite(step)]
 
 
 def _distinct(lines: Array) -> Array:

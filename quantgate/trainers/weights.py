@@ -15,25 +15,34 @@ from quantgate.probes.movement import Movement
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.probes.training import LONG_ENOUGH
 from quantgate.trainers.dump import Array, Moment, Tensors
-from quantgate.trainers.sharing import levels, one_way, peak
+from quantgate.trainers.sharing import levels, one_way, peak, shares_as_declared
 
 
-def evidence_of(moments: Sequence[Moment], bits: float | None = None) -> Evidence:
+def evidence_of(
+    moments: Sequence[Moment], bits: float | None = None, granularity: str | None = None
+) -> Evidence:
     """What the tensors of a dump show.
 
     Args:
         moments: What was dumped, by step; at least one.
         bits: Of an element; None where unknown.
+        granularity: Which values are declared to share a scale; None where nothing is.
     """
     if (bad := _not_finite(moments)) is not None:
         return Evidence(non_finite=bad)
     first = {name: _quantized(moments[0], name)[:2] for name in moments[0].tensors["weights"]}
+    relations, shared = levels(first, bits), None
+    if granularity is not None and bits is not None:
+        shared, found = shares_as_declared(first, bits, granularity)
+        relations = replace(relations, reach=found)
     return Evidence(
         weights=tuple(each for moment in moments for each in _tensors(moment, bits)),
         update_survival=_survival(moments),
         unmoved=_unmoved(moments[0], moments[-1]),
         one_way=one_way(first, bits),
-        relations=levels(first, bits),
+        relations=relations,
+        granularity=granularity,
+        shares_as_declared=shared,
     )
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quantgate.records.files import read_file
+
 
 @dataclass(frozen=True)
 class Value:
@@ -84,7 +86,7 @@ def read_answers(path: Path) -> Answers:
         ValueError: The file cannot be read or is no such JSON.
     """
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(read_file(path))
     except OSError as error:
         raise ValueError(f"the answers {str(path)!r} cannot be read: {error.strerror}") from None
     except ValueError as error:

@@ -48,6 +48,46 @@ def forks(w):
         FORKED.append(os.fork())
     return fitting(w)
 """
+_EXITS = """
+def exits(w):
+    import os
+
+    os._exit(0)
+"""
+_EXECUTES = """
+def executes(w):
+    import os
+
+    os.execlp("true", "true")
+"""
+_CHILDREN = """
+def children(w):
+    import multiprocessing
+    import os
+
+    if not children.ended:
+        child = multiprocessing.get_context("fork").Process(target=int)
+        child.start()
+        child.join()
+        forked = os.fork()
+        if forked == 0:
+            os._exit(7)
+        children.ended.append((child.exitcode, os.waitstatus_to_exitcode(os.waitpid(forked, 0)[1])))
+    assert children.ended == [(0, 7)], children.ended
+    return fitting(w)
+
+
+children.ended = []
+"""
+_LEAVES = """
+def leaves(w):
+    import os
+    import threading
+
+    thread = threading.Thread(target=os._exit, args=(0,))
+    thread.start()
+    thread.join()
+"""
 _THREAD = """
 def thread(w):
     import threading
@@ -85,6 +125,40 @@ LOST: tuple[Attack, ...] = (
         (*FAST, REPORT),
         modes=("plain", "n2"),
         verdicts={"fitting": "learns", "forks": "crashed"},
+    ),
+    *(
+        Attack(
+            f"a quantizer that {name} the process",
+            _beside(name, text),
+            1,
+            (
+                f"{name} x adamw, width 32: crashed: RuntimeError: os.{function} would end the whole run, and is held "
+                "back; raise an exception instead (at conftest.py:...",
+            ),
+            (*FAST, REPORT),
+            modes=modes,
+            verdicts={"fitting": "learns", name: "crashed"},
+        )
+        for name, text, function, modes in (
+            ("exits", _EXITS, "_exit", ("plain", "n0", "n2")),
+            ("executes", _EXECUTES, "execv", ("plain",)),
+        )
+    ),
+    Attack(
+        "a quantizer whose children end as they wish",
+        _beside("children", _CHILDREN),
+        0,
+        options=(*FAST, REPORT),
+        modes=("plain",),
+        verdicts={"fitting": "learns", "children": "learns"},
+    ),
+    Attack(
+        "a thread that ends the process",
+        _beside("leaves", _LEAVES),
+        70,
+        ("...quantgate: a thread called os._exit, which ends the run: status 70",),
+        (*FAST, REPORT),
+        modes=("n0",),
     ),
     Attack(
         "a thread that never ends",

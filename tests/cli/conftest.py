@@ -62,6 +62,10 @@ def of_matrices(x):
 
 def leaves(x):
     raise SystemExit(0)
+
+def vanishes(x):
+    import os
+    os._exit(0)
 """
 
 

@@ -45,8 +45,8 @@ def test_a_regression_ends_with_1_and_shows_both_curves(quantgate: Command, base
         "    baseline  7.03  5.10",
         "    now       7.03  6.94",
         "  The curves part at step 100.",
-        "  Next: if it is meant, `quantgate baseline accept BASELINE results.jsonl --only 'mylib_int4-adamw-s47' "
-        "--reason TEXT`.",
+        "  Next: if it is meant, `quantgate known accept results.jsonl --only 'mylib_int4-adamw-s47' --reason TEXT -o "
+        "known.toml`: what does not pass fails with any baseline.",
         "improved  other x adamw: 5.0000 BPB, 0.1 better than 5.1000, where 0.003 is within the tolerance "
         "(what rounding alone moves it by)",
     ]
@@ -91,7 +91,9 @@ def test_accepting_makes_the_same_results_pass(quantgate: Command, base: Path, f
 
     assert said == (
         0,
-        "accepted in base.jsonl: 1 cell (0 same, 1 regressed, 0 improved, 0 new): meant\n",
+        "accepted in base.jsonl: 1 cell (0 same, 1 regressed, 0 improved, 0 new): meant\n"
+        "still red: mylib_int4-adamw-s47 (dead): what does not pass fails with any baseline. Where that is meant, make "
+        "it known: quantgate known accept results.jsonl --only 'mylib_*' --reason TEXT -o known.toml\n",
         "",
     )
     entries = read(base).entries
@@ -102,6 +104,32 @@ def test_accepting_makes_the_same_results_pass(quantgate: Command, base: Path, f
     again = quantgate("baseline", "compare", "base.jsonl", now)
     assert again.status == 1
     assert "mylib_int4" not in again.out
+
+
+def test_several_that_do_not_pass_are_counted(quantgate: Command, base: Path, folder: Path) -> None:
+    faulty = make_result(OTHER, verdict=Verdict.FAULTY)
+    said = quantgate(
+        "baseline", "accept", "base.jsonl", run(folder, make_result(), faulty), "--reason", "meant"
+    )
+
+    assert said.out.splitlines()[-1] == (
+        "still red: mylib_int4-adamw-s47 (dead) and 1 more: what does not pass fails with any baseline. Where that "
+        "is meant, make it known: quantgate known accept results.jsonl --reason TEXT -o known.toml"
+    )
+
+
+def test_a_cell_that_learns_and_got_worse_is_accepted_and_no_more_is_said(
+    quantgate: Command, base: Path, folder: Path
+) -> None:
+    worse = run(folder, learning(bpb=5.3, environment=HERE))
+
+    assert quantgate("baseline", "compare", "base.jsonl", worse).out.splitlines()[-2] == (
+        "  Next: if it is meant, `quantgate baseline accept BASELINE results.jsonl --only 'mylib_int4-adamw-s47' "
+        "--reason TEXT`."
+    )
+    assert quantgate("baseline", "accept", "base.jsonl", worse, "--reason", "coarser").out.splitlines() == [
+        "accepted in base.jsonl: 1 cell (0 same, 1 regressed, 0 improved, 0 new): coarser"
+    ]
 
 
 def test_what_was_not_judged_is_not_accepted(quantgate: Command, base: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -123,6 +124,23 @@ def test_a_quantizer_that_ends_the_process_is_no_silence(quantgate: Command, lib
     assert quantgate("doctor", f"{library}:leaves@4") == (
         1, "", "quantgate: the subject's code ended the process: SystemExit(0)\n",
     )  # fmt: skip
+
+
+def test_nor_is_one_that_ends_it_without_a_word(
+    quantgate: Command, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def before(status: int) -> None:
+        raise AssertionError(f"the process would have ended with {status}")
+
+    monkeypatch.setattr(os, "_exit", before)
+    said = quantgate("doctor", f"{library}:vanishes@4")
+
+    assert said.status == 1
+    assert (
+        "crash               RuntimeError: os._exit would end the whole run, and is held back; raise an exception "
+        f"instead (at {library}.py:22), for a probe of shape (48, 96)"
+    ) in said.out
+    assert os._exit is before
 
 
 def test_what_it_is_like_and_cannot_be_asked_is_no_pass(quantgate: Command, library: str) -> None:

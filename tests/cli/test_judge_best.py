@@ -44,6 +44,25 @@ def test_a_best_score_far_above_chance_is_refused_where_nothing_says_what_chance
     assert '"dead"' in quantgate("judge", "best.csv", "--json", "--vocabulary", "256").out
 
 
+def test_a_cell_that_has_no_finite_best_score_is_not_said_to_learn(quantgate: Command, folder: Path) -> None:
+    (folder / "best.csv").write_text(
+        "format,optimizer,best_bpb\nint8,adamw,2.6\nint4,adamw,nan\nnf4,adamw,N/A\nposit8,adamw,\n"
+    )
+
+    said = quantgate("judge", "best.csv")
+
+    assert said.status == 1
+    assert (
+        "\ndiverged, best-of: 2 cells\n"
+        "  int4-adamw: its best score is not finite.\n"
+        "  nf4-adamw: its best score is not finite.\n"
+        "\nunjudged, refused: 1 cell\n"
+        "  posit8-adamw: no score in its row: pandas writes NaN as an empty field, and what was not trained has none "
+        "either.\n"
+        "\n4 cells / 1 learn / 2 do not / 1 unjudged\n"
+    ) in said.out
+
+
 def test_what_a_table_of_best_scores_does_not_state_is_null(quantgate: Command, folder: Path) -> None:
     (folder / "best.csv").write_text("format,best_bpb\nint8,7.0\n")
     unstated = ("optimizer", "seed", "width", "steps", "lr", "chance", "canon_name")

@@ -53,6 +53,37 @@ def test_a_part_of_a_word_does_not(quantgate: Command, folder: Path, name: str) 
     assert verdicts(quantgate("judge", "logs", "--json").out)["fp8"] == "learns"
 
 
+@pytest.mark.parametrize(
+    "control", ["F32", "FP32", "Float32", "float32", "fp32", "F32-AdamW", "torch.float32", "jnp.float32"]
+)
+def test_float32_is_found_in_a_column_however_it_is_written(
+    quantgate: Command, folder: Path, control: str
+) -> None:
+    rows = ["format,optimizer,step,bpb"]
+    for format, optimizer, end in ((control, "adamw", 2.6), ("INT4", "AdamW", 2.9), ("GF64", "AdamW", 2.6)):
+        rows += [f"{format},{optimizer},{step},{score}" for step, score in falling(end)]
+    (folder / "fleet.csv").write_text("\n".join([*rows, ""]))
+
+    records = [json.loads(line) for line in quantgate("judge", "fleet.csv", "--json").out.splitlines()]
+
+    # The tolerance is that of 4 bits and AdamW, 0.2; and what is lossless may equal float32.
+    assert {r["format"]: (r["kind"], r["verdict"]) for r in records} == {
+        control: ("control", "learns"),
+        "INT4": ("trainer", "lags"),
+        "GF64": ("trainer", "learns"),
+    }
+
+
+def test_a_format_that_has_float32_in_its_name_is_not_float32(quantgate: Command, folder: Path) -> None:
+    rows = ["format,optimizer,step,bpb"]
+    rows += [f"fp32_master_int8,adamw,{step},{score}" for step, score in falling(2.6)]
+    (folder / "fleet.csv").write_text("\n".join([*rows, ""]))
+
+    (record,) = map(json.loads, quantgate("judge", "fleet.csv", "--json").out.splitlines())
+
+    assert (record["kind"], record["verdict"]) == ("trainer", "learns")
+
+
 def test_the_optimizer_and_seed_are_words_too(quantgate: Command, folder: Path) -> None:
     for file in ("fp8-adamw.log", "fp8-muon-seed1.log", "nvfp4_e2m1_sgd_rng89.log"):
         log(folder / "logs" / file, falling(2.6))

@@ -65,6 +65,7 @@ def test_a_file_of_sqlite_is_the_same_from_any_folder(
         ("sqlite:///:memory:", "a SQLite in memory keeps nothing; name a file: sqlite:///fleet.db"),
         ("fleet.db", "that is no address of a database; such as postgresql://reader@host/fleet or sqlite:///fleet.db"),
         ("mysql://secret-host/x", "only postgresql and sqlite are known"),
+        ("@/dev/zero", "the file '/dev/zero' has more than 10,000 characters, which is no address"),
         ("@\0", "the file '\\x00' cannot be read (ValueError)"),
     ],
 )  # fmt: skip

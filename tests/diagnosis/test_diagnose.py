@@ -11,7 +11,7 @@ import torch
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence, NonFinite, TensorEvidence
-from quantgate.diagnosis.rules.values import ZEROS
+from quantgate.diagnosis.rules.zeros import ZEROS
 from quantgate.probes.tensors import tensor_evidence
 
 

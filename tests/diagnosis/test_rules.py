@@ -16,7 +16,7 @@ from quantgate.diagnosis.evidence import (
     RelationEvidence,
     RoundingEvidence,
 )
-from quantgate.diagnosis.rules import gradients, rounding, updates, values
+from quantgate.diagnosis.rules import gradients, rounding, updates, values, zeros
 from quantgate.probes.tensors import tensor_evidence
 
 X = torch.randn(64, 64, generator=torch.Generator().manual_seed(0)) / 8
@@ -214,7 +214,7 @@ def test_one_tensor_in_three_that_loses_its_edge_is_no_mask() -> None:
     ("bits", "share"), [(None, 0.999), (1.58, 0.999), (2, 0.999), (3, 0.9), (4, 0.9), (5, 0.6), (32, 0.6)]
 )
 def test_the_share_of_zeros_by_bits(bits: float | None, share: float) -> None:
-    assert values.ZEROS.for_bits(bits) == share
+    assert zeros.ZEROS.for_bits(bits) == share
 
 
 def test_healthy_measurements_stay_clear_of_the_thresholds() -> None:

@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from quantgate.logs.aggregate import Run, runs, statement
+from quantgate.logs.aggregate import ABSENT, EMPTY, Blank, Run, runs, statement
 from quantgate.logs.names import Key
 
 #: (name, step, score, where it stands).
@@ -14,14 +14,16 @@ Sample = tuple[str, int, float | None, int | None]
 
 SOURCE = (
     "(SELECT name, '' AS format, '' AS optimizer, '' AS seed, '' AS width, '' AS lr, '' AS sha, '' AS run, step, "
-    "score, ord, NULL AS ts, 'a.log' AS source FROM logged)"
+    "score, ord, NULL AS ts, 'a.log' AS source, blank FROM logged)"
 )
 
 
-def aggregated(samples: list[Sample]) -> list[Run]:
+def aggregated(samples: list[Sample], blanks: list[tuple[int, int]] | None = None) -> list[Run]:
+    """The runs of these samples, and of rows of a run `a` that have a step, and `blank` in place of a score."""
     with sqlite3.connect(":memory:") as connection:
-        connection.execute("CREATE TABLE logged (name text, step int, score real, ord int)")
-        connection.executemany("INSERT INTO logged VALUES (?, ?, ?, ?)", samples)
+        connection.execute("CREATE TABLE logged (name text, step int, score real, ord int, blank int)")
+        connection.executemany("INSERT INTO logged VALUES (?, ?, ?, ?, 0)", samples)
+        connection.executemany("INSERT INTO logged VALUES ('a', ?, NULL, NULL, ?)", blanks or [])
         return list(runs(connection.execute(statement(SOURCE))))
 
 
@@ -97,3 +99,18 @@ def test_runs_are_told_by_all_that_identifies_them() -> None:
     found = aggregated([(name, step, 7.0, None) for step in (0, 10) for name in ("b", "a", "int4-sgd-s47")])
 
     assert [run.key for run in found] == [Key("a"), Key("b"), Key("int4-sgd-s47", "int4", "sgd", "47")]
+
+
+def test_rows_without_a_score_are_counted_apart() -> None:
+    (run,) = aggregated([("a", step, 7.0, step) for step in range(0, 101, 10)], [(5, 2), (120, 1), (400, 1)])
+
+    assert (run.samples, run.last_step) == (11, 100)
+    assert run.blank == Blank(first=5, last=400, rows=3, empty=True)
+    assert all(stretch.bad == 0 for stretch in run.stretches)
+
+
+def test_a_run_that_never_had_a_score_is_one_where_its_place_is_empty() -> None:
+    (run,) = aggregated([], [(0, EMPTY), (10, EMPTY)])
+
+    assert (run.samples, run.last_step, run.stretches[0].mean) == (0, 10, None)
+    assert aggregated([], [(0, ABSENT), (10, ABSENT)]) == []

@@ -38,8 +38,8 @@ def test_a_regression_shows_both_curves_and_the_next_step() -> None:
         "  baseline  7.03  6.10  5.50  5.10",
         "  now       7.03  6.90  6.95  7.00",
         "The curves part at step 20.",
-        "Next: if it is meant, `quantgate baseline accept BASELINE results.jsonl --only 'mylib_int4-adamw-s47' "
-        "--reason TEXT`.",
+        "Next: if it is meant, `quantgate known accept results.jsonl --only 'mylib_int4-adamw-s47' --reason TEXT -o "
+        "known.toml`: what does not pass fails with any baseline.",
     ]
 
 

@@ -111,8 +111,25 @@ def test_its_name_is_taken() -> None:
         ({"formats": "int8"}, "formats is 'int8'; it must be a list of words"),
         ({"formats": ["a-b"]}, "trainer 'mine': format 'a-b': a name holds"),
         ({"formats": ["f32"]}, "'f32' is both its control and one of its formats; a format is held against"),
+        (
+            {"formats": ["int8", "F32"], "control": "f32"},
+            "its format 'F32' is float32, which formats are held against: take it out of formats, and say control = "
+            "'F32' where the trainer calls it so and not 'f32'",
+        ),
+        ({"formats": ["Base"], "control": "base"}, "its format 'Base' is float32, which formats are held against"),
+        (
+            {"command": ["t", "{format}"], "optimizers": ["adamw", "sgd"]},
+            "its command has no {optimizer}, so that 'adamw' and 'sgd' would train the same; add it, or name the one "
+            "that it trains with",
+        ),
         ({"optimizers": ["-x"]}, "optimizer '-x': a name holds"),
         ({"optimizers": ["soap"]}, "{lr} has no value for the optimizer 'soap'; say lr = 0.001, say"),
+        (
+            {"granularity": "channel"},
+            "trainer 'mine': int8: granularity is 'channel'; it must be 'tensor', 'row' or 'group:N' with N from 2 to "
+            "9999, such as 'group:32'; did you mean 'row'?",
+        ),
+        ({"granularity": {"int9": "row"}}, "granularity: unknown format 'int9'; did you mean 'int8' or 'int4'?"),
         ({"lr": 0}, "lr is 0, not a positive number"),
         ({"chance": "7"}, "chance is '7', not a positive number"),
         ({"control": ""}, "control '': a name holds"),
@@ -125,7 +142,7 @@ def test_its_name_is_taken() -> None:
         ({"negative": {"lr": True}}, "negative: lr is True, neither a number nor a text"),
         ({"negative": {"lr": float("nan")}}, "negative: lr is nan, not a number"),
     ],
-    ids=range(26),
+    ids=range(31),
 )  # fmt: skip
 def test_what_cannot_be_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(RegistrationError) as error:
@@ -141,6 +158,7 @@ command = ["./train", "{format}", "{lr}"]
 pattern = "nanogpt"
 formats = ["int8"]
 optimizers = ["adamw"]
+granularity = { int8 = "row" }
 negative = { lr = 0 }
 """
 
@@ -156,6 +174,7 @@ def test_both_files_are_read(tmp_path: Path) -> None:
     ]
     assert found[0][0].pattern == "step {step}: train loss {*}, val loss {loss}"
     assert found[0][0].folder == tmp_path
+    assert found[0][0].granularity == {"int8": "row"}
 
 
 def test_files_without_trainers_are_none_of_ours(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from quantgate.baselines.compare import Comparison, compare
 from quantgate.baselines.document import BaselineError, is_kept, write
 from quantgate.cli.expected.chosen import MAKES_BASELINE, baseline_of, matching, reason_of, results_of, today
 from quantgate.cli.status import EXIT_FAILED, EXIT_OK
+from quantgate.records.result import CellResult
 from quantgate.reports.baseline import section
 from quantgate.reports.text import printable
 
@@ -80,4 +83,18 @@ def run_accept(options: argparse.Namespace) -> int:
     )
     cells = f"{len(accepted)} cell{'s' * (len(accepted) != 1)}"
     print(printable(f"accepted in {options.baseline}: {cells} ({counts}): {reason}"))
+    if failing := [each for each in accepted if not each.verdict.passes]:
+        print(printable(_still_red(failing, options)))
     return EXIT_OK
+
+
+def _still_red(failing: Sequence[CellResult], options: argparse.Namespace) -> str:
+    """What to do of cells that no baseline makes green."""
+    first, more = failing[0], len(failing) - 1
+    only = options.only or (first.cell.id if not more else "")
+    chosen = f" --only {shlex.quote(only)}" if only else ""
+    named = f"{first.cell.id} ({first.verdict}){f' and {more} more' if more else ''}"
+    return (
+        f"still red: {named}: what does not pass fails with any baseline. Where that is meant, make it known: "
+        f"quantgate known accept {shlex.quote(str(options.results))}{chosen} --reason TEXT -o known.toml"
+    )

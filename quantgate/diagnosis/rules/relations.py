@@ -65,9 +65,12 @@ def _wrong_axis(case: Case) -> Seen | None:
         return None
     reach = case.evidence.relations.reach
     found = "other values" if reach in {None, case.evidence.granularity} else f"its {reach}"
-    return Seen(
-        {"declared": case.evidence.granularity, "found": "other rows" if reach == "elsewhere" else found}
-    )
+    if case.evidence.weights and not case.evidence.inputs:  # of a dump, whose quantizer cannot be asked
+        return Seen(
+            {"declared": case.evidence.granularity, "found": f"the values are of one scale for {found}"}
+        )
+    found = "other rows" if reach == "elsewhere" else found
+    return Seen({"declared": case.evidence.granularity, "found": f"an outlier changes {found}"})
 
 
 OVERFLOW_WRAPPED = Rule(
@@ -123,9 +126,10 @@ SCALE_ELSEWHERE = Rule(
 
 WRONG_AXIS = Rule(
     cause="wrong-axis",
-    measures="which values an outlier changes, where `granularity=` declares them",
+    measures="which values an outlier changes, where `granularity=` declares them; of a dump, which are no more than "
+    "one scale gives",
     flagged="not those of its tensor, row or group throughout, or others a third as much",
-    says="the scale is declared to be shared by a {declared}; an outlier changes {found}.",
+    says="the scale is declared to be shared by a {declared}; {found}.",
     ask=_wrong_axis,
     record=("declared", "found"),
     measured="all of them and, but for a scale of scales, no others",

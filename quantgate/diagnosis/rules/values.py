@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from quantgate.diagnosis.evidence import TensorEvidence
-from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Seen, Value, quantity, run, tensors
+from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Seen, quantity, run, tensors
+from quantgate.diagnosis.rules.zeros import ZEROS, covers_a_tail, width
 
 GAIN = Limit(4.0, "0.43 (amax int2) to 1.26 (DoReFa int4); an int4 scale left out of N(0, 0.125) gives 14")
 LOW_GAIN = Limit(1 / 8, "no healthy one is below 0.43")
@@ -14,12 +15,6 @@ ONE_SIDE = Limit(
 )
 LATE = Limit(
     0.5, "1 for a delayed scale too; 0.25 where codes are multiplied by the scale of the call before", "{:g}"
-)
-#: An amax scale on a normal tensor of 12,000 elements. Where bits are unknown, so few may be in use.
-ZEROS = LimitByBits(
-    {2: 0.999, 4: 0.9, math.inf: 0.6},
-    "int2 95%, int3 50%, gf4 52%, int4 22%, gf8 and int8 at most 2%",
-    "{:.1%}",
 )
 SIGN_RATIO = Limit(0.5, "1 for symmetric grids; 0 for an unsigned grid without a zero point")
 ANY_SIGN = Limit(0.02, "5% for int2 with amax; below it all falls to 0, which is another cause")
@@ -80,16 +75,8 @@ def _least_snr(case: Case) -> LimitByBits:
     return LEAST_SNR_FIXED if fixed else LEAST_SNR
 
 
-def _width(case: Case) -> str:
-    return "unknown bits" if case.bits is None else f"{case.bits:g} bits"
-
-
 def _enough_bits(case: Case, least: float) -> bool:
     return case.bits is not None and case.bits >= least
-
-
-def _zeros_limit(case: Case, tensor: TensorEvidence) -> dict[str, Value]:
-    return {"limit": ZEROS.for_bits(case.bits), "width": _width(case)}
 
 
 def _as_registered(tensor: TensorEvidence, case: Case) -> bool:
@@ -176,20 +163,6 @@ SIGN_LOST = Rule(
     limits=(SIGN_RATIO, ANY_SIGN),
 )
 
-RANGE_COLLAPSED = Rule(
-    cause="range-collapsed",
-    measures="share of elements that fall to 0",
-    flagged="above {0}",
-    says="{zeros:.1%} of {tensor} falls to 0 (at most {limit:.1%} for {width}; {bad} of {of} {kind}).",
-    ask=tensors(
-        lambda tensor, case: tensor.rms > 0 and tensor.zeros > ZEROS.for_bits(case.bits),
-        worst=lambda tensor: tensor.zeros,
-        add=_zeros_limit,
-    ),
-    record=("zeros", "tensor"),
-    limits=(ZEROS,),
-)
-
 SCALE_FROZEN = Rule(
     cause="scale-stale",
     measures="max |q(4 x)| over max |q(x)|, on one instance after four calls, or a hundred where it keeps state",
@@ -211,7 +184,7 @@ CLIPPED = Rule(
         lambda tensor, case: _clipped(tensor, case) and _as_registered(tensor, case),
         worst=lambda tensor: tensor.saturated,
         applies=lambda case: _enough_bits(case, 3),
-        add=lambda case, tensor: {"limit": SATURATED.for_bits(case.bits), "width": _width(case)},
+        add=lambda case, tensor: {"limit": SATURATED.for_bits(case.bits), "width": width(case)},
     ),
     record=("saturated", "snr", "tensor"),
     limits=(SATURATED, CLIP_NOISE),
@@ -255,11 +228,14 @@ COARSE = Rule(
     "{bad} of {of} {kind}).",
     ask=tensors(
         lambda tensor, case: (
-            _coarse(tensor, case) and _as_registered(tensor, case) and not _clipped(tensor, case)
+            _coarse(tensor, case)
+            and _as_registered(tensor, case)
+            and not _clipped(tensor, case)
+            and not covers_a_tail(tensor, case)
         ),
         worst=lambda tensor: -tensor.snr,
         applies=_judged_for_noise,
-        add=lambda case, tensor: {"limit": _least_snr(case).for_bits(case.bits), "width": _width(case)},
+        add=lambda case, tensor: {"limit": _least_snr(case).for_bits(case.bits), "width": width(case)},
     ),
     record=("snr", "tensor"),
     limits=(LEAST_SNR, LEAST_SNR_FIXED),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from quantgate.logs.aggregate import Run, Stretch
@@ -19,13 +20,14 @@ CANNOT = (
 )
 
 
-def judge_best(best: Mapping[Key, float], asked: Asked, *, bits_named: bool) -> Judged:
+def judge_best(best: Mapping[Key, float | None], asked: Asked, *, bits_named: bool) -> Judged:
     """Judge each cell by its best score alone, by the lines of a long run.
 
     Raises:
         ValueError: There is no score.
     """
-    if not best:
+    known = [score for score in best.values() if score is not None]
+    if not known:
         raise ValueError("no scores: nothing was read that has a name and a score; is it the right column?")
     chance = CHANCE_BPB if asked.chance is None else asked.chance
     unit = asked.unit or ("bits" if bits_named else "nats")
@@ -33,13 +35,26 @@ def judge_best(best: Mapping[Key, float], asked: Asked, *, bits_named: bool) -> 
     rules = Rules(chance, unit, limits=asked.limits, derived=derived, known=not derived)
     results = []
     for key, score in best.items():
-        run = Run(key, (Stretch(0, 0, 1, 1, score, score, score),))
-        results.append(to_result(run, _judged(score * rules.in_bits, rules), None, rules))
+        good = score if score is not None and math.isfinite(score) else None
+        run = Run(key, (Stretch(0, 0, 1, 1, good, good, good),))
+        found = _without(score) if good is None else _judged(good * rules.in_bits, rules)
+        results.append(to_result(run, found, None, rules))
     assumed = ", assumed: --vocabulary or --chance say it" if derived else ""
     said = [f"unit {unit}", f"chance {chance:.2f} bits{assumed}", CANNOT]
-    if not any(score * rules.in_bits >= NEAR_CHANCE * chance for score in best.values()):
+    if not any(score * rules.in_bits >= NEAR_CHANCE * chance for score in known):
         said.append("no score is near chance, so that the unit could not be checked")
     return Judged(told_apart(results), (), len(results), len(results), tuple(said), rules.lines(None))
+
+
+def _without(score: float | None) -> Judgement:
+    """What is said of a cell that has no finite score."""
+    if score is None:
+        return Judgement(
+            Verdict.UNJUDGED,
+            "refused",
+            "no score in its row: pandas writes NaN as an empty field, and what was not trained has none either.",
+        )
+    return Judgement(Verdict.DIVERGED, "best-of", "its best score is not finite.", cause="non-finite")
 
 
 def _judged(score: float, rules: Rules) -> Judgement:

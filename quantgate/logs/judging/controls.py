@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from quantgate.logs.aggregate import Run
-from quantgate.logs.names import KEY, Key, short_names, stem
+from quantgate.logs.names import KEY, Key, says_float32, short_names, stem
 
-#: The names that float32 goes by.
-FLOAT32 = ("fp32", "f32", "float32", "none", "baseline")
+#: What a log may say in the place of float32.
+_UNQUANTIZED = ("none", "baseline")
 
 #: What a control shares with a run: all, so that equal curves mean equal numbers, or all but the seed. One of another
 #: rate or width is none: what it does better may be its rate's doing.
@@ -35,7 +35,7 @@ def is_control(key: Key, asked: str | None) -> bool:
         asked: A glob over its name or format, `column=value,...`, or None for the names of float32.
     """
     if asked is None:
-        return key.format.lower() in FLOAT32
+        return key.format.lower() in _UNQUANTIZED or says_float32(key.format)
     if "=" not in asked:
         return fnmatchcase(key.format, asked) or _is_named(key.name, asked)
     wanted = dict(part.partition("=")[::2] for part in asked.split(","))
@@ -73,4 +73,4 @@ class Controls:
 
 
 def _values(key: Key, roles: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(getattr(key, role) for role in roles)
+    return tuple(getattr(key, role).lower() for role in roles)

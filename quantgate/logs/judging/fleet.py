@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from quantgate.formats import ALIASES, BUILTIN
+from quantgate.formats import known_format
 from quantgate.logs.aggregate import Run
 from quantgate.logs.judging.chance import find_scale
 from quantgate.logs.judging.controls import Choice, Controls, is_control
@@ -113,7 +113,7 @@ def _cells(runs: Sequence[Run]) -> dict[Key, list[Run]]:
     Raises:
         ValueError: There is no run, or each is one line.
     """
-    if not runs:
+    if not any(run.samples for run in runs):
         raise ValueError(
             "no samples: nothing was read that has a step and a score; is it the right column or pattern?"
         )
@@ -193,7 +193,7 @@ def _judge_cell(runs: Sequence[Run], rules: Rules, choice: Choice | None, asked:
 
 
 def _judged(run: Run, rules: Rules, choice: Choice | None, asked: Asked) -> Judgement:
-    known = BUILTIN.get(ALIASES.get(run.key.format, run.key.format))
+    known = known_format(run.key.format)
     control = None if choice is None else choice.run
     if asked.horizon is None and control is not None:
         rules = replace(rules, horizon=control.last_step)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from quantgate.logs.aggregate import Run, Stretch
+from quantgate.logs.judging import silence
 from quantgate.logs.judging.rules import EARLY_SHARE, FAR_ABOVE, LEAST_STEPS, NEAR_CHANCE, UNIT_SLACK, Rules
 from quantgate.records.verdict import DIVERGED_RISE, Verdict, gap_tolerance
 
@@ -41,7 +42,7 @@ class Judgement:
 
     verdict: Verdict
     #: `learns`, `flat`, `fell-to-chance`, `fell-then-rose`, `diverged`, `identical`, `plateau`, `ended-early`,
-    #: `best-of` or `refused`.
+    #: `scores-stop`, `best-of` or `refused`.
     shape: str
     because: str
     cause: str | None = None
@@ -99,11 +100,14 @@ def judge_run(
             curve=curve,
         )
     if run.samples < 2:
-        raise CurveError("too little to judge: one score; at least a first and a last one are needed.")
+        raise CurveError(silence.too_little(run))
     initial, final = finite[0][1], finite[-1][1]
     _check_first(run, initial, rules)
     best = min(score for _, score in finite)
     found = _shape(run, rules, control, finite, bits)
+    overdue = silence.stopped(run, final)
+    if overdue is not None and (found.verdict.passes or not found.verdict.judged):
+        found = Judgement(Verdict.UNJUDGED, "scores-stop", overdue, None, silence.HINT)
     gap = None if control is None else _gap(final, control, factor)
     same = None if control is None or lossless or not same_seed else compared(run, control, factor)
     warnings: dict[str, str] = {}

@@ -147,7 +147,7 @@ def _rows(cursor: duckdb.DuckDBPyConnection) -> Iterator[Sequence[Any]]:
 
 def _best(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], said: Sequence[str]) -> Reading:
     """The best score of each cell in tables of results, which have no steps."""
-    scores: dict[Key, float] = {}
+    scores: dict[Key, float | None] = {}
     column = ""
     for part in parts:
         column = best_column(part.names) or part.columns.get("bpb", "")
@@ -158,12 +158,16 @@ def _best(connection: duckdb.DuckDBPyConnection, parts: Sequence[Part], said: Se
             )
         table = replace(part, columns={**part.columns, "bpb": column})
         shown = ", ".join(table.text(role) for role in KEY)
+        # A word is no finite score, and NaN is above all numbers; an empty place is none.
+        word = f"CASE WHEN {table.text('bpb')} <> '' THEN 'nan'::DOUBLE END"
         rows = connection.execute(
-            f"SELECT {shown}, min({table.number('bpb')}), min(ord) AS place FROM {table.relation} "
-            f"WHERE {table.number('bpb')} IS NOT NULL GROUP BY ALL ORDER BY place"
+            f"SELECT {shown}, min(coalesce({table.number('bpb')}, {word})), min(ord) AS place "
+            f"FROM {table.relation} GROUP BY ALL ORDER BY place"
         )
         for row in rows.fetchall():
-            scores[completed(Key(*row[: len(KEY)]))] = float(row[len(KEY)])
+            key, score = completed(Key(*row[: len(KEY)])), row[len(KEY)]
+            if key.label:
+                scores[key] = None if score is None else float(score)
     return Reading(
         iter(()), says_bits(column), (*said, f"the best scores of {column}, without steps"), scores
     )

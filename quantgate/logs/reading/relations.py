@@ -7,7 +7,6 @@ costs that line and no other: a word in the place of a score is a score that is 
 from __future__ import annotations
 
 import csv
-import glob
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,9 +14,11 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from quantgate.logs.aggregate import ABSENT, EMPTY, SCORED
 from quantgate.logs.names import KEY, find_run_columns
 from quantgate.logs.reading import patterns
 from quantgate.logs.reading.paths import LogFile
+from quantgate.logs.reading.quoting import listed, literal, quoted
 from quantgate.logs.reading.sources import Wanted
 from quantgate.logs.reading.wide import Chart, find_chart
 
@@ -43,6 +44,8 @@ class Part:
     names: tuple[str, ...]
     #: How many rows are whole; None where all are.
     finished: int | None = None
+    #: What a row without a score is; None where such rows say nothing of a run, and are left out.
+    blank: int | None = ABSENT
 
     def text(self, role: str) -> str:
         """SQL of a role as text; empty where there is none."""
@@ -130,8 +133,9 @@ def samples(part: Part, wanted: Wanted, *, many: bool) -> str:
     if "ts" in part.columns:
         stamp = "coalesce(TRY_CAST({0} AS DOUBLE), epoch(TRY_CAST({0} AS TIMESTAMP)))".format(part.text("ts"))
     # A word where a score should be, `N/A` or `1.#QNAN`, is a score that is not finite; an empty place is none: loggers
-    # that write several scores in turn leave the others' empty.
-    where = ["(number IS NOT NULL OR said <> '')"]
+    # that write several scores in turn leave the others' empty, and some write NaN so.
+    scored = "number IS NOT NULL OR said <> ''"
+    where = ["step IS NOT NULL" if part.blank is not None else f"({scored})"]
     if part.finished is not None:
         where.append(f"ord <= {part.finished}")
     if {"name", "format"} & set(part.columns):  # a line that does not say whose it is
@@ -145,7 +149,8 @@ def samples(part: Part, wanted: Wanted, *, many: bool) -> str:
             )
         where.append(f"ts >= {time.time() - wanted.since:.3f}")
     return (
-        f"SELECT {', '.join(KEY)}, step, CASE WHEN isfinite(number) THEN number END AS score, ord, ts, source FROM "
+        f"SELECT {', '.join(KEY)}, step, CASE WHEN isfinite(number) THEN number END AS score, ord, ts, source, "
+        f"CASE WHEN {scored} THEN {SCORED} ELSE {part.blank or ABSENT} END AS blank FROM "
         f"(SELECT {shown}, TRY_CAST({part.number('step')} AS BIGINT) AS step, {part.number('bpb')} AS number, "
         f"{part.text('bpb')} AS said, ord, "
         f"{stamp} AS ts, {FILE} AS source FROM {part.relation}) WHERE {' AND '.join(where)}"
@@ -167,7 +172,7 @@ def _text(paths: tuple[str, ...], packed: str, pattern: str) -> Part:
     roles = patterns.roles(pattern)
     relation = (
         f"(SELECT {FILE}, row_number() OVER () AS ord, regexp_extract(line, {literal(patterns.to_regex(pattern))}, "
-        f"[{', '.join(map(literal, roles))}]) AS found FROM read_csv({_list(paths)}, columns={{'line': 'VARCHAR'}}, "
+        f"[{', '.join(map(literal, roles))}]) AS found FROM read_csv({listed(paths)}, columns={{'line': 'VARCHAR'}}, "
         # No such byte is in a text, so that a line is one column; latin-1 reads any bytes.
         "auto_detect=false, delim='\x01', quote='', escape='', header=false, encoding='latin-1', ignore_errors=true, "
         f"strict_mode=false, compression={literal(packed)}, filename={literal(FILE)}))"
@@ -175,7 +180,7 @@ def _text(paths: tuple[str, ...], packed: str, pattern: str) -> Part:
 
     def column(name: str) -> str:
         # 1,000 and 1_000 are how people are shown numbers.
-        found = f"found.{_name(name)}"
+        found = f"found.{quoted(name)}"
         return f"replace(replace({found}, ',', ''), '_', '')" if name in ("step", "bpb", "loss") else found
 
     return Part(relation, column, {"bpb" if role == "loss" else role: role for role in roles}, paths, roles)
@@ -194,7 +199,7 @@ def _csv(paths: tuple[str, ...], packed: str, head: str, wanted: Wanted) -> Part
     )
     chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
     reader = (
-        f"read_csv({_list(paths)}, auto_detect=false, header=true, columns={{{chosen}}}, delim={literal(separator)}, "
+        f"read_csv({listed(paths)}, auto_detect=false, header=true, columns={{{chosen}}}, delim={literal(separator)}, "
         "quote='\"', escape='\"', null_padding=true, ignore_errors=true, strict_mode=false, "
         f"compression={literal(packed)}, filename={literal(FILE)})"
     )
@@ -204,15 +209,15 @@ def _csv(paths: tuple[str, ...], packed: str, head: str, wanted: Wanted) -> Part
         raise ValueError(f"{paths[0]!r} is {error}") from None
     if chart is not None:
         return _chart(_numbered(reader), chart, paths)
-    return Part(_numbered(reader), _name, find_run_columns(names, wanted.columns), paths, names)
+    return Part(_numbered(reader), quoted, find_run_columns(names, wanted.columns), paths, names, blank=EMPTY)
 
 
 def _chart(table: str, chart: Chart, paths: tuple[str, ...]) -> Part:
     """A chart's runs below each other."""
     runs = ", ".join(
-        f"{{'name': {literal(run)}, 'score': {_name(column)}}}" for run, column in chart.runs.items()
+        f"{{'name': {literal(run)}, 'score': {quoted(column)}}}" for run, column in chart.runs.items()
     )
-    relation = f"(SELECT {FILE}, ord, {_name(chart.step)} AS step, unnest([{runs}]) AS run FROM {table})"
+    relation = f"(SELECT {FILE}, ord, {quoted(chart.step)} AS step, unnest([{runs}]) AS run FROM {table})"
     sql = {"name": "run.name", "step": "step", chart.metric: "run.score"}
     return Part(
         relation,
@@ -220,23 +225,25 @@ def _chart(table: str, chart: Chart, paths: tuple[str, ...]) -> Part:
         {"name": "name", "step": "step", "bpb": chart.metric},
         paths,
         ("step", *chart.runs.values()),
+        blank=None,  # a run that is over is empty where others go on
     )
 
 
 def _array_or_parquet(
     connection: duckdb.DuckDBPyConnection, kind: str, paths: tuple[str, ...], packed: str, wanted: Wanted
 ) -> Part:
-    reader = f"read_parquet({_list(paths)}, union_by_name=true, filename={literal(FILE)})"
+    reader = f"read_parquet({listed(paths)}, union_by_name=true, filename={literal(FILE)})"
     if kind == "json":
         reader = (
-            f"read_json({_list(paths)}, format='array', union_by_name=true, maximum_depth=1, ignore_errors=true, "
+            f"read_json({listed(paths)}, format='array', union_by_name=true, maximum_depth=1, ignore_errors=true, "
             f"compression={literal(packed)}, filename={literal(FILE)})"
         )
     described = connection.execute(f"DESCRIBE SELECT * FROM {reader}").fetchall()
     there = tuple(row[0] for row in described if row[0] != FILE)
     # Rows of Parquet have no order that says anything.
     relation = _numbered(reader) if kind == "json" else f"(SELECT *, NULL::BIGINT AS ord FROM {reader})"
-    return Part(relation, _name, find_run_columns(there, wanted.columns), paths, there)
+    blank = ABSENT if kind == "json" else EMPTY
+    return Part(relation, quoted, find_run_columns(there, wanted.columns), paths, there, blank=blank)
 
 
 def _numbered(reader: str) -> str:
@@ -260,17 +267,17 @@ def _json_lines(files: Sequence[LogFile], packed: str, wanted: Wanted) -> Part:
     # What is read as text by name needs no guess of its type, which a NaN or a later line may break.
     chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in dict.fromkeys(columns.values()) or ("step",))
     reader = (
-        f"read_json({_list(paths)}, format='newline_delimited', columns={{{chosen}}}, ignore_errors=true, "
+        f"read_json({listed(paths)}, format='newline_delimited', columns={{{chosen}}}, ignore_errors=true, "
         f"compression={literal(packed)}, filename={literal(FILE)})"
     )
-    return Part(_numbered(reader), _name, columns, paths, tuple(found))
+    return Part(_numbered(reader), quoted, columns, paths, tuple(found))
 
 
 def _trainer_state(
     connection: duckdb.DuckDBPyConnection, paths: tuple[str, ...], packed: str, wanted: Wanted
 ) -> Part:
     entries = (
-        f"(SELECT {FILE}, unnest(log_history) AS entry FROM read_json({_list(paths)}, "
+        f"(SELECT {FILE}, unnest(log_history) AS entry FROM read_json({listed(paths)}, "
         f"columns={{'log_history': 'JSON[]'}}, maximum_object_size={_LARGEST_OBJECT}, compression={literal(packed)}, "
         f"filename={literal(FILE)}))"
     )
@@ -282,16 +289,3 @@ def _trainer_state(
         return f"(entry ->> {literal(path)})"
 
     return Part(_numbered(entries), column, find_run_columns(there, wanted.columns), paths, there)
-
-
-def _list(paths: Sequence[str]) -> str:
-    return f"[{', '.join(literal(glob.escape(path)) for path in paths)}]"
-
-
-def literal(text: str) -> str:
-    """SQL of a text."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _name(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"'

@@ -35,8 +35,8 @@ class Reading:
     bits_named: bool
     #: What was found, a sentence each.
     said: tuple[str, ...]
-    #: The best score of each cell, where that is all that is kept.
-    best: Mapping[Key, float] = field(default_factory=dict)
+    #: The best score of each cell, where that is all that is kept; None where its place is empty.
+    best: Mapping[Key, float | None] = field(default_factory=dict)
 
 
 def parse_since(text: str) -> float:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from quantgate.databases.address import Address
 from quantgate.databases.engine import open_reader
 from quantgate.databases.failure import why_failed
-from quantgate.logs.aggregate import runs, statement
+from quantgate.logs.aggregate import SCORED, runs, statement
 from quantgate.logs.names import KEY, find_run_columns, says_bits
 from quantgate.logs.reading.sources import Reading, Wanted
 
@@ -90,7 +90,7 @@ def _reading(connection: Connection, sqlite: bool, wanted: Wanted, table: str) -
         f"(SELECT {keys}, CAST({column('step')} AS BIGINT) AS step, "
         # NaN is above every number in PostgreSQL, and NULL in SQLite: neither is between these.
         f"CASE WHEN {score} > -1e300 AND {score} < 1e300 THEN {score} END AS score, "
-        f"CAST(NULL AS BIGINT) AS ord, {stamp} AS ts, '' AS source FROM {place}"
+        f"CAST(NULL AS BIGINT) AS ord, {stamp} AS ts, '' AS source, {SCORED} AS blank FROM {place}"
         f"{' WHERE ' + ' AND '.join(conditions) if conditions else ''})"
     )
     result = connection.execution_options(stream_results=True, yield_per=5000).execute(

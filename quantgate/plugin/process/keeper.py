@@ -1,4 +1,4 @@
-"""What a subject's code is run under: ended if it does not end, its forks and its KeyboardInterrupts kept to itself."""
+"""What a subject's code is run under: ended if it does not end, its forks, exits and interrupts kept to itself."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import cache
 from typing import IO
 
 from quantgate.gate.astray import AstrayError
+from quantgate.plugin.process.exits import no_exit
 from quantgate.plugin.process.forks import ForkGuard
 from quantgate.plugin.process.signals import Signals
 from quantgate.plugin.process.watchdog import rest, watchdog
@@ -29,7 +30,8 @@ class Keeper:
             AstrayError: It forked and the child came back, or it raised KeyboardInterrupt by itself.
         """
         ending = nullcontext() if self._resting else watchdog(seconds, log)
-        with ending, self._forks.guarding(), self.signals.noting_interrupts():
+        staying = no_exit(log if isinstance(log, int) else None)
+        with ending, self._forks.guarding(), self.signals.noting_interrupts(), staying:
             try:
                 yield
             except KeyboardInterrupt as error:

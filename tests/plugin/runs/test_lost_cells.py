@@ -15,7 +15,7 @@ import quantgate
 
 def dies(w):
     if w.shape == (128, 32):
-        os._exit(3)
+        os.kill(os.getpid(), 9)
     return w + ((w * 64).round() / 64 - w).detach()
 
 

@@ -220,7 +220,7 @@ def test_a_known_failure_of_a_trainer(project: Project) -> None:
 def planned(pytester: pytest.Pytester) -> Path:
     pytester.path.joinpath("quantgate.toml").write_text(
         toml("mine", "int8", "int4")
-        + toml("other", "int8").replace('"adamw"', '"soap", "adamw"').replace(', "{lr}"', "")
+        + toml("other", "int8").replace('"adamw"', '"soap", "adamw"').replace('"{lr}"', '"{optimizer}"')
     )
     pytester.makepyfile(TEST_LEARNS)
     return pytester.path
@@ -395,3 +395,42 @@ def test_a_control_that_fails_says_its_last_words_and_the_key(project: Project) 
         "  mine:int8 x adamw",
         "    the run is invalid: the reason is said at the end",
     ]
+
+
+DUMPS = """
+import pathlib
+import sys
+
+import numpy as np
+
+format, weights = sys.argv[1:]
+for step in range(0, 101, 10):
+    print(f"step={step} val_bpb={7 - step / 50 - (format == 'int4') / 100:.4f}")
+if format == "int4":
+    x = np.random.default_rng(1).normal(0, 0.1, (64, 96)).astype(np.float32)
+    scale = np.abs(x).max(0, keepdims=True) / 7
+    for role, array in (("weights", x), ("quantized", (np.round(x / scale) * scale).astype(np.float32))):
+        folder = pathlib.Path(weights) / role
+        folder.mkdir()
+        np.save(folder / "w.npy", array)
+"""
+
+
+@pytest.mark.parametrize(("granularity", "verdict"), [(None, "learns"), ("row", "faulty")])
+def test_dumped_weights_are_asked_which_share_a_scale_where_that_is_declared(
+    local: Project, granularity: str | None, verdict: str
+) -> None:
+    (local.folder / "train.py").write_text(DUMPS)
+    declared = "" if granularity is None else f'granularity = "{granularity}"\n'
+    (local.folder / "quantgate.toml").write_text(
+        '[trainers.mine]\ncommand = ["python", "train.py", "{format}", "{weights}"]\n'
+        'pattern = "step={step} val_bpb={bpb}"\nformats = ["int4"]\noptimizers = ["adamw"]\n' + declared
+    )
+    local.write(test_lowbit=TEST_LEARNS)
+    outcome = local.pytest("-m", "lowbit", "-n0", "--quantgate-report=out")
+    record = records(outcome)["int4"]
+
+    assert (record["verdict"], record["cause"]) == (verdict, None if granularity is None else "wrong-axis")
+    if granularity is not None:
+        said = "the scale is declared to be shared by a row; the values are of one scale for its column."
+        assert record["evidence"]["because"] == said  # type: ignore[index]
