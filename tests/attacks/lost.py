@@ -9,7 +9,9 @@ from tests.attacks.attack import FAST, HEALTHY, LEARNS, REPORT, Attack
 
 def _beside(texts: Mapping[str, str]) -> dict[str, str]:
     """A project with a healthy format and these, name -> source."""
-    register = (f"{text}\n\nquantgate.register_format({name!r}, {name}, bits=4)\n" for name, text in texts.items())
+    register = (
+        f"{text}\n\nquantgate.register_format({name!r}, {name}, bits=4)\n" for name, text in texts.items()
+    )
     return {"conftest.py": HEALTHY + "".join(register), "test_lowbit.py": LEARNS}
 
 
