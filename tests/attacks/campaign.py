@@ -155,7 +155,7 @@ def _broken(run: Running, fault: str, status: int) -> Iterable[str]:
         yield "no table"
     if "INTERNALERROR" in run.output:
         yield "INTERNALERROR"
-    yield from (f"left behind: {each}" for each in run.left_behind())
+    yield from (f"left behind: {each}" for each in run.left_behind(sweeping=fault == "controller"))
 
 
 def _second(folder: Path) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tests.attacks.attack import FAST, HEALTHY, LEARNS, REPORT, Attack
 
 
-def _beside(name: str, text: str) -> dict[str, str]:
-    """A project with a healthy format and one more."""
-    register = f"\n\nquantgate.register_format({name!r}, {name}, bits=4)\n"
-    return {"conftest.py": HEALTHY + text + register, "test_lowbit.py": LEARNS}
+def _beside(texts: Mapping[str, str]) -> dict[str, str]:
+    """A project with a healthy format and these, name -> source."""
+    register = (
+        f"{text}\n\nquantgate.register_format({name!r}, {name}, bits=4)\n" for name, text in texts.items()
+    )
+    return {"conftest.py": HEALTHY + "".join(register), "test_lowbit.py": LEARNS}
 
 
 _SPINS = """
@@ -98,25 +102,25 @@ def thread(w):
     return fitting(w)
 """
 
+_ENDLESS = {"spins": _SPINS, "swallows": _SWALLOWS, "blocks": _BLOCKS}
+
 LOST: tuple[Attack, ...] = (
-    *(
-        Attack(
-            f"an endless quantizer that {name}",
-            _beside(name, text),
-            1,
-            (
-                f"{name} x adamw, width 32: no end, and no answer to what else would end it; its worker was ended (at "
-                "conftest.py:...",
-            ),
-            (*FAST, REPORT, "--timeout=2"),
-            modes=("n2",),
-            verdicts={"fitting": "learns", name: "timeout"},
-        )
-        for name, text in (("spins", _SPINS), ("swallows", _SWALLOWS), ("blocks", _BLOCKS))
+    Attack(
+        "endless quantizers that spin, swallow and block",
+        _beside(_ENDLESS),
+        1,
+        tuple(
+            f"{name} x adamw, width 32: no end, and no answer to what else would end it; its worker was ended (at "
+            "conftest.py:..."
+            for name in _ENDLESS
+        ),
+        (*FAST, REPORT, "--timeout=2"),
+        modes=("n2",),
+        verdicts={"fitting": "learns", **dict.fromkeys(_ENDLESS, "timeout")},
     ),
     Attack(
         "a quantizer that forks",
-        _beside("forks", _FORKS),
+        _beside({"forks": _FORKS}),
         1,
         (
             "forks x adamw, width 32: crashed: forks x adamw, width 32: it forked, and the child came back: a child "
@@ -129,7 +133,7 @@ LOST: tuple[Attack, ...] = (
     *(
         Attack(
             f"a quantizer that {name} the process",
-            _beside(name, text),
+            _beside({name: text}),
             1,
             (
                 f"{name} x adamw, width 32: crashed: RuntimeError: os.{function} would end the whole run, and is held "
@@ -146,7 +150,7 @@ LOST: tuple[Attack, ...] = (
     ),
     Attack(
         "a quantizer whose children end as they wish",
-        _beside("children", _CHILDREN),
+        _beside({"children": _CHILDREN}),
         0,
         options=(*FAST, REPORT),
         modes=("plain",),
@@ -154,7 +158,7 @@ LOST: tuple[Attack, ...] = (
     ),
     Attack(
         "a thread that ends the process",
-        _beside("leaves", _LEAVES),
+        _beside({"leaves": _LEAVES}),
         70,
         ("...quantgate: a thread called os._exit, which ends the run: status 70",),
         (*FAST, REPORT),
@@ -162,7 +166,7 @@ LOST: tuple[Attack, ...] = (
     ),
     Attack(
         "a thread that never ends",
-        _beside("thread", _THREAD),
+        _beside({"thread": _THREAD}),
         0,
         options=(*FAST, REPORT),
         modes=("plain", "n2"),

@@ -20,6 +20,8 @@ from tests.plugin.project import PLUGINS_LEFT_OUT
 MARK = "ATTACKED_RUN"
 #: Seconds that whatever is left of a run has to go.
 _GRACE = 20.0
+#: How the command of `quantgate.plugin.process.sweeper` begins, after the interpreter.
+_SWEEPER = b" -I -S -c "
 
 
 class Running:
@@ -108,11 +110,21 @@ class Running:
         finally:
             self._output.close()
 
-    def left_behind(self) -> list[str]:
-        """Processes and folders of the gate that are still there some time after the end."""
+    def left_behind(self, *, sweeping: bool = False) -> list[str]:
+        """Processes and folders of the gate that are still there some time after the end.
+
+        Args:
+            sweeping: Whether the sweeper may still be there, which looks after a killed controller's workers for 10 s.
+                Without a process beside it, nothing can make a folder again.
+        """
         deadline = time.monotonic() + _GRACE
         while time.monotonic() < deadline:
-            left = [f"process {pid} {_command(pid)!r}" for pid in self.pids()]
+            commands = {pid: _command(pid) for pid in self.pids()}
+            left = [
+                f"process {pid} {command!r}"
+                for pid, command in commands.items()
+                if not (sweeping and _SWEEPER in command)
+            ]
             left += [str(path) for path in self.temporary.glob("quantgate-*")]
             if not left:
                 return []

@@ -106,7 +106,7 @@ def test_a_quantizer_that_ends_the_only_process_leaves_a_report_that_says_unfini
     assert run.wait() == 0  # all that the process itself can say
     assert verdicts(run) == {"quick": "learns"}
     assert run.state == {"state": "unfinished", "running": "slow-adamw-s47-w32"}
-    assert run.left_behind() == []
+    assert run.left_behind(sweeping=True) == []
 
 
 def test_the_watchdog_ends_an_only_process_and_says_where_it_stood(start: Start) -> None:
@@ -119,7 +119,7 @@ def test_the_watchdog_ends_an_only_process_and_says_where_it_stood(start: Start)
     assert verdicts(run) == {"quick": "learns"}
     assert run.state == {"state": "unfinished", "running": "slow-adamw-s47-w32"}
     assert re.search(r'conftest\.py", line \d+ in slow$', run.output, flags=re.MULTILINE)
-    assert run.left_behind() == []
+    assert run.left_behind(sweeping=True) == []
 
 
 def test_a_second_run_into_one_report_folder_is_refused(start: Start) -> None:

@@ -72,7 +72,7 @@ def test_a_run_that_is_ended_ends_its_trainers(start: Start, mode: str, number: 
     os.kill(run.process.pid, number)
 
     assert run.wait() == (-number if number is signal.SIGKILL else 2)
-    assert run.left_behind() == []
+    assert run.left_behind(sweeping=number is signal.SIGKILL) == []
 
 
 def test_a_worker_that_is_killed_takes_its_trainer_with_it_and_its_cell_is_crashed(start: Start) -> None:

@@ -116,14 +116,21 @@ def test_options_that_keep_the_control_from_learning_are_a_usage_error(local: Pr
 
 def test_an_optimizer_that_stands_still_takes_its_own_cells_and_no_others(local: Project) -> None:
     local.write(conftest=OPTIMIZER_THAT_STANDS_STILL, test_lowbit=TEST_LEARNS)
-    options = ("--quantgate-optimizers=still,adamw", "--quantgate-formats=int4", "--quantgate-report=out")
+    options = (
+        "--quantgate-optimizers=still,adamw",
+        "--quantgate-formats=int4",
+        "--quantgate-report=out",
+        *NARROW,
+    )
     outcome = local.pytest("-n0", *options)
     assert outcome.exit_status == 1
     cells = [record for record in outcome.records if record["kind"] == "format"]
     assert {cell["optimizer"]: cell["verdict"] for cell in cells} == {"still": "unjudged", "adamw": "learns"}
     (said,) = [line for line in outcome.lines if line.startswith("quantgate: the ")]
-    assert said.startswith("quantgate: the float32 control of fp32 x still does not learn (dead, 7.")
-    assert said.endswith(" at a rate of 0.0002")
+    assert said.startswith(
+        "quantgate: the float32 control of fp32 x still, width 32 does not learn (dead, 7."
+    )
+    assert said.endswith(" at a rate of 0.0004")
     assert f"quantgate: {RATE}" in outcome.lines
     assert "1 of 2 controls learn, 6 of 6 negative controls fail" in outcome.stdout
 
