@@ -11,9 +11,11 @@ pytest_plugins = ["pytester"]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """`-m lowbit` runs the gate alone: no other test file is imported, nor what only they need."""
-    other = collection_path.suffix == ".py" and collection_path.name != "test_lowbit.py"
-    return True if other and config.option.markexpr == "lowbit" else None
+    """`-m lowbit` runs the gate alone: no other test or conftest is imported, nor what only they need."""
+    if config.option.markexpr != "lowbit":
+        return None
+    is_gate = collection_path.name == "test_lowbit.py" or collection_path == Path(__file__).parent / "tests"
+    return None if is_gate else True
 
 
 @pytest.hookimpl(optionalhook=True)
