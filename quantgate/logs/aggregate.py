@@ -49,6 +49,9 @@ class Blank:
     first: int
     last: int
     rows: int
+    #: How many of them stand before the first score, and how many after the last one; all where there is none.
+    before: int
+    after: int
     #: Whether the place of the score was there and empty, as in a table; else the row may be of something else.
     empty: bool
 
@@ -109,7 +112,12 @@ def runs(rows: Iterable[Sequence[Any]]) -> Iterator[Run]:
     for values, group in groupby(rows, key=lambda row: tuple(row[:width])):
         members = list(group)
         scored = [row for row in members if row[-1] == SCORED]
-        blank = _blank([row for row in members if row[-1] != SCORED], width + 1)
+        reach = (
+            (min(int(row[width + 1]) for row in scored), max(int(row[width + 2]) for row in scored))
+            if scored
+            else None
+        )
+        blank = _blank([row for row in members if row[-1] != SCORED], width + 1, reach)
         stretches = _stretches([row[width + 1 :] for row in scored]) or _unscored(blank)
         if not stretches:
             continue
@@ -123,13 +131,19 @@ def runs(rows: Iterable[Sequence[Any]]) -> Iterator[Run]:
         )
 
 
-def _blank(rows: Sequence[Sequence[Any]], at: int) -> Blank | None:
+def _blank(rows: Sequence[Sequence[Any]], at: int, reach: tuple[int, int] | None) -> Blank | None:
+    """The rows without a score, given the first and the last step that have one."""
     if not rows:
         return None
+    spans = [(int(row[at]), int(row[at + 1]), int(row[at + 2])) for row in rows]
+    start, end = reach or (spans[0][0] - 1, spans[0][0] - 1)
     return Blank(
-        first=min(int(row[at]) for row in rows),
-        last=max(int(row[at + 1]) for row in rows),
-        rows=sum(int(row[at + 2]) for row in rows),
+        first=min(first for first, _, _ in spans),
+        last=max(last for _, last, _ in spans),
+        rows=sum(count for _, _, count in spans),
+        before=sum(count for _, last, count in spans if last < start),
+        # Of a stretch that begins before the last score, one row at least comes after it.
+        after=sum(count if first > end else 1 for first, last, count in spans if last > end),
         empty=any(row[-1] == EMPTY for row in rows),
     )
 

@@ -64,6 +64,15 @@ def absent(path: Path, rows: Rows) -> None:
             "no score after step 600 (2.82), while its steps go on to 1,000; until then, scores were at most 50 steps "
             "apart.",
         ),
+        (
+            # Seldom at first, often later.
+            [
+                (step, score if step in (0, 300) or (step % 10 == 0 and 500 <= step <= 700) else None)
+                for step, score in CURVE
+            ],
+            "no score after step 700 (2.74), while its steps go on to 1,000; until then, the last 10 scores were at "
+            "most 10 steps apart.",
+        ),
     ],
 )
 def test_a_run_whose_scores_stop_is_not_said_to_learn(
@@ -81,10 +90,11 @@ def test_a_run_whose_scores_stop_is_not_said_to_learn(
     )
 
 
+@pytest.mark.parametrize("untrained", [[], [(0, None)]], ids=["scored", "not scored"])
 def test_a_table_that_ends_in_its_first_row_without_a_score_is_not_said_to_learn(
-    quantgate: Command, folder: Path
+    quantgate: Command, folder: Path, untrained: Rows
 ) -> None:
-    table(folder / "int8-adamw", rows(until=999))
+    table(folder / "int8-adamw", untrained + rows(until=999)[len(untrained) :])
 
     said = quantgate("judge", str(folder))
 
@@ -104,6 +114,10 @@ def test_a_table_that_ends_in_its_first_row_without_a_score_is_not_said_to_learn
         rows(score_every=100, row_every=10, until=800, steps=1000),
         # Steps 1, 2, 4, 8 and so on.
         [(step, score if step & (step - 1) == 0 else None) for step, score in CURVE],
+        # Steps 1, 4, 16 and so on.
+        [(step, score if step in (1, 4, 16, 64, 256) else None) for step, score in CURVE],
+        # An entry of the end of the training whose steps are of something else.
+        [*rows(score_every=50, row_every=10), (9000, None)],
         # An entry of the end of the training, as Hugging Face's.
         [*rows(row_every=10), (1005, None)],
     ],

@@ -105,7 +105,7 @@ def test_rows_without_a_score_are_counted_apart() -> None:
     (run,) = aggregated([("a", step, 7.0, step) for step in range(0, 101, 10)], [(5, 2), (120, 1), (400, 1)])
 
     assert (run.samples, run.last_step) == (11, 100)
-    assert run.blank == Blank(first=5, last=400, rows=3, empty=True)
+    assert run.blank == Blank(first=5, last=400, rows=3, before=0, after=2, empty=True)
     assert all(stretch.bad == 0 for stretch in run.stretches)
 
 

@@ -6,13 +6,15 @@ them that is no longer than usual.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
 
 from quantgate.logs.aggregate import Run
 
 #: So many of the usual distances after the last score it is overdue: more than the one after which a loop may end, and
 #: than the next of a logger that scores steps 1, 2, 4, 8 and so on.
 OVERDUE = 2
+#: Usual is what the last so many distances were: a run that was scored seldom at first may be scored often later.
+RECENT = 10
 
 HINT = (
     "pandas writes NaN as an empty field, JSON as null: it may have diverged there. Log NaN as a word; where scores "
@@ -33,21 +35,42 @@ def too_little(run: Run) -> str:
 
 def stopped(run: Run, final: float) -> str | None:
     """What is said of a run whose scores stop while its steps go on; None where no score is overdue."""
-    blank, last, usual = run.blank, run.last_step, _usual(run)
-    if blank is None or usual is None:
+    distances = _distances(run)
+    if run.blank is None or not distances:
         return None
-    # Where each row of a table had its score, the first that has none is the one that was NaN.
-    every_row = blank.empty and blank.first > last
-    if blank.last - last < usual if every_row else blank.last - last <= OVERDUE * usual:
+    blank, last = run.blank, run.last_step
+    usual = max(distances[-RECENT:])
+    silent = blank.last - last
+    # Where each row of a table had its score, the first that has none is the one that was NaN. A row before the first
+    # score is one of the untrained model.
+    if blank.empty and blank.rows == blank.before + blank.after:
+        if silent < usual:
+            return None
+    elif blank.after == 1:  # of the end of the training, it may be
         return None
+    elif silent <= max(OVERDUE * usual, _growing(distances)):
+        return None
+    which = "scores" if usual == max(distances) else f"the last {RECENT} scores"
     return (
-        f"no score after step {last:,} ({final:.2f}), while its steps go on to {blank.last:,}; until then, scores were "
-        f"at most {usual:,} step{'s' * (usual != 1)} apart."
+        f"no score after step {last:,} ({final:.2f}), while its steps go on to {blank.last:,}; until then, {which} "
+        f"were at most {usual:,} step{'s' * (usual != 1)} apart."
     )
 
 
-def _usual(run: Run) -> int | None:
-    """The longest distance between scores; None where there is one alone."""
-    between = [after.first - before.last for before, after in pairwise(run.stretches)]
-    within = [-((s.first - s.last) // (s.steps - 1)) for s in run.stretches if s.steps > 1]
-    return max((*between, *within), default=None)
+def _distances(run: Run) -> list[int]:
+    """The steps from each score to the next, in order; those of a stretch as if they were even, at most `RECENT`."""
+    found: list[int] = []
+    for place, stretch in enumerate(run.stretches):
+        if place:
+            found.append(stretch.first - run.stretches[place - 1].last)
+        if stretch.steps > 1:
+            even = -((stretch.first - stretch.last) // (stretch.steps - 1))
+            found += [even] * min(stretch.steps - 1, RECENT)
+    return found
+
+
+def _growing(distances: Sequence[int]) -> float:
+    """The distance that comes next where each is longer than the one before: scores at steps 1, 10, 100 and so on."""
+    if len(distances) < 3 or not distances[-3] < distances[-2] < distances[-1]:
+        return 0
+    return distances[-1] ** 2 / distances[-2]
