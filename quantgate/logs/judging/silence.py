@@ -41,14 +41,12 @@ def stopped(run: Run, final: float) -> str | None:
     blank, last = run.blank, run.last_step
     usual = max(distances[-RECENT:])
     silent = blank.last - last
-    # Where each row of a table had its score, the first that has none is the one that was NaN. A row before the first
-    # score is one of the untrained model.
+    # Where each row of a table had its score, the first that has none is the one that was NaN; a row before the first
+    # score is one of the untrained model. Elsewhere one row alone may be an entry of the end of the training.
     if blank.empty and blank.rows == blank.before + blank.after:
         if silent < usual:
             return None
-    elif blank.after == 1:  # of the end of the training, it may be
-        return None
-    elif silent <= max(OVERDUE * usual, _growing(distances)):
+    elif blank.after == 1 or silent <= max(OVERDUE * usual, _growing(distances)):
         return None
     which = "scores" if usual == max(distances) else f"the last {RECENT} scores"
     return (
