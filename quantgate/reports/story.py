@@ -285,7 +285,10 @@ def rerun(result: CellResult, run: RunRecord) -> str | None:
     """The command that judges this cell again; None where no test of pytest's judged it."""
     if result.test is None:
         return None
-    return shlex.join(["pytest", result.test, *run.options])
+    place = (
+        f"./{result.test}" if result.test.startswith("-") else result.test
+    )  # a folder's name, and no option
+    return shlex.join(["pytest", place, *run.options])
 
 
 def title(cell: Cell) -> str:

@@ -202,6 +202,7 @@ def test_the_command_names_the_test_and_the_options() -> None:
         "pytest 'tests/test_lowbit.py::test_learns[mylib_int4-adamw-s47]' --quantgate-steps=20"
     )
     assert rerun(make_result(), DONE) is None
+    assert rerun(make_result(test="-k/test_a.py::test_b"), DONE) == "pytest ./-k/test_a.py::test_b"
 
 
 def test_counts_and_names_are_short() -> None:

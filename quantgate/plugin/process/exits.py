@@ -7,16 +7,20 @@ children of it, as multiprocessing forks them, end as they wish. Code in C that 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from types import ModuleType
 from typing import Any, NoReturn
 
 #: As for an invalid run: what was planned was not judged.
 _STATUS = 70
 #: All other ways to execute a program go by way of the last two.
 _ENDS = ("_exit", "execv", "execve")
+#: Where they are found.
+_MODULES = tuple(sys.modules[name] for name in ("os", "posix", "nt") if name in sys.modules)
 
 
 @contextmanager
@@ -29,19 +33,25 @@ def no_exit(said_to: int | None) -> Iterator[None]:
     Args:
         said_to: The number of the file that is told of an end by another thread; None says nothing.
     """
-    found = {name: getattr(os, name) for name in _ENDS if hasattr(os, name)}
+    found = {
+        (module, name): getattr(module, name)
+        for module in _MODULES
+        for name in _ENDS
+        if hasattr(module, name)
+    }
     place = (os.getpid(), threading.get_ident())
-    held = {name: partial(_held, name, end, place, said_to, found["_exit"]) for name, end in found.items()}
+    leave = found[os, "_exit"]
+    held = {key: partial(_held, key[1], end, place, said_to, leave) for key, end in found.items()}
     _put(held)
     try:
         yield
     finally:
-        _put({name: end for name, end in found.items() if getattr(os, name) is held[name]})
+        _put({key: end for key, end in found.items() if getattr(*key) is held[key]})
 
 
-def _put(functions: Mapping[str, Callable[..., Any]]) -> None:
-    for name, function in functions.items():
-        setattr(os, name, function)
+def _put(functions: Mapping[tuple[ModuleType, str], Callable[..., Any]]) -> None:
+    for (module, name), function in functions.items():
+        setattr(module, name, function)
 
 
 def _held(
