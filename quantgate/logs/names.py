@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from types import MappingProxyType
@@ -190,6 +190,21 @@ def find_run_columns(there: Collection[str], given: Mapping[str, str]) -> dict[s
             "of them name=COLUMN,run=COLUMN."
         )
     return {**found, **dict(zip(("name", "run"), likely, strict=False))}
+
+
+def without_last_tests(there: Sequence[str], rows: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """The columns of a table without those of a test that is taken once, after a training that another one scores.
+
+    Args:
+        there: The columns.
+        rows: The fields of some rows.
+    """
+    scores = [place for place, name in enumerate(there) if name.lower() in USUAL["bpb"]]
+    counts = Counter(place for row in rows for place in scores if place < len(row) and row[place].strip())
+    once = {place for place in scores if there[place].lower().startswith("test") and counts[place] <= 1}
+    if all(counts[place] <= 1 for place in scores):
+        return tuple(there)
+    return tuple(name for place, name in enumerate(there) if place not in once)
 
 
 def best_column(there: Iterable[str]) -> str | None:

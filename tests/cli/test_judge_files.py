@@ -266,3 +266,21 @@ def test_a_word_in_the_place_of_a_score_is_no_finite_one(quantgate: Command, fol
 
     assert said.status == 1
     assert "int8-adamw-s47: not finite from step 600 on (21 of 51 scores);" in said.out
+
+
+@pytest.mark.parametrize(
+    ("tests", "chosen"),
+    [((), False), ((1000,), False), ((0, 500, 1000), True)],
+    ids=["none", "last", "often"],
+)
+def test_a_test_that_is_taken_once_at_the_end_is_not_the_curve(
+    quantgate: Command, folder: Path, tests: tuple[int, ...], chosen: bool
+) -> None:
+    curve = falling(2.6, steps=1000, every=10)
+    rows = [f"{step},{score}," for step, score in curve] + [f"{step},,{7 - step / 250}" for step in tests]
+    (folder / "int8-adamw.csv").write_text("\n".join(["step,bpb,test_bpb", *rows, ""]))
+
+    said = quantgate("judge", str(folder))
+
+    assert ("  scores of test_bpb\n" in said.out) == chosen
+    assert "1 cells / 1 learn / 0 do not / 0 unjudged\n" in said.out

@@ -6,7 +6,6 @@ costs that line and no other: a word in the place of a score is a score that is 
 
 from __future__ import annotations
 
-import csv
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,8 +14,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from quantgate.logs.aggregate import ABSENT, EMPTY, SCORED
-from quantgate.logs.names import KEY, find_run_columns
+from quantgate.logs.names import KEY, find_run_columns, without_last_tests
 from quantgate.logs.reading import patterns
+from quantgate.logs.reading.fields import header_of, rows_of
 from quantgate.logs.reading.paths import LogFile
 from quantgate.logs.reading.quoting import listed, literal, quoted
 from quantgate.logs.reading.sources import Wanted
@@ -81,7 +81,7 @@ def parts_of(
             alone,
         )
 
-    for (kind, packed, pattern, head, alone), group in groupby(sorted(files, key=alike), key=alike):
+    for (kind, packed, pattern, _, alone), group in groupby(sorted(files, key=alike), key=alike):
         members = tuple(group)
         paths = tuple(file.path for file in members)
         if kind == "json" and all(file.first.startswith("{") for file in members):
@@ -89,7 +89,7 @@ def parts_of(
         elif kind == "text":
             yield _whole_lines(connection, _text(paths, packed, pattern), bool(alone))
         elif kind == "csv":
-            yield _whole_lines(connection, _csv(paths, packed, head, wanted), bool(alone))
+            yield _whole_lines(connection, _csv(paths, packed, members[0], wanted), bool(alone))
         elif kind == "trainer_state":
             yield _trainer_state(connection, paths, packed, wanted)
         else:
@@ -186,17 +186,9 @@ def _text(paths: tuple[str, ...], packed: str, pattern: str) -> Part:
     return Part(relation, column, {"bpb" if role == "loss" else role: role for role in roles}, paths, roles)
 
 
-def _csv(paths: tuple[str, ...], packed: str, head: str, wanted: Wanted) -> Part:
+def _csv(paths: tuple[str, ...], packed: str, file: LogFile, wanted: Wanted) -> Part:
     """A table by its first line. DuckDB would guess it, and give up on a file that is cut off within quotes."""
-    separator = max((",", "\t", ";", "|"), key=head.count)
-    (fields,) = csv.reader([head.lstrip("\ufeff")], delimiter=separator)
-    # A name that stands twice, or is empty, is not to be found by it.
-    names = tuple(
-        name.strip()
-        if name.strip() and name.strip().lower() not in {before.strip().lower() for before in fields[:place]}
-        else f"column {place + 1}"
-        for place, name in enumerate(fields)
-    )
+    separator, names = header_of(file)
     chosen = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in names)
     reader = (
         f"read_csv({listed(paths)}, auto_detect=false, header=true, columns={{{chosen}}}, delim={literal(separator)}, "
@@ -209,7 +201,9 @@ def _csv(paths: tuple[str, ...], packed: str, head: str, wanted: Wanted) -> Part
         raise ValueError(f"{paths[0]!r} is {error}") from None
     if chart is not None:
         return _chart(_numbered(reader), chart, paths)
-    return Part(_numbered(reader), quoted, find_run_columns(names, wanted.columns), paths, names, blank=EMPTY)
+    likely = names if "bpb" in wanted.columns else without_last_tests(names, rows_of(file, separator))
+    columns = find_run_columns(likely, wanted.columns)
+    return Part(_numbered(reader), quoted, columns, paths, names, blank=EMPTY)
 
 
 def _chart(table: str, chart: Chart, paths: tuple[str, ...]) -> Part:
