@@ -112,13 +112,9 @@ def runs(rows: Iterable[Sequence[Any]]) -> Iterator[Run]:
     for values, group in groupby(rows, key=lambda row: tuple(row[:width])):
         members = list(group)
         scored = [row for row in members if row[-1] == SCORED]
-        reach = (
-            (min(int(row[width + 1]) for row in scored), max(int(row[width + 2]) for row in scored))
-            if scored
-            else None
-        )
-        blank = _blank([row for row in members if row[-1] != SCORED], width + 1, reach)
-        stretches = _stretches([row[width + 1 :] for row in scored]) or _unscored(blank)
+        stretches = _stretches([row[width + 1 :] for row in scored])
+        blank = _blank([row[width + 1 :] for row in members if row[-1] != SCORED], stretches)
+        stretches = stretches or _unscored(blank)
         if not stretches:
             continue
         times = [row[-4] for row in members if row[-4] is not None]
@@ -131,12 +127,13 @@ def runs(rows: Iterable[Sequence[Any]]) -> Iterator[Run]:
         )
 
 
-def _blank(rows: Sequence[Sequence[Any]], at: int, reach: tuple[int, int] | None) -> Blank | None:
-    """The rows without a score, given the first and the last step that have one."""
+def _blank(rows: Sequence[Sequence[Any]], scored: Sequence[Stretch]) -> Blank | None:
+    """The rows without a score, beside those that have one."""
     if not rows:
         return None
-    spans = [(int(row[at]), int(row[at + 1]), int(row[at + 2])) for row in rows]
-    start, end = reach or (spans[0][0] - 1, spans[0][0] - 1)
+    spans = [(int(row[0]), int(row[1]), int(row[2])) for row in rows]
+    none = spans[0][0] - 1
+    start, end = (scored[0].first, scored[-1].last) if scored else (none, none)
     return Blank(
         first=min(first for first, _, _ in spans),
         last=max(last for _, last, _ in spans),

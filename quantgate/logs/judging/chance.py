@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from quantgate.logs.aggregate import Run
-from quantgate.logs.judging.rules import FAR_ABOVE, NEAR_CHANCE, UNIT_SLACK, Unit
+from quantgate.logs.judging.rules import FAR_ABOVE, NEAR_CHANCE, UNIT_SLACK, Unit, bits_in
 from quantgate.records.verdict import CHANCE_BPB
 
 #: Symbols of vocabularies in use: characters of tiny shakespeare, ASCII, bytes, BERT, Llama 2, GPT-2, GPT-4, Llama 3,
@@ -63,7 +63,7 @@ def find_scale(runs: Sequence[Run], chance: float | None, unit: Unit | None, bit
             return _starting(size, first, other, f"the first scores, {first:.2f}, are chance in {other}")
         # Each run is then refused, with the other unit as the likely mistake.
         return Scale(named, why, math.log2(size), f"{size:,} symbols, in {other}", certain=True)
-    shown = sorted(score * _in_bits(named) for score in firsts)
+    shown = sorted(score * bits_in(named) for score in firsts)
     near = [score for score in shown if NEAR_CHANCE <= score / CHANCE_BPB <= FAR_ABOVE]
     if near:
         return Scale(
@@ -76,7 +76,7 @@ def find_scale(runs: Sequence[Run], chance: float | None, unit: Unit | None, bit
 
 
 def _starting(size: int, first: float, unit: Unit, why: str) -> Scale:
-    start = first * _in_bits(unit)
+    start = first * bits_in(unit)
     return Scale(unit, why, math.log2(size), f"{size:,} symbols: the runs start at {start:.2f}", certain=True)
 
 
@@ -97,17 +97,13 @@ def _vocabulary(starts: Sequence[float], unit: Unit, share: tuple[float, float])
     """
     fitting: dict[int, list[float]] = defaultdict(list)
     for score in starts:
-        size = min(VOCABULARIES, key=lambda size: abs(score * _in_bits(unit) / math.log2(size) - 1))
-        if share[0] <= score * _in_bits(unit) / math.log2(size) <= share[1]:
+        size = min(VOCABULARIES, key=lambda size: abs(score * bits_in(unit) / math.log2(size) - 1))
+        if share[0] <= score * bits_in(unit) / math.log2(size) <= share[1]:
             fitting[size].append(score)
     if not fitting:
         return None
     most = max(fitting, key=lambda size: len(fitting[size]))
     return most, median(fitting[most])
-
-
-def _in_bits(unit: Unit) -> float:
-    return 1.0 if unit == "bits" else 1 / math.log(2)
 
 
 def _unit(firsts: Sequence[float], chance: float, bits_named: bool) -> tuple[Unit, str]:

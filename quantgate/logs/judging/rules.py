@@ -27,6 +27,11 @@ LEAST_STEPS = 20
 EARLY_SHARE = 0.5
 
 
+def bits_in(unit: Unit) -> float:
+    """Bits in one of a unit."""
+    return 1.0 if unit == "bits" else 1 / math.log(2)
+
+
 @dataclass(frozen=True)
 class Rules:
     """How curves are judged. Scores are in `unit`, everything else in bits a symbol."""
@@ -49,7 +54,7 @@ class Rules:
     @property
     def in_bits(self) -> float:
         """Bits in one unit."""
-        return 1.0 if self.unit == "bits" else 1 / math.log(2)
+        return bits_in(self.unit)
 
     @property
     def scale(self) -> float:
