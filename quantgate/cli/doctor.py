@@ -65,8 +65,6 @@ def run(options: argparse.Namespace) -> int:
         missing = " Not all could be asked." if examined.evidence.not_measured else ""
         print(f"No probe found a fault.{missing}")
         return EXIT_OK
-    if examined.healthy:
-        return EXIT_FAILED
     if examined.cause is not None:
         hint = CAUSES[examined.cause].hint
         print(f"Cause: {examined.cause}\nHint: {hint} `quantgate explain {examined.cause}`")
