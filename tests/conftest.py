@@ -15,8 +15,11 @@ Once = Callable[[str, Callable[[], Any]], Any]
 
 @pytest.fixture(autouse=True)
 def _no_workflow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs within tests are no steps of the workflow that may run these tests: its summary is not theirs."""
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+    """Runs within tests are no steps of the workflow that may run these tests: its summary is not theirs.
+
+    Nor are its wide lines: where pytest finds itself on CI, it cuts none of its short summary.
+    """
+    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "CI", "BUILD_NUMBER"):
         monkeypatch.delenv(name, raising=False)
 
 

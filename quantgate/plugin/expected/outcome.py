@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from quantgate.plan.known_failures import KnownFailure
 from quantgate.records.result import CellResult
-from quantgate.records.verdict import Limits
+from quantgate.records.verdict import Limits, Verdict
 from quantgate.reports.baseline import regression
+
+#: Characters of a reason behind the name of a test: where the variable CI is set, pytest cuts no line at the terminal.
+_LONGEST = 120
 
 
 def complaint(result: CellResult, known: KnownFailure | None, limits: Limits) -> str | None:
@@ -39,11 +42,19 @@ def in_short(result: CellResult, known: KnownFailure | None) -> str:
     seen = str(result.verdict) if result.bpb is None else f"{result.verdict} {result.bpb:.2f}"
     if result.verdict.passes:
         return f"regressed: {seen}" if known is None else f"{seen}: no failure any more"
-    because = str(result.evidence.get("because") or "")
-    seen += f": {result.cause or because}" if result.cause or because else ""
+    because = result.cause or _clause(result)
+    seen += f": {because}" if because else ""
     if known is None:
         return seen
     return f"{seen}, known until {known.until}" if known.is_over else f"{seen}, known for {known.cause}"
+
+
+def _clause(result: CellResult) -> str:
+    """What of a reason fits into a line; why a run is invalid is said at its end, once for all of its cells."""
+    because = str(result.evidence.get("because") or "")
+    if result.verdict is Verdict.UNJUDGED:
+        because = because.partition(": ")[0]
+    return because if len(because) <= _LONGEST else f"{because[: _LONGEST - 3]}..."
 
 
 def _way_out(result: CellResult, known: KnownFailure) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -170,11 +171,17 @@ def test_little_of_a_flood_is_kept(outcome: Outcome) -> None:
 # controls
 
 
-def run(project: Project, text: str, *arguments: str, trainer: str = TRAINER) -> Outcome:
+def run(
+    project: Project,
+    text: str,
+    *arguments: str,
+    trainer: str = TRAINER,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
     (project.folder / "trainer.sh").write_text(trainer)
     (project.folder / "quantgate.toml").write_text(text)
     project.write(test_lowbit=TEST_LEARNS)
-    return project.pytest("-p", "no:xdist", "--quantgate-report=out", *arguments)
+    return project.pytest("-p", "no:xdist", "--quantgate-report=out", *arguments, environment=environment)
 
 
 def test_a_trainer_that_does_not_exist_unjudges_its_own_cells(project: Project) -> None:
@@ -380,9 +387,13 @@ def test_a_command_that_cannot_ask_a_trainer_says_what_can(
 
 
 @pytest.mark.slow
-def test_a_control_that_fails_says_its_last_words_and_the_key(project: Project) -> None:
+@pytest.mark.parametrize("environment", [{}, {"CI": "true"}], ids=["desk", "ci"])
+def test_a_control_that_fails_says_its_last_words_and_the_key(
+    project: Project, environment: Mapping[str, str]
+) -> None:
     broken = 'echo "unknown format $1" >&2; exit 2\n'
-    outcome = run(project, toml("mine", "int8"), "--quantgate-steps=100", trainer=broken)
+    arguments = (toml("mine", "int8"), "--quantgate-steps=100")
+    outcome = run(project, *arguments, trainer=broken, environment=environment)
 
     because = next(each for each in outcome.records if each["kind"] == "control")["evidence"]["because"]
     assert because == (
