@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,7 +166,9 @@ def _second(folder: Path) -> list[str]:
     ]
 
 
-def campaign(folder: Path, moments: int, seed: int, jobs: int) -> list[Struck]:
+def campaign(
+    folder: Path, moments: int, seed: int, jobs: int, faults: Sequence[str] = FAULTS
+) -> list[Struck]:
     """Strike so many runs, each at a moment drawn between the start and the end of a clean one."""
     started = time.monotonic()
     clean = strike(folder / "clean", "none", 0.0, again=False)
@@ -174,7 +176,7 @@ def campaign(folder: Path, moments: int, seed: int, jobs: int) -> list[Struck]:
     if clean.exit_status != 0 or clean.broken:
         raise RuntimeError(f"a run that nobody strikes ends with {clean}")
     generator = random.Random(seed)
-    plan = [(FAULTS[place % len(FAULTS)], generator.uniform(0, length)) for place in range(moments)]
+    plan = [(faults[place % len(faults)], generator.uniform(0, length)) for place in range(moments)]
     with ThreadPoolExecutor(jobs) as pool:
         return list(
             pool.map(

@@ -83,6 +83,10 @@ def children(w):
 
 children.ended = []
 """
+_INTERRUPTS = """
+def interrupts(w):
+    raise KeyboardInterrupt("mine")
+"""
 _LEAVES = """
 def leaves(w):
     import os
@@ -104,48 +108,65 @@ def thread(w):
 
 _ENDLESS = {"spins": _SPINS, "swallows": _SWALLOWS, "blocks": _BLOCKS}
 
+#: What each says of itself, by name.
+_SAID = {
+    **dict.fromkeys(
+        _ENDLESS, "no end, and no answer to what else would end it; its worker was ended (at conftest.py:..."
+    ),
+    "forks": "crashed: forks x adamw, width 32: it forked, and the child came back: a child must end in os._exit or "
+    "exec; it was ended",
+    **{
+        name: f"crashed: RuntimeError: os.{function} would end the whole run, and is held back; raise an exception "
+        "instead (at conftest.py:..."
+        for name, function in {"exits": "_exit", "executes": "execv"}.items()
+    },
+    "interrupts": "crashed: interrupts x adamw, width 32: KeyboardInterrupt: mine, raised by its own code",
+}
+
+
+def _said(*names: str) -> tuple[str, ...]:
+    return tuple(f"{name} x adamw, width 32: {_SAID[name]}" for name in names)
+
+
+_ON_WORKERS = {
+    **_ENDLESS,
+    "forks": _FORKS,
+    "exits": _EXITS,
+    "executes": _EXECUTES,
+    "interrupts": _INTERRUPTS,
+    "thread": _THREAD,
+}
+
 LOST: tuple[Attack, ...] = (
     Attack(
-        "endless quantizers that spin, swallow and block",
-        _beside(_ENDLESS),
+        "quantizers beside each other on workers, of which most never come back",
+        _beside(_ON_WORKERS),
         1,
-        tuple(
-            f"{name} x adamw, width 32: no end, and no answer to what else would end it; its worker was ended (at "
-            "conftest.py:..."
-            for name in _ENDLESS
-        ),
+        _said(*_SAID),
         (*FAST, REPORT, "--timeout=2"),
         modes=("n2",),
-        verdicts={"fitting": "learns", **dict.fromkeys(_ENDLESS, "timeout")},
-    ),
-    Attack(
-        "a quantizer that forks",
-        _beside({"forks": _FORKS}),
-        1,
-        (
-            "forks x adamw, width 32: crashed: forks x adamw, width 32: it forked, and the child came back: a child "
-            "must end in os._exit or exec; it was ended",
-        ),
-        (*FAST, REPORT),
-        modes=("plain", "n2"),
-        verdicts={"fitting": "learns", "forks": "crashed"},
+        verdicts={
+            "fitting": "learns",
+            **dict.fromkeys(_ON_WORKERS, "crashed"),
+            **dict.fromkeys(_ENDLESS, "timeout"),
+            "thread": "learns",
+        },
     ),
     *(
         Attack(
-            f"a quantizer that {name} the process",
+            f"a quantizer that {name}",
             _beside({name: text}),
             1,
-            (
-                f"{name} x adamw, width 32: crashed: RuntimeError: os.{function} would end the whole run, and is held "
-                "back; raise an exception instead (at conftest.py:...",
-            ),
+            _said(name),
             (*FAST, REPORT),
-            modes=modes,
+            modes=(mode,),
             verdicts={"fitting": "learns", name: "crashed"},
         )
-        for name, text, function, modes in (
-            ("exits", _EXITS, "_exit", ("plain", "n0", "n2")),
-            ("executes", _EXECUTES, "execv", ("plain",)),
+        for name, text, mode in (
+            ("forks", _FORKS, "plain"),
+            ("exits", _EXITS, "here"),
+            ("executes", _EXECUTES, "here"),
+            ("interrupts", _INTERRUPTS, "here"),
         )
     ),
     Attack(
@@ -153,7 +174,6 @@ LOST: tuple[Attack, ...] = (
         _beside({"children": _CHILDREN}),
         0,
         options=(*FAST, REPORT),
-        modes=("plain",),
         verdicts={"fitting": "learns", "children": "learns"},
     ),
     Attack(
@@ -169,6 +189,6 @@ LOST: tuple[Attack, ...] = (
         _beside({"thread": _THREAD}),
         0,
         options=(*FAST, REPORT),
-        modes=("plain", "n2"),
+        modes=("plain",),
     ),
 )

@@ -143,20 +143,4 @@ RED: tuple[Attack, ...] = (
         },
         modes=("n0",),  # a process of its own: an inference mode that nobody leaves outlives the run
     ),
-    Attack(
-        "a KeyboardInterrupt of a format's own",
-        {
-            "conftest.py": HEALTHY + "\n\ndef interrupts(w):\n    raise KeyboardInterrupt('mine')\n\n\n"
-            "quantgate.register_format('interrupts', interrupts, bits=4)\n",
-            "test_lowbit.py": LEARNS,
-        },
-        1,
-        (
-            "interrupts x adamw, width 32: crashed: interrupts x adamw, width 32: KeyboardInterrupt: mine, raised by "
-            "its own code",
-        ),
-        (*FAST, REPORT),
-        modes=("here", "n2"),
-        verdicts={"fitting": "learns", "interrupts": "crashed"},
-    ),
 )

@@ -110,9 +110,13 @@ def test_a_quantizer_that_ends_the_only_process_leaves_a_report_that_says_unfini
 
 
 def test_the_watchdog_ends_an_only_process_and_says_where_it_stood(start: Start) -> None:
-    spins = "    import collections\n    import itertools\n\n    collections.deque(itertools.repeat(0), maxlen=0)\n"
+    # In C, with the interpreter's lock held and no signal let in: a loop that never ends, but for its processor time.
+    hangs = (
+        "    import ctypes\n    import signal\n\n    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})\n"
+        "    ctypes.PyDLL(None).sleep(1000)\n"
+    )
     run = start(
-        SLOW.replace("    import time\n\n    time.sleep(0.5)\n", spins), *MODES["plain"], "--timeout=1"
+        SLOW.replace("    import time\n\n    time.sleep(0.5)\n", hangs), *MODES["plain"], "--timeout=1"
     )
 
     assert run.wait() == 1

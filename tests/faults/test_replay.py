@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import pytest
 
 from quantgate.corpus import CorpusError
 from quantgate.faults.fleet import FLEET, REPORT, Reported
-from quantgate.faults.incident import Row, replay, replayed
+from quantgate.faults.incident import Outcome, replay, replayed
 from quantgate.records.verdict import Verdict
-from tests.conftest import Once
 
 pytestmark = pytest.mark.slow
 
@@ -31,13 +31,14 @@ CAUSES = {
 }
 
 
-@pytest.fixture(scope="module")
-def rows(once: Once) -> dict[str, Row]:
-    """Every format of the report under AdamW, trained as the fleet did and as this package does."""
-    cells = {row.format: replace(row, optimizer="adamw") for row in REPORT}
-    done: tuple[Row, ...] = once("replay", lambda: replay(jobs=2, cells=tuple(cells.values())))
-    assert [row.reported for row in done] == list(cells.values())
-    return {row.reported.format: row for row in done}
+#: A row a format of the report, under AdamW.
+ROWS = {row.format: replace(row, optimizer="adamw") for row in REPORT}
+
+
+@cache
+def trained(name: str) -> Outcome:
+    """A format as the fleet trained it; the process keeps its control. What is mended, `test_lowbit.py` trains."""
+    return replayed(ROWS[name])
 
 
 def test_the_causes_of_every_format_of_the_fleet_are_here() -> None:
@@ -45,8 +46,8 @@ def test_the_causes_of_every_format_of_the_fleet_are_here() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name, causes in CAUSES.items() if causes))
-def test_the_replay_names_the_cause_of_each_broken_cell(rows: dict[str, Row], name: str) -> None:
-    outcome = rows[name].replayed
+def test_the_replay_names_the_cause_of_each_broken_cell(name: str) -> None:
+    outcome = trained(name)
     expected = CAUSES[name]
 
     assert outcome.verdict is (Verdict.NO_OP if name == "gf256" else Verdict.DEAD)
@@ -57,26 +58,21 @@ def test_the_replay_names_the_cause_of_each_broken_cell(rows: dict[str, Row], na
 
 
 @pytest.mark.parametrize("name", sorted(name for name, causes in CAUSES.items() if not causes))
-def test_the_replay_of_a_wide_format_learns(rows: dict[str, Row], name: str) -> None:
-    outcome = rows[name].replayed
+def test_the_replay_of_a_wide_format_learns(name: str) -> None:
+    outcome = trained(name)
 
     assert outcome.verdict is Verdict.LEARNS
     assert outcome.causes == ()
 
 
-def test_the_unknown_name_has_its_controls_curve(rows: dict[str, Row]) -> None:
-    outcome = rows["gf256"].replayed
+def test_workers_train_a_row_both_ways_and_the_unknown_name_has_its_controls_curve() -> None:
+    (row,) = replay(jobs=1, cells=(ROWS["gf256"],))
 
-    assert outcome.bpb == outcome.control
-    assert not rows["gf256"].contradicts
-
-
-@pytest.mark.parametrize("name", sorted(FLEET))
-def test_the_mended_cell_learns(rows: dict[str, Row], name: str) -> None:
-    outcome = rows[name].mended
-
-    assert outcome.verdict is Verdict.LEARNS
-    assert outcome.causes == ()
+    assert row.reported == ROWS["gf256"]
+    assert row.replayed == trained("gf256")
+    assert row.replayed.bpb == row.replayed.control
+    assert not row.contradicts
+    assert (row.mended.verdict, row.mended.causes) == (Verdict.LEARNS, ())
 
 
 def test_int8_is_dead_with_muon_too_where_its_control_learns() -> None:
