@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from filelock import FileLock
+
+# Read when torch is imported: in each worker its pool of threads would spin for its turn on a core that others have.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 #: `once(name, make)` gives what `make` made.
 Once = Callable[[str, Callable[[], Any]], Any]

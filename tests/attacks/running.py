@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.plugin.project import PLUGINS_LEFT_OUT
+from tests.plugin.project import PLUGINS_LEFT_OUT, inherited
 
 #: The variable by which the processes of a run are known, children of children too.
 MARK = "ATTACKED_RUN"
@@ -38,15 +38,12 @@ class Running:
         self.temporary = folder.parent / f"{folder.name}-tmp"
         self.temporary.mkdir(exist_ok=True)
         self._mark = f"{os.getpid()}-{time.monotonic_ns()}"
-        inherited = {
-            n: v for n, v in os.environ.items() if not n.startswith(("PYTEST_", "QUANTGATE_", "COLUMNS"))
-        }
         self._output = (folder / "output.txt").open("w+", encoding="utf-8")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "pytest", *PLUGINS_LEFT_OUT, *arguments],
             cwd=folder,
             env={
-                **inherited,
+                **inherited(),
                 "COLUMNS": "120",
                 "PYTHONUTF8": "1",
                 "TMPDIR": str(self.temporary),

@@ -89,6 +89,12 @@ class Outcome:
         return found
 
 
+def inherited() -> dict[str, str]:
+    """The variables of this process, without those that are of the outer run."""
+    outer = ("PYTEST_", "QUANTGATE_", "COLUMNS", "OMP_NUM_THREADS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(outer)}
+
+
 def refuse(constant: str) -> None:
     raise ValueError(f"{constant} in a JSON report")
 
@@ -110,15 +116,10 @@ class Project:
         self, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 300
     ) -> Outcome:
         """Run pytest; the outer run's variables do not reach it."""
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PYTEST_", "QUANTGATE_", "COLUMNS"))
-        }
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *PLUGINS_LEFT_OUT, *arguments],
             cwd=self.folder,
-            env={**inherited, "COLUMNS": "120", "PYTHONUTF8": "1", **(environment or {})},
+            env={**inherited(), "COLUMNS": "120", "PYTHONUTF8": "1", **(environment or {})},
             capture_output=True,
             encoding="utf-8",
             timeout=timeout,
