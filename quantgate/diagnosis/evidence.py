@@ -9,6 +9,10 @@ from typing import Literal
 #: How much a finding weighs: a fault is red, a warning is said and green.
 Severity = Literal["fault", "warning"]
 
+#: A code of R bits leaves at least 2^(-2 R) of the power of a Gaussian as noise (rate-distortion theory), and of evenly
+#: spread values exactly that.
+DECIBELS_PER_BIT = 20 * math.log10(2)
+
 
 @dataclass(frozen=True)
 class TensorEvidence:

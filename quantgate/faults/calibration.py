@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from multiprocessing import get_context
 
-from quantgate.diagnosis.evidence import Evidence
+from quantgate.diagnosis.evidence import DECIBELS_PER_BIT, Evidence
 from quantgate.diagnosis.rule import Limit, LimitByBits
 from quantgate.diagnosis.rules import (
     coverage,
@@ -50,7 +50,7 @@ def _bits_more(name: str) -> Measure:
     def measure(evidence: Evidence, bits: float | None) -> Iterable[float | None]:
         if bits is None or bits > coverage.MOST_BITS:
             return []
-        return [getattr(each, name) / precision.DECIBELS_PER_BIT - bits for each in evidence.inputs]
+        return [getattr(each, name) / DECIBELS_PER_BIT - bits for each in evidence.inputs]
 
     return measure
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from quantgate.diagnosis.evidence import OneWay, RelationEvidence
+from quantgate.diagnosis.evidence import DECIBELS_PER_BIT, OneWay, RelationEvidence
 from quantgate.trainers.dump import Array
 
 #: Values nearer than this share of the largest are one: x + (q(x) - x) leaves q(x) by a rounding of float32.
 SAME = 1e-5
-#: Decibels beyond 6.02 for each bit that no scale of a few values makes up for (`diagnosis.rules.precision`).
-SPARE = 9.0
+#: Bits beyond the declared ones whose signal over noise no scale of a few values makes up for.
+SPARE_BITS = 1.5
 #: Above, distinct values say nothing.
 MOST_BITS = 8
 #: Of (q - x) / step on average, by which values go one way: 0 to nearest, 0.5 floored.
@@ -140,7 +140,7 @@ def _shared(x: Array, q: Array, bits: float) -> str | None:
         if lines.shape[1] <= codes:  # any values would do: then it is their noise that says it
             if _too_many_codes(q, of, codes):
                 continue
-            if _snr(x, q) <= 6.02 * bits + SPARE or np.array_equal(x, q):
+            if _snr(x, q) <= DECIBELS_PER_BIT * (bits + SPARE_BITS) or np.array_equal(x, q):
                 return of
         elif int(_distinct(lines).max(initial=0)) <= codes:
             return of

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 
-from quantgate.diagnosis.evidence import TensorEvidence
+from quantgate.diagnosis.evidence import DECIBELS_PER_BIT, TensorEvidence
 from quantgate.diagnosis.rule import Case, Limit, LimitByBits, Rule, Seen, at_first_step
 from quantgate.diagnosis.rules.coverage import MOST_BITS, is_kept
 from quantgate.diagnosis.rules.rounding import LEVELS_KEPT, VARIES
 from quantgate.diagnosis.rules.values import FIXED_GRID
 
-#: A code of R bits leaves at least 2^(-2 R) of the power of a Gaussian as noise (rate-distortion theory).
-DECIBELS_PER_BIT = 20 * math.log10(2)
 SCALES = Limit(1.0, "0.3 where 8 elements share a scale, -0.3 for a binary grid with a scale for each row")
 LINES = Limit(3.0, "0.8 for int4 in a Hadamard basis; 4 for a run of int8 that is left in float16")
 OUTLIERS = Limit(0.1, "0: the middle one of several outliers is on a grid by chance alone", "{:.0%}")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from quantgate.diagnosis.evidence import Evidence
+from quantgate.diagnosis.evidence import DECIBELS_PER_BIT, Evidence
 from quantgate.probes.crash import describe
 from quantgate.probes.quantizer.ramp import RUN
 from quantgate.probes.quantizer.relations import MOST_BITS, STOCHASTIC
@@ -26,8 +26,8 @@ Seen = Mapping[str, tuple[Tensor, Tensor]]
 #: Share of a tensor's elements that another caller gets otherwise: 0 for a function of its input, but for a compiler's
 #: last bits, which `differs` does not count.
 _OTHERWISE = 0.01
-#: 20 log10(2); and the bits beyond the declared ones that a scale of each block may add.
-DECIBELS_A_BIT, SPARE_BITS = 6.02, 1
+#: Bits beyond the declared ones that a scale of each block may add.
+_SPARE_BITS = 1
 _WITHOUT_GRADIENTS = "while gradients are off, as they are when it is scored and deployed"
 
 
@@ -134,7 +134,7 @@ def _too_many(trainee: QuantizedModel, names: list[str], bits: float | None) -> 
         noise = float((q - x).square().mean())
         distinct = 1 + int((q.flatten().sort().values.diff() > 0).sum())
         if distinct > 2**bits and float(x.square().mean()) > noise * 10 ** (
-            DECIBELS_A_BIT * (bits + SPARE_BITS) / 10
+            DECIBELS_PER_BIT * (bits + _SPARE_BITS) / 10
         ):
             return distinct
     return None
