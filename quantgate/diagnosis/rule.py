@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from string import Formatter
 from typing import Any
 
 from quantgate.diagnosis.evidence import Evidence, Finding, Severity, TensorEvidence
+from quantgate.diagnosis.numbers import plain
 
 Value = float | int | str | None
 
@@ -104,7 +106,17 @@ def run(rule: Rule, case: Case) -> Finding | None:
         return None
     pairs = [(each, each) if isinstance(each, str) else each for each in rule.record]
     numbers = {name: seen.values[value] for name, value in pairs}
-    return Finding(rule.cause, rule.says.format(**seen.values), numbers, seen.step, rule.severity)
+    return Finding(rule.cause, _SENTENCE.format(rule.says, **seen.values), numbers, seen.step, rule.severity)
+
+
+class _Sentence(Formatter):
+    """Fills a sentence in, its numbers as people write them."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return plain(super().format_field(value, format_spec))
+
+
+_SENTENCE = _Sentence()
 
 
 def quantity(get: Callable[[Evidence], Value], is_bad: Callable[[Any], bool]) -> Ask:

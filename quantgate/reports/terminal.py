@@ -99,7 +99,11 @@ def control_line(controls: Sequence[CellResult]) -> str:
     negative = [result for result in controls if result.kind == "negative-control"]
     learn = sum(result.verdict.passes for result in positive)
     fail = sum(result.verdict.judged and not result.verdict.passes for result in negative)
-    return f"{learn} of {len(positive)} controls learn, {fail} of {len(negative)} negative controls fail"
+    counts = (
+        f"{learn} of {len(positive)} controls learn" if positive else "",
+        f"{fail} of {len(negative)} negative controls fail" if negative else "",
+    )
+    return ", ".join(filter(None, counts)) or "no controls"
 
 
 def close_calls(results: Sequence[CellResult]) -> list[Line]:
