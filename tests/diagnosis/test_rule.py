@@ -144,6 +144,20 @@ def test_a_finding_has_the_sentence_the_numbers_and_the_step() -> None:
     assert run(rule, Case(Evidence())) is None
 
 
+def test_a_sentence_has_its_numbers_as_people_write_them() -> None:
+    rule = Rule(
+        "not-dequantized",
+        "rms",
+        "never",
+        "comes back {value:.2g} times its size ({value:.0f}).",
+        quantity(lambda evidence: evidence.late_gain, bool),
+    )
+    found = run(rule, Case(Evidence(late_gain=1623.0)))
+
+    assert found is not None
+    assert found.because == "comes back 1,600 times its size (1623)."
+
+
 # the table
 
 
