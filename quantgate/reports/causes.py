@@ -45,7 +45,8 @@ def rules_text(width: int) -> str:
         "where the line is; `measured`, what set that line."
     )
     blocks = [
-        f"{rule.cause}\n  {measures(rule)}\n  flagged: {flagged(rule)}\n  measured: {measured(rule)}" for rule in RULES
+        f"{rule.cause}\n  {measures(rule)}\n  flagged: {flagged(rule)}\n  measured: {measured(rule)}"
+        for rule in RULES
     ]
     return "\n\n".join([folded(head, width), *(folded(block, width) for block in blocks)])
 

@@ -24,6 +24,8 @@ def test_an_exponent_is_written_out(formatted: str, said: str) -> None:
     assert plain(formatted) == said
 
 
-@pytest.mark.parametrize("text", ["0.5", "12", "-60.7", "inf", "nan", "head.weight", "1e+03 times", "1e3", ""])
+@pytest.mark.parametrize(
+    "text", ["0.5", "12", "-60.7", "inf", "nan", "head.weight", "1e+03 times", "1e3", ""]
+)
 def test_any_other_text_is_as_it_was(text: str) -> None:
     assert plain(text) == text

@@ -17,9 +17,11 @@ TABLE = """\
 
 
 def test_a_heading_is_underlined_and_a_paragraph_folded() -> None:
-    markdown = "# Power\n\n**Real** packages, *as installed*: `quantgate power --libraries a*b` counts\n2 * 3 * 4 of them."
+    paragraph = (
+        "**Real** packages, *as installed*: `quantgate power --libraries a*b` counts\n2 * 3 * 4 of them."
+    )
 
-    assert laid_out(markdown, 40) == dedent(
+    assert laid_out(f"# Power\n\n{paragraph}", 40) == dedent(
         """\
         Power
         =====

@@ -19,7 +19,11 @@ def folded(text: str, width: int) -> str:
 def _folded(line: str, width: int) -> str:
     indent = len(line) - len(line.lstrip()) + 2
     return textwrap.fill(
-        line, max(width, indent + 20), subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False
+        line,
+        max(width, indent + 20),
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 
@@ -44,7 +48,10 @@ def _block(block: str, width: int) -> str:
 def _spoken(text: str) -> str:
     """Without the marks of emphasis; a lone star is a star."""
     kept = re.split(r"(`[^`]*`)", text)
-    return "".join(part if part.startswith("`") else re.sub(r"(\*{1,2})(?=\S)(.+?)(?<=\S)\1", r"\2", part) for part in kept)
+    return "".join(
+        part if part.startswith("`") else re.sub(r"(\*{1,2})(?=\S)(.+?)(?<=\S)\1", r"\2", part)
+        for part in kept
+    )
 
 
 def aligned(head: Sequence[str], rows: _Rows, numbers: Sequence[bool], width: int) -> Iterator[str]:
@@ -97,4 +104,6 @@ def _row(cells: Sequence[str], widths: Sequence[int], numbers: Sequence[bool], g
 def _apart(head: Sequence[str], rows: _Rows, width: int) -> Iterator[str]:
     for name, *cells in rows:
         yield name
-        yield from (_folded(f"  {what}: {cell}", width) for what, cell in zip(head[1:], cells, strict=True) if cell)
+        yield from (
+            _folded(f"  {what}: {cell}", width) for what, cell in zip(head[1:], cells, strict=True) if cell
+        )

@@ -108,7 +108,9 @@ def _named(name: object) -> str:
 
 def _tensors_of(result: CellResult) -> list[Mapping[str, Any]]:
     weights = result.evidence.get("weights")
-    return [each for each in weights if isinstance(each, Mapping)] if isinstance(weights, list | tuple) else []
+    return (
+        [each for each in weights if isinstance(each, Mapping)] if isinstance(weights, list | tuple) else []
+    )
 
 
 def _cell(

@@ -22,7 +22,10 @@ _ENVIRONMENTS = 5
 def coded(text: str) -> Markup:
     """A sentence whose `commands` between backticks are set as code."""
     parts = re.split(r"`([^`]+)`", printable(text))
-    made = (Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts))
+    made = (
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
+    )
     return Markup("").join(made)
 
 

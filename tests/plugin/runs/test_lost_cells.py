@@ -82,10 +82,7 @@ def test_a_skipped_cell_is_planned_and_not_judged(local: Project) -> None:
 def test_where_every_cell_is_skipped_nothing_is_trained(local: Project) -> None:
     local.write(conftest=SKIPS, test_lowbit=TEST_LEARNS)
     outcome = local.pytest("-n0", *FAST, "--quantgate-formats=nf4")
-    assert (
-        "1 planned / 0 ran / 0 judged / 1 skipped, no controls"
-        in outcome.lines
-    )
+    assert "1 planned / 0 ran / 0 judged / 1 skipped, no controls" in outcome.lines
     assert outcome.exit_status == 1
 
 
