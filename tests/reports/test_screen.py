@@ -17,9 +17,7 @@ TABLE = """\
 
 
 def test_a_heading_is_underlined_and_a_paragraph_folded() -> None:
-    paragraph = (
-        "**Real** packages, *as installed*: `quantgate power --libraries a*b` counts\n2 * 3 * 4 of them."
-    )
+    paragraph = "**Real** packages, *as installed*: `quantgate power --only *a*` counts\n2 * 3 * 4 of them."
 
     assert laid_out(f"# Power\n\n{paragraph}", 40) == dedent(
         """\
@@ -27,8 +25,8 @@ def test_a_heading_is_underlined_and_a_paragraph_folded() -> None:
         =====
 
         Real packages, as installed: `quantgate
-        power --libraries a*b` counts 2 * 3 * 4
-        of them."""
+        power --only *a*` counts 2 * 3 * 4 of
+        them."""
     )
 
 
