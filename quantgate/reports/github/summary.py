@@ -88,7 +88,7 @@ def _sections(story: Story) -> Iterator[tuple[str, int, str]]:
     for place in range(0, len(healthy), _ROWS):
         rows = dict(list(healthy.items())[place : place + _ROWS])
         cells, more = sum(map(len, rows.values())), f", from row {place + 1}" if len(healthy) > _ROWS else ""
-        heading = f"{cells} healthy {'cell' if cells == 1 else 'cells'}{more}"
+        heading = f"Rows in which nothing fails: {cells} {'cell' if cells == 1 else 'cells'}{more}"
         yield "healthy rows", len(rows), _folded(heading, _lines(rows, optimizers, story))
 
 

@@ -70,7 +70,7 @@ def test_it_stands_alone() -> None:
         - warning  int8: scale-zero: an all-zero row gives NaN.
         - skipped 1: `int2-adamw-s47`
 
-        <details><summary>6 healthy cells</summary>
+        <details><summary>Rows in which nothing fails: 6 cells</summary>
 
         | format | `adamw` | `muon` | `sgd` |
         |---|---|---|---|
@@ -86,7 +86,7 @@ def test_a_healthy_run_is_short() -> None:
     text = summary(tell([learning()], controls()[:1], run))
 
     assert text.startswith("## ✅ Every cell learns: 1 of 1\n\n1 planned / 1 ran / 1 judged / 0 skipped · ")
-    assert "<details><summary>1 healthy cell</summary>" in text
+    assert "<details><summary>Rows in which nothing fails: 1 cell</summary>" in text
 
 
 def test_a_control_that_is_not_as_it_must_be_is_named() -> None:
