@@ -5,7 +5,17 @@ from __future__ import annotations
 import re
 
 from quantgate.records.result import CellResult
-from quantgate.reports.story import INVALID, USAGE, CauseGroup, Part, Story, by_cause, not_excused, rerun
+from quantgate.reports.story import (
+    INTERRUPTED,
+    INVALID,
+    USAGE,
+    CauseGroup,
+    Part,
+    Story,
+    by_cause,
+    not_excused,
+    rerun,
+)
 from quantgate.reports.text import printable
 from quantgate.reports.words.commands import Files
 from quantgate.reports.words.headline import headline
@@ -30,7 +40,8 @@ def error_lines(story: Story) -> list[str]:
         for part in group.parts:
             found.setdefault((group.cause, part.source), []).append(part)
     lines = [_of(groups[cause], parts, source, story) for (cause, source), parts in found.items()]
-    lines += [_command("quantgate", problem, None) for problem in story.run.problems]
+    beside = [headline(story)] if story.run.exit_status == INTERRUPTED else story.run.problems
+    lines += [_command("quantgate", said, None) for said in beside]
     if len(lines) > MOST:
         left = len(lines) - MOST + 1
         lines = [

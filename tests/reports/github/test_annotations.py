@@ -132,3 +132,16 @@ def test_a_problem_that_is_the_headline_is_said_once() -> None:
     assert error_lines(tell([learning()], run=replace(DONE, problems=(problem,)))) == [
         f"::error title=quantgate::{problem}"
     ]
+
+
+def test_an_interrupted_run_says_so() -> None:
+    lost = make_result(
+        verdict=Verdict.UNJUDGED, cause=None, evidence={"because": "the run ended before its turn"}
+    )
+    run = RunRecord("finished", 2, planned=2, problems=("1 of 2 planned cells were judged",))
+    cut, said = error_lines(tell([lost, learning(make_cell(optimizer="sgd"))], run=run))
+
+    assert cut.startswith(
+        "::error title=quantgate%3A unjudged::mylib_int4 x adamw: 1 of 2 cells (unjudged)%0A"
+    )
+    assert said == "::error title=quantgate::The run was interrupted: 1 of 2 cells judged, 1 of them pass"
