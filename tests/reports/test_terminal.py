@@ -202,11 +202,11 @@ def test_failures_are_a_block_a_cause_the_gravest_first() -> None:
           mute x sgd
           loud x sgd
             KeyError: 'scale'
-          Next: call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it.
+          Hint: call it alone on such a float32 tensor, or `quantgate doctor` it.
         timeout  1 cell
           slow x sgd
             60 s
-          Next: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`.
+          Hint: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`.
         sign-lost  3 cells
           uint8x x adamw 5.60 lags, sgd s89 5.60 lags
           uint4x x sgd 5.60 lags

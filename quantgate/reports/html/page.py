@@ -18,8 +18,9 @@ from quantgate.reports.blocks.setting import training
 from quantgate.reports.html.data import data, fragment, to_script
 from quantgate.reports.html.matrix import matrix
 from quantgate.reports.html.phrases import coded, environments, titled, varied
-from quantgate.reports.story import INVALID, Story, by_cause, counted, headline, rerun, short, title
+from quantgate.reports.story import INVALID, Story, by_cause, rerun, short, title
 from quantgate.reports.text import printable
+from quantgate.reports.words.headline import counted, headline
 
 #: Beyond so much data the tensors of the cells that pass are left out.
 MOST_BYTES = 8_000_000

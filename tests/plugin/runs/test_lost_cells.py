@@ -39,7 +39,7 @@ def test_a_worker_that_dies_fails_the_run(crashed: Outcome) -> None:
         "4 planned / 4 ran / 3 judged / 0 skipped, 1 of 1 controls learn, 3 of 3 negative controls fail"
         in crashed.lines
     )
-    assert "quantgate: 3 of 4 planned cells were judged" in crashed.lines
+    assert "quantgate: 3 of 4 planned cells were judged (1 crashed)" in crashed.lines
 
 
 def test_the_cell_of_a_worker_that_died_is_in_the_report_and_the_others_are_judged(crashed: Outcome) -> None:

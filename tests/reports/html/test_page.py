@@ -267,7 +267,7 @@ def test_its_state_is_a_word(run: RunRecord, state: str) -> None:
 def test_a_run_without_records_is_a_page_too() -> None:
     text = " ".join(Parts(page(tell([]))).text)
 
-    assert "The run did not end: 0 cells judged until then" in text
+    assert "The run did not end: 0 of 0 cells judged" in text
     assert "none was recorded" in text
 
 
