@@ -20,6 +20,7 @@ from quantgate.reports.html.matrix import matrix
 from quantgate.reports.html.phrases import coded, environments, titled, varied
 from quantgate.reports.story import INVALID, Story, by_cause, rerun, short, title
 from quantgate.reports.text import printable
+from quantgate.reports.words.commands import Files
 from quantgate.reports.words.headline import counted, headline
 
 #: Beyond so much data the tensors of the cells that pass are left out.
@@ -58,6 +59,7 @@ def page(story: Story) -> str:
         varied=varied,
         compared=any(each.baseline for each in story.results),
         brief=brief,
+        files=Files.of(story.run),
         rerun=lambda result: rerun(result, story.run),
         fragment=fragment,
         short=short,

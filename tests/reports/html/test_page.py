@@ -317,3 +317,16 @@ def test_evidence_that_is_not_as_expected_is_shown_all_the_same() -> None:
     assert cell["rows"] == [["x", "a: 1.5; none; yes"]]
     assert "baseline" not in cell
     assert page(tell([result]))
+
+
+def test_what_may_be_accepted_has_its_command() -> None:
+    options = ("--quantgate-baseline=base.jsonl",)
+    run = RunRecord("finished", 1, results="out/results.jsonl", options=options)
+    worse = learning(make_cell(optimizer="sgd"), baseline={"change": "regressed", "bpb": 5.02})
+    text = said(tell([learning(unexcused={"why": "learns"}), worse], run=run))
+
+    assert "Next: quantgate known accept out/results.jsonl -o known.toml" in text
+    assert (
+        "Next: quantgate baseline accept base.jsonl out/results.jsonl --only mylib_int4-sgd-s47 --reason TEXT"
+        in text
+    )
