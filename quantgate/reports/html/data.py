@@ -17,7 +17,7 @@ from quantgate.diagnosis.numbers import plain
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.reports.blocks.setting import chances
-from quantgate.reports.story import Story, fails, rerun, title, turned
+from quantgate.reports.story import Story, fails, not_excused, rerun, title, turned
 from quantgate.reports.text import printable, printable_lines
 
 #: What is shown of every tensor; a failing cell's has all of its numbers.
@@ -130,7 +130,7 @@ def _cell(
         "hint": result.hint,
         "source": result.source,
         "known": (story.reason(result) or "no reason is given") if known else None,
-        "turned": turned(result),
+        "turned": "; ".join(filter(None, (turned(result), not_excused(result)))),
         "command": None if command is None else command.replace(result.cell.id, _ID),
     }
     output = result.evidence.get("output")

@@ -18,7 +18,7 @@ from quantgate.reports.blocks.setting import training
 from quantgate.reports.html.data import data, fragment, to_script
 from quantgate.reports.html.matrix import matrix
 from quantgate.reports.html.phrases import coded, environments, titled, varied
-from quantgate.reports.story import INVALID, Story, by_cause, rerun, short, title
+from quantgate.reports.story import INVALID, Story, by_cause, not_excused, rerun, short, title
 from quantgate.reports.text import printable
 from quantgate.reports.words.commands import Files
 from quantgate.reports.words.headline import counted, headline
@@ -62,6 +62,7 @@ def page(story: Story) -> str:
         files=Files.of(story.run),
         rerun=lambda result: rerun(result, story.run),
         fragment=fragment,
+        not_excused=not_excused,
         short=short,
         breakable=_breakable,
         title=title,

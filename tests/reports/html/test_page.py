@@ -330,3 +330,11 @@ def test_what_may_be_accepted_has_its_command() -> None:
         "Next: quantgate baseline accept base.jsonl out/results.jsonl --only mylib_int4-sgd-s47 --reason TEXT"
         in text
     )
+
+
+def test_an_entry_that_excuses_nothing_is_said_beside_its_cell() -> None:
+    over = {"why": "over", "until": "2026-10-31", "cause": "sign-lost"}
+
+    assert "adamw 6.94 dead (known until 2026-10-31)" in said(
+        tell([make_result(unexcused=over)], run=RunRecord("finished", 1))
+    )
