@@ -126,6 +126,13 @@ def test_what_is_expected_of_a_cell_is_this_runs_and_readers_take_the_lane(
         assert main(list(command)) == 0, capsys.readouterr()
     assert "int4 w32 long" in capsys.readouterr().out
 
+    entry = '["int4-adamw-s47-w32-long"]\nreason = "was coarse"\ncause = "resolution"\n'
+    (local.folder / "known.toml").write_text(entry)
+    listed = local.pytest("-n0", *only, "--quantgate-known-failures=known.toml")
+    assert (listed.exit_status, listed.cells["int4"]["unexcused"]["why"]) == (1, "learns")
+    again = local.pytest("-n0", *only)
+    assert (again.exit_status, again.cells["int4"]["unexcused"]) == (0, None)
+
 
 def test_workers_take_up_what_the_controller_found(local: Project, project: Project) -> None:
     project.write(test_lowbit=TEST_LEARNS)
