@@ -8,6 +8,7 @@ from quantgate.plan.known_failures import KnownFailures
 from quantgate.plan.settings import Settings
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
+from quantgate.records.verdict import in_bits
 
 #: Options with which a user can keep even float32 from learning.
 _USERS_OWN = ("steps", "lr", "corpus", "device", "fail_bpb", "widths")
@@ -132,7 +133,7 @@ def _accepted(result: CellResult, known: KnownFailures) -> bool:
 
 
 def _score(result: CellResult) -> str:
-    return "no score" if result.bpb is None else f"{result.bpb:.2f} BPB"
+    return "no score" if result.bpb is None else f"{in_bits(result.bpb)} BPB"
 
 
 def _at_rate(result: CellResult) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from quantgate.records.result import CellResult
+from quantgate.records.verdict import in_bits
 from quantgate.reports.text import printable
 
 #: Rows of the issue; the report has them all, and GitHub takes 65,536 characters.
@@ -64,7 +65,7 @@ def issue(turns: Sequence[Turn]) -> str:
 
 
 def _score(score: float | None) -> str:
-    return "" if score is None else f"{score:.2f}"
+    return "" if score is None else in_bits(score)
 
 
 def _code(name: str) -> str:

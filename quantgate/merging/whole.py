@@ -14,7 +14,7 @@ from quantgate.plan.settings import Settings
 from quantgate.records.cell import Cell
 from quantgate.records.closing import Closing, Plan
 from quantgate.records.result import CellResult
-from quantgate.records.verdict import Verdict
+from quantgate.records.verdict import Verdict, in_bits
 
 OK, FAILED, USAGE, INVALID = 0, 1, 4, 70
 #: What of an environment two shards are compared by; the score of a cell may depend on each.
@@ -196,5 +196,5 @@ def _is_accepted(result: CellResult, known: Mapping[str, str]) -> bool:
 
 
 def _in_words(result: CellResult) -> str:
-    score = "" if result.bpb is None else f" {result.bpb:.2f}"
+    score = "" if result.bpb is None else f" {in_bits(result.bpb)}"
     return f"{result.verdict}{score}{f' ({result.cause})' if result.cause else ''}"

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.records.cell import DEFAULT_WIDTH, SEEDS, Cell, Config, UnseededCell
-from quantgate.records.verdict import CHANCE_BPB, DEFAULT_LIMITS, Limits, Verdict
+from quantgate.records.verdict import CHANCE_BPB, DEFAULT_LIMITS, Limits, Verdict, in_bits
 from quantgate.records.version import __version__
 
 #: The lanes of this package's runs in the fleet's canonical names: what asks for the first tier finds them, and none is
@@ -226,7 +226,7 @@ def _score(result: CellResult, limits: Limits) -> str:
         case Verdict.CRASHED | Verdict.TIMEOUT | Verdict.UNJUDGED:
             because = result.evidence.get("because")
             return f"{result.verdict}: {because}" if because else f"{result.verdict}."
-    control = "" if result.bpb_control is None else f"; control {result.bpb_control:.2f}"
+    control = "" if result.bpb_control is None else f"; control {in_bits(result.bpb_control)}"
     tolerance = result.evidence.get("tolerance")
     if result.verdict is Verdict.LAGS and tolerance is not None:
         control += f", tolerance {tolerance:.2f}"
@@ -239,7 +239,7 @@ def _score(result: CellResult, limits: Limits) -> str:
 
 
 def _bpb(score: float | None) -> str:
-    return "non-finite" if score is None or not math.isfinite(score) else f"{score:.2f}"
+    return "non-finite" if score is None or not math.isfinite(score) else in_bits(score)
 
 
 def jsonable(value: Any) -> Any:

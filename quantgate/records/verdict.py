@@ -27,8 +27,16 @@ ESCALATION_SHARE = 0.2
 #: The lanes beside that of 100 steps, each with rates and tolerances of its own.
 Lane = Literal["long"]
 
+#: From here on (BPB) digits before the point say nothing, and fill lines: a curve that diverges has hundreds of them.
+_ENDLESS = 1e9
+
 #: Steps and scores: ((0, 7.1), (20, 6.8), ..., (100, 5.2)).
 Curve = Sequence[tuple[int, float]]
+
+
+def in_bits(score: float) -> str:
+    """A score as it is shown: `5.22`, and `1.0e+30` where that would be long."""
+    return f"{score:.2f}" if abs(score) < _ENDLESS else f"{score:.1e}"
 
 
 class Verdict(StrEnum):

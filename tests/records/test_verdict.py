@@ -14,6 +14,7 @@ from quantgate.records.verdict import (
     Limits,
     Verdict,
     gap_tolerance,
+    in_bits,
     is_close_call,
     judge,
     median_index,
@@ -213,3 +214,11 @@ def test_close_calls_follow_the_callers_line() -> None:
 )
 def test_the_median_judges(scores: list[float], place: int) -> None:
     assert median_index(scores) == place
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [(5.2249, "5.22"), (123456.7, "123456.70"), (1e30, "1.0e+30"), (-1e12, "-1.0e+12"), (math.inf, "inf")],
+)
+def test_a_score_is_short_however_large_it_is(score: float, text: str) -> None:
+    assert in_bits(score) == text

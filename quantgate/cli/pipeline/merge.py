@@ -14,7 +14,7 @@ from quantgate.merging.whole import Merged, merge
 from quantgate.merging.words import of_agreement, of_difference
 from quantgate.records.result import CellResult
 from quantgate.records.run import RunRecord
-from quantgate.records.verdict import Limits
+from quantgate.records.verdict import Limits, in_bits
 from quantgate.reports.results import FILE_NAME
 from quantgate.reports.story import learns_now, tell
 from quantgate.reports.text import printable
@@ -130,7 +130,7 @@ def _turned_line(turn: Turn) -> str:
 
 
 def _failing_line(result: CellResult) -> str:
-    score = "" if result.bpb is None else f" {result.bpb:.2f} BPB"
+    score = "" if result.bpb is None else f" {in_bits(result.bpb)} BPB"
     said = [result.cause] if result.cause else []
     said += ["regressed against the baseline"] if result.regressed else []
     said += ["a known failure that learns now"] if learns_now(result) else []

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from quantgate.plan.known_failures import KnownFailure
 from quantgate.plan.settings import Settings
 from quantgate.records.result import CellResult
-from quantgate.records.verdict import Limits, Verdict
+from quantgate.records.verdict import Limits, Verdict, in_bits
 from quantgate.reports.baseline import regression
 from quantgate.reports.results import FILE_NAME
 from quantgate.reports.words.commands import Files, out_of_known
@@ -68,7 +68,7 @@ def named_files(settings: Settings) -> dict[str, str]:
 
 def in_short(result: CellResult, known: KnownFailure | None) -> str:
     """`dead 7.09: gradient-blocked`: the verdict and the cause of a cell whose test fails, the most telling first."""
-    seen = str(result.verdict) if result.bpb is None else f"{result.verdict} {result.bpb:.2f}"
+    seen = str(result.verdict) if result.bpb is None else f"{result.verdict} {in_bits(result.bpb)}"
     if result.verdict.passes:
         return f"regressed: {seen}" if known is None else f"{seen}: no failure any more"
     because = result.cause or _clause(result)

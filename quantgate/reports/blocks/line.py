@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Mapping
 
 from quantgate.records.result import CellResult
-from quantgate.records.verdict import Verdict
+from quantgate.records.verdict import Verdict, in_bits
 
 #: A piece of a line and how it is marked up (pytest's terminal writer's names).
 Piece = tuple[str, Mapping[str, bool]]
@@ -39,7 +39,7 @@ def colour(result: CellResult) -> Mapping[str, bool]:
 
 def score(result: CellResult) -> str:
     """`5.22 learns`, or the verdict alone where nothing was scored."""
-    return str(result.verdict) if result.bpb is None else f"{result.bpb:.2f} {result.verdict}"
+    return str(result.verdict) if result.bpb is None else f"{in_bits(result.bpb)} {result.verdict}"
 
 
 def cell_text(result: CellResult) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from quantgate.records.result import CellResult
+from quantgate.records.verdict import in_bits
 from quantgate.reports import terminal
 from quantgate.reports.blocks.setting import lines as limit_lines
 from quantgate.reports.blocks.setting import training
@@ -192,12 +193,12 @@ def _mark(result: CellResult) -> str:
     entry, said = not_excused(result), _MARKS.get(change(result) or "", "")
     was = (result.baseline or {}).get("bpb")
     if said == _MARKS["regressed"] and isinstance(was, float):
-        said = f" (regressed, {was:.2f} before)"
+        said = f" (regressed, {in_bits(was)} before)"
     return said + (f" ({prose(entry)})" if entry else "")
 
 
 def _score(result: CellResult) -> str:
-    return str(result.verdict) if result.bpb is None else f"{result.bpb:.2f} {result.verdict}"
+    return str(result.verdict) if result.bpb is None else f"{in_bits(result.bpb)} {result.verdict}"
 
 
 def _controls(story: Story) -> str:

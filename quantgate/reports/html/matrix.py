@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quantgate.records.result import CellResult
+from quantgate.records.verdict import in_bits
 from quantgate.reports.html.data import fragment
 from quantgate.reports.story import Story, change, fails, gravest, short, title, turned
 
@@ -112,7 +113,7 @@ def _field(cells: Sequence[CellResult], places: dict[int, int], story: Story) ->
 
 
 def _entry(result: CellResult, place: int | None, story: Story) -> Entry:
-    score = "" if result.bpb is None else f"{result.bpb:.2f}"
+    score = "" if result.bpb is None else in_bits(result.bpb)
     note = "known failure" if not result.verdict.passes and story.is_known(result) else ""
     note = note or (turned(result) or "" if change(result) in {"regressed", "improved"} else "")
     cell = (

@@ -11,6 +11,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
+from quantgate.records.verdict import in_bits
 from quantgate.reports import terminal
 from quantgate.reports.blocks.line import Line
 from quantgate.reports.blocks.setting import lines as limit_lines
@@ -59,6 +60,7 @@ def page(story: Story) -> str:
         varied=varied,
         compared=any(each.baseline for each in story.results),
         brief=brief,
+        in_bits=in_bits,
         files=Files.of(story.run),
         rerun=lambda result: rerun(result, story.run),
         fragment=fragment,

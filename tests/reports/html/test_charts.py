@@ -144,3 +144,14 @@ def test_a_cell_of_another_vocabulary_has_its_own_lines(opened: Any) -> None:
     texts = seen.tab.evaluate("[...document.querySelectorAll('#detail svg text')].map(e => e.textContent)")
     assert {"limit 14.50", "15.40"} <= set(texts)
     assert "7.00 or 15.62 is chance" in seen.visible(".facts")[0]
+
+
+@pytest.mark.parametrize(("last", "text"), [(1e308, "1.0e+308"), (3e8, "300M"), (-1e12, "-1.0e+12")])
+def test_a_huge_score_widens_neither_the_page_nor_a_chart(opened: Any, last: float, text: str) -> None:
+    cell = make_result(bpb=last, curve=((0, 7.1), (100, last)))
+    seen = opened(tell([cell], run=RunRecord("finished", 1))).go(f"#cell/{cell.cell.id}")
+
+    assert seen.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    texts = seen.tab.evaluate("[...document.querySelectorAll('#detail svg text')].map(e => e.textContent)")
+    assert text in texts
+    assert len(texts) < 30
