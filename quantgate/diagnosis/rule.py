@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from string import Formatter
 from typing import Any
 
 from quantgate.diagnosis.evidence import Evidence, Finding, Severity, TensorEvidence
@@ -85,7 +86,7 @@ class Rule:
     measures: str
     #: When it is flagged, in words; `{0}`, `{1}` stand for the limits.
     flagged: str
-    #: The sentence of the finding, with the names of `Seen.values`.
+    #: The sentence of the finding, with the names of `Seen.values`; `amount` writes what is said to be `g`.
     says: str
     ask: Ask
     #: What of `Seen.values` joins the record: a name, or (the record's name, the value's).
@@ -97,6 +98,25 @@ class Rule:
     severity: Severity = "fault"
 
 
+def amount(value: float, digits: int = 3) -> str:
+    """A number of so many digits for people: 1,600 and 0.00012, never 1.6e+03."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    rounded = f"{float(f'{value:.{digits}g}'):,.{decimals}f}"
+    return rounded.rstrip("0").rstrip(".") if decimals else rounded
+
+
+class _Sentence(Formatter):
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if format_spec.endswith("g"):
+            return amount(value, int(format_spec[1:-1] or 6))
+        return str(super().format_field(value, format_spec))
+
+
+_SENTENCE = _Sentence()
+
+
 def run(rule: Rule, case: Case) -> Finding | None:
     """The finding of a rule; None where nothing is wrong or the rule does not apply."""
     seen = rule.ask(case)
@@ -104,7 +124,7 @@ def run(rule: Rule, case: Case) -> Finding | None:
         return None
     pairs = [(each, each) if isinstance(each, str) else each for each in rule.record]
     numbers = {name: seen.values[value] for name, value in pairs}
-    return Finding(rule.cause, rule.says.format(**seen.values), numbers, seen.step, rule.severity)
+    return Finding(rule.cause, _SENTENCE.vformat(rule.says, (), seen.values), numbers, seen.step, rule.severity)
 
 
 def quantity(get: Callable[[Evidence], Value], is_bad: Callable[[Any], bool]) -> Ask:

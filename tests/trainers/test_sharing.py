@@ -13,7 +13,7 @@ from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.trainers.dump import Moment
-from quantgate.trainers.sharing import shares_as_declared
+from quantgate.trainers.declared import shares_as_declared
 from quantgate.trainers.weights import evidence_of
 
 RANDOM = np.random.default_rng(47)

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from quantgate.formats import BUILTIN
-from quantgate.plugin.reporter import RATE
 from quantgate.training.optimizers import OPTIMIZERS
 from tests.plugin.project import BLOCKED, FAST, NARROW, TEST_LEARNS, Outcome, Project
 
@@ -131,7 +130,9 @@ def test_an_optimizer_that_stands_still_takes_its_own_cells_and_no_others(local:
         "quantgate: the float32 control of fp32 x still, width 32 does not learn (dead, 7."
     )
     assert said.endswith(" at a rate of 0.0004")
-    assert f"quantgate: {RATE}" in outcome.lines
+    assert (
+        "quantgate: its cells are not judged, the others are; give the optimizer a rate at which float32 learns (lr=)"
+    ) in outcome.lines
     assert "1 of 2 controls learn, 6 of 6 negative controls fail" in outcome.stdout
 
 
