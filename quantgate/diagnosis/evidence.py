@@ -164,6 +164,10 @@ class Conformity:
     of: int
     #: The first of them, in words.
     shown: tuple[str, ...]
+    #: What shares a scale in it, and in the format, by what an outlier changes: see `RelationEvidence.reach`; None where
+    #: nothing differs or that is not seen.
+    shares: str | None = None
+    like_shares: str | None = None
 
 
 @dataclass(frozen=True)

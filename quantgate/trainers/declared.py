@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,13 @@ from quantgate.trainers.sharing import MOST_BITS, Pairs, distinct, lines_of, mul
 
 #: Of the values that lines have alone, so many are left of all of them together where they have them in common.
 COMMON = 0.75
+#: |x|: part, line of it, element.
+Sizes = np.ndarray[Any, np.dtype[np.float64]]
+
 #: By how much lines must differ in size, as a share: scales of 4 bits, beside a scale of scales, are one within 12.5%,
-#: and powers of 2 within a factor of 2.
-APART, OCTAVE_APART = 0.15, 1.1
+#: powers of 2 within a factor of 2. Means of long rows are near each other: it is enough that they differ by more than
+#: the 0.8% of a scale in bfloat16 where the largest elements differ by more.
+APART, OCTAVE_APART, MEANS_APART = 0.15, 1.1, 0.01
 #: A line whose own scale is rounded to a power of 2 reaches half of the largest code; of those that reach less there
 #: are so many.
 REACHED, SHORT = 0.45, 0.1
@@ -72,8 +77,10 @@ def _fits(lines: Array, codes: int) -> bool | None:
 
 def _is_even(lines: Array, codes: int) -> bool:
     """Whether lines lie on an even grid of no more values than codes, wherever its 0 is."""
-    found = multiples_of(lines - lines.min(axis=1, keepdims=True))
-    return found is not None and int(found[0].max(initial=0)) < codes
+    for found in (multiples_of(lines), multiples_of(lines - lines.min(axis=1, keepdims=True))):
+        if found is not None and int(np.ptp(found[0], axis=1).max(initial=0)) < codes:
+            return True
+    return False
 
 
 def _wider(x: Array, q: Array, of: str, codes: int) -> str | None:
@@ -85,13 +92,14 @@ def _wider(x: Array, q: Array, of: str, codes: int) -> str | None:
         wide = lines_of(q, larger)
         if not _fits(wide, codes) or not _has_values_in_common(wide, line):
             continue
-        differ = _differ(np.abs(lines_of(x, of).astype(np.float64)).reshape(len(wide), -1, line))
+        sizes = np.abs(lines_of(x, of).astype(np.float64)).reshape(len(wide), -1, line)
         if _is_round(q, codes):
-            one = differ > OCTAVE_APART and _is_even(wide, codes) and _leave_codes_unused(wide, line, codes)
+            one = _is_even(wide, codes) and _leaves_codes_unused(wide, sizes, codes)
         elif _is_even(wide, codes) or _mantissas(q) <= math.sqrt(codes) / 2:
-            one = differ > APART
+            of_rows = of == "each row" and _differ(sizes.max(axis=2, keepdims=True)) > APART
+            one = _differ(sizes) > (MEANS_APART if of_rows else APART)
         else:  # a table, of which nobody can say whether its scale is rounded
-            one = codes <= 2**TABLE_BITS and differ > APART and _are_short(wide, line)
+            one = codes <= 2**TABLE_BITS and _differ(sizes) > APART and _are_short(wide, line)
         if one:
             return name
     return None
@@ -121,7 +129,7 @@ def _has_values_in_common(wide: Array, line: int) -> bool:
     return values(wide) <= COMMON * values(wide.reshape(-1, line))
 
 
-def _differ(sizes: Array) -> float:
+def _differ(sizes: Sizes) -> float:
     """By how much the lines of a part differ, as a share, in what they differ least in: largest, mean or square."""
     found = []
     for size in (sizes.max(axis=2), sizes.mean(axis=2), np.sqrt(np.square(sizes).mean(axis=2))):
@@ -135,7 +143,8 @@ def _is_round(q: Array, codes: int) -> bool:
     """Whether values have few binary digits beyond a code's: their scale is a power of 2, or was kept in few bits."""
     digits = math.ceil(math.log2(codes)) + ROUND_DIGITS
     scaled = np.frexp(np.abs(q[q != 0]).astype(np.float64))[0] * 2.0**digits
-    return bool(np.mean(np.abs(scaled - np.rint(scaled)) < 2.0 ** (digits - 22)) > 0.9)
+    rounded = np.abs(scaled - np.rint(scaled)) < 2.0 ** (digits - 22)
+    return int(rounded.sum()) > 0.9 * rounded.size
 
 
 def _mantissas(q: Array) -> int:
@@ -144,17 +153,19 @@ def _mantissas(q: Array) -> int:
     return 1 + int((np.diff(found) > 1e-5).sum())
 
 
-def _leave_codes_unused(wide: Array, line: int, codes: int) -> bool:
-    """Whether lines that lie on one even grid, and on no coarser one, reach less than half of its codes."""
+def _leaves_codes_unused(wide: Array, sizes: Sizes, codes: int) -> bool:
+    """Whether lines of one scale, on an even grid, differ in size and reach less than half of its codes."""
     found = multiples_of(wide)
-    if found is None or line < LEAST_VALUES:
+    if found is None or sizes.shape[2] < LEAST_VALUES:
         return False
-    lines = np.abs(found[0].reshape(-1, line))
-    full = (np.abs(found[0]).max(axis=1) >= REACHED * codes / 2).repeat(wide.shape[1] // line)
-    present = lines[full & lines.any(axis=1)]
-    if len(present) < LEAST_LINES or float(np.mean(np.gcd.reduce(present, axis=1) > 1)) > SHORT:
+    used = np.abs(found[0].reshape(sizes.shape))
+    # Those of twice the scale have even codes alone.
+    own = (np.gcd.reduce(used, axis=2) == 1) & (used.max(axis=(1, 2)) >= REACHED * codes / 2)[:, None]
+    lines = used[own]
+    if len(lines) < max(LEAST_LINES, used.any(axis=2).sum() / 2):
         return False
-    return float(np.mean(present.max(axis=1) < REACHED * codes / 2)) > SHORT
+    short = float(np.mean(lines.max(axis=1) < REACHED * codes / 2))
+    return short > SHORT and _differ(np.where(own[..., None], sizes, 0.0)) > OCTAVE_APART
 
 
 def _are_short(wide: Array, line: int) -> bool:
