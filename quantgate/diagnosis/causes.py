@@ -26,8 +26,8 @@ _CAUSES = (
     Cause(
         "gradient-blocked",
         "No gradient reaches the weights behind the quantizer, or only a few of their elements.",
-        "The loss stays where it started, since the weights do not move; where the largest elements get a gradient through "
-        "their scale, it falls a little, under optimizers that normalize (Muon, Adam) more.",
+        "The loss stays where it started, since the weights do not move; where the largest of them get a gradient "
+        "through their scale, it falls a little, under optimizers that normalize (Muon, Adam) more.",
         "round() has no gradient; use x + (q(x) - x).detach().",
         ("meta-pytorch/MSLK PR 348", "NVIDIA/TransformerEngine PR 3281"),
     ),

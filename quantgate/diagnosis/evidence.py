@@ -164,8 +164,8 @@ class Conformity:
     of: int
     #: The first of them, in words.
     shown: tuple[str, ...]
-    #: What shares a scale in it, and in the format, by what an outlier changes: see `RelationEvidence.reach`; None where
-    #: nothing differs or that is not seen.
+    #: What shares a scale in it, and in the format, as `RelationEvidence.reach` has it; None where nothing differs or that
+    #: is not seen.
     shares: str | None = None
     like_shares: str | None = None
 

@@ -124,7 +124,9 @@ def run(rule: Rule, case: Case) -> Finding | None:
         return None
     pairs = [(each, each) if isinstance(each, str) else each for each in rule.record]
     numbers = {name: seen.values[value] for name, value in pairs}
-    return Finding(rule.cause, _SENTENCE.vformat(rule.says, (), seen.values), numbers, seen.step, rule.severity)
+    return Finding(
+        rule.cause, _SENTENCE.vformat(rule.says, (), seen.values), numbers, seen.step, rule.severity
+    )
 
 
 def quantity(get: Callable[[Evidence], Value], is_bad: Callable[[Any], bool]) -> Ask:

@@ -86,11 +86,15 @@ def advice(failed: Sequence[CellResult], *, beside_others: bool) -> str:
     """
     found = [each.cause in _OPTIMIZERS for each in failed]
     if not beside_others:
-        wrong, mend = ("a registered optimizer keeps", "it") if all(found) else ("the options of this run keep", "them")
+        wrong, mend = (
+            ("a registered optimizer keeps", "it") if all(found) else ("the options of this run keep", "them")
+        )
         return f"{wrong} even float32 from learning; mend {mend} first"
     mend = "mend the optimizer"
     if not all(found):
-        mend = f"{f'{mend}, or ' if any(found) else ''}give the optimizer a rate at which float32 learns (lr=)"
+        mend = (
+            f"{f'{mend}, or ' if any(found) else ''}give the optimizer a rate at which float32 learns (lr=)"
+        )
     return f"its cells are not judged, the others are; {mend}"
 
 

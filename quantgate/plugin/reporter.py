@@ -253,7 +253,9 @@ class Reporter:
             session.exitstatus = EXIT_INVALID
         else:
             if failed:
-                self.problems.append(advice([each for each in own if each.cell in failed], beside_others=True))
+                self.problems.append(
+                    advice([each for each in own if each.cell in failed], beside_others=True)
+                )
             self.problems += unsaid(list(self.results.values()), self.session.known_failures, self.failed)
             self.problems += self.baseline.update(self.results.values())
             self.problems += self.baseline.uncompared(self.results.values())

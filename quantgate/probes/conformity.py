@@ -36,9 +36,7 @@ def conformity(make_quantizer: Callable[[], Quantizer], like: Format, device: st
     if not bare.differ:
         return bare
     shares, like_shares = reach(make_quantizer, device), reach(lambda: like.fake_quantize, device)
-    return replace(
-        min(derived, bare, key=lambda found: found.differ), shares=shares, like_shares=like_shares
-    )
+    return replace(min(derived, bare, key=lambda found: found.differ), shares=shares, like_shares=like_shares)
 
 
 def _compared(

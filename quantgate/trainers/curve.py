@@ -84,7 +84,11 @@ def judged(
     if isinstance(ended, str):
         return Judgement(Verdict.CRASHED, "not-started", f"{ended}.")
     diverged = any(not math.isfinite(score) for _, score in curve)
-    at = f"; at step {curve[-1][0]:,} it printed {amount(curve[-1][1], 4)}" if curve else "; it had printed no score"
+    at = (
+        f"; at step {curve[-1][0]:,} it printed {amount(curve[-1][1], 4)}"
+        if curve
+        else "; it had printed no score"
+    )
     if not diverged and ended.status is None:
         said = f"no end after {ended.limit:g} s{at}; it was ended with its children."
         return Judgement(Verdict.TIMEOUT, "no-end", said, hint=_TIMEOUT_HINT)

@@ -30,6 +30,8 @@ APART, OCTAVE_APART, MEANS_APART = 0.15, 1.1, 0.01
 REACHED, SHORT = 0.45, 0.1
 #: Of so few lines several may be alike by chance, and a line of so few values uses few codes.
 LEAST_LINES, LEAST_VALUES = 4, 32
+#: Values of a line, as a multiple of its codes, that are not one scale's with a few outliers'; and the usual groups.
+MANY, GROUPS = 1.5, (128, 64, 32)
 #: The binary digits that a rounded scale has beyond a code's, at most.
 ROUND_DIGITS = 5
 #: Of more bits, tables of several scales have no more values than those of one.
@@ -64,6 +66,8 @@ def shares_as_declared(tensors: Pairs, bits: float, granularity: str) -> tuple[b
             lines = lines_of(q, each)
             if _fits(lines, codes) and (_is_even(lines, codes) or (fits is False and not is_round)):
                 return False, each.removeprefix("each ")
+        if (narrower := _narrower(q, of, codes)) is not None:
+            return False, narrower
     return (True if asked else None), None
 
 
@@ -102,6 +106,18 @@ def _wider(x: Array, q: Array, of: str, codes: int) -> str | None:
             one = codes <= 2**TABLE_BITS and _differ(sizes) > APART and _are_short(wide, line)
         if one:
             return name
+    return None
+
+
+def _narrower(q: Array, of: str, codes: int) -> str | None:
+    """The groups of a row, longer than there are codes, that have one scale each where lines have far more values."""
+    lines = lines_of(q, of)
+    if float(np.median(distinct(lines))) < MANY * codes:
+        return None
+    for size in GROUPS:
+        fewer = codes < size < min(lines.shape[1], q.shape[1]) and q.shape[1] % size == 0
+        if fewer and _fits(lines_of(q, f"each {size} elements"), codes):
+            return f"group:{size}"
     return None
 
 
@@ -144,7 +160,7 @@ def _is_round(q: Array, codes: int) -> bool:
     digits = math.ceil(math.log2(codes)) + ROUND_DIGITS
     scaled = np.frexp(np.abs(q[q != 0]).astype(np.float64))[0] * 2.0**digits
     rounded = np.abs(scaled - np.rint(scaled)) < 2.0 ** (digits - 22)
-    return int(rounded.sum()) > 0.9 * rounded.size
+    return bool(rounded.sum() > 0.9 * rounded.size)
 
 
 def _mantissas(q: Array) -> int:

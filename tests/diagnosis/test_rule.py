@@ -16,6 +16,7 @@ from quantgate.diagnosis.rule import (
     LimitByBits,
     Rule,
     Seen,
+    amount,
     at_first_step,
     names,
     quantity,
@@ -32,6 +33,17 @@ TENSOR = TensorEvidence(
 EMPTY = tensors(lambda tensor, case: tensor.zeros > 0.1, worst=lambda tensor: tensor.zeros)
 #: Causes that no rule names: a contract is broken before, the other two are what is left.
 WITHOUT_RULE = {"implausible", "contract", "resolution", "unexplained"}
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (1600.0, "1,600"), (1.2345e6, "1,230,000"), (0.00012, "0.00012"), (1.5, "1.5"), (99.96, "100"), (7, "7"),
+        (100, "100"), (0.0, "0"), (-0.25, "-0.25"), (math.inf, "inf"), (1e-9, "0.000000001"),
+    ],
+)  # fmt: skip
+def test_a_number_for_people_has_no_exponent(value: float, said: str) -> None:
+    assert amount(value) == said
 
 
 def zeros(share: float, name: str = "head", step: int = 0) -> TensorEvidence:

@@ -194,14 +194,19 @@ def test_a_power_of_2_is_blamed_where_rows_would_have_another() -> None:
 def test_rows_that_have_one_maximum_cannot_be_told_from_the_tensor() -> None:
     x = WEIGHTS["equal-maxima"]
 
-    assert shares_as_declared({"w": (x, quantized(x, "tensor", "int8", of_largest))}, 8, "row") == (True, None)
+    assert shares_as_declared({"w": (x, quantized(x, "tensor", "int8", of_largest))}, 8, "row") == (
+        True,
+        None,
+    )
 
 
 def test_learned_scales_that_begin_alike_are_asked_at_the_last_step() -> None:
     first, last = (quantized(NORMAL, part, "int8", of_largest) for part in ("tensor", "row"))
 
     assert evidence_of([moment(NORMAL, first), moment(NORMAL, last, 99)], 8, "row").shares_as_declared is True
-    assert evidence_of([moment(NORMAL, last), moment(NORMAL, first, 99)], 8, "row").shares_as_declared is False
+    assert (
+        evidence_of([moment(NORMAL, last), moment(NORMAL, first, 99)], 8, "row").shares_as_declared is False
+    )
 
 
 @pytest.mark.parametrize("shape", [(32, 32), (128, 256)])
@@ -235,5 +240,11 @@ def test_groups_are_what_they_are_declared_to_be(size: int) -> None:
     q = grouped(NORMAL, 7, size).astype(np.float32)
 
     assert shares_as_declared({"w": (NORMAL, q)}, 4, f"group:{size}") == (True, None)
-    # That values of a row have more than one scale is seen; whose they are is not.
+    for larger in ("row", "tensor"):
+        assert shares_as_declared({"w": (NORMAL, q)}, 4, larger) == (False, f"group:{size}")
+
+
+def test_a_few_values_that_are_kept_apart_are_no_groups() -> None:
+    q = np.where(np.abs(NORMAL) > 3 * NORMAL.std(), NORMAL, grid(NORMAL, 7, 1))
+
     assert shares_as_declared({"w": (NORMAL, q)}, 4, "row") == (None, None)

@@ -50,7 +50,7 @@ def _zeros(tensor: TensorEvidence) -> float:
 
 
 def _elements(case: Case, least: TensorEvidence) -> dict[str, Value]:
-    """How many elements of the tensors are meant where not all are: the largest one's gradient may come by the scale."""
+    """How many elements of the tensors are meant where not all are: the largest may get a gradient through the scale."""
     share = math.floor(1000 * _zeros(least)) / 1000
     return {"elements": "" if share == 1 else f"{share:.1%} and more of the elements of "}
 
@@ -123,7 +123,8 @@ GRADIENT_BLOCKED = Rule(
     cause="gradient-blocked",
     measures="share of elements whose gradient is 0 where the reference's is not",
     flagged="from {0}, or no gradient at all",
-    says="the gradient is 0 for {elements}{bad} of {of} {kind} where the reference straight-through estimator's is not.",
+    says="the gradient is 0 for {elements}{bad} of {of} {kind} where the reference straight-through estimator's is "
+    "not.",
     ask=tensors(_blocked, worst=lambda tensor: -_zeros(tensor), both=True, add=_elements),
     record=(("blocked", "bad"), "of", "gradient_zeros"),
     limits=(BLOCKED,),

@@ -42,14 +42,14 @@ def _other_algorithm(case: Case) -> Seen | None:
 def _compared(case: Case, agreement: float) -> str:
     """How an update differs from that of the algorithm which it claims to be, where its direction tells."""
     direction, size = case.evidence.optimizer_direction, case.evidence.optimizer_size
-    algorithm = case.evidence.optimizer_algorithm
+    claimed = f"that of {case.evidence.optimizer_algorithm}, which it claims to be"
     if size == 0:
-        return f"the update is 0 where that of {algorithm}, which it claims to be, is not"
+        return f"the update is 0 where {claimed}, is not"
     if direction is not None and direction <= -AGREEMENT.at:
-        return f"the sign of the update is flipped: to that of {algorithm}, which it claims to be, it has a cosine of {direction:.2f}"
+        return f"the sign of the update is flipped: to {claimed}, it has a cosine of {direction:.2f}"
     if direction is not None and size is not None and direction >= AGREEMENT.at:
-        return f"the update has the direction of that of {algorithm}, which it claims to be, and {amount(size)} times the size"
-    return f"the update agrees by {agreement:.2f} with that of {algorithm}, which it claims to be; 1 is agreement"
+        return f"the update has the direction of {claimed}, and {amount(size)} times the size"
+    return f"the update agrees by {agreement:.2f} with {claimed}; 1 is agreement"
 
 
 def _follows_another(case: Case) -> Seen | None:
