@@ -25,7 +25,7 @@ class Cause:
 _CAUSES = (
     Cause(
         "gradient-blocked",
-        "No gradient reaches the weights behind the quantizer, or only a few of their elements.",
+        "No gradient reaches the weights behind the quantizer.",
         "The loss stays where it started, since the weights do not move; where the largest of them get a gradient "
         "through their scale, it falls a little, under optimizers that normalize (Muon, Adam) more.",
         "round() has no gradient; use x + (q(x) - x).detach().",

@@ -164,8 +164,7 @@ class Conformity:
     of: int
     #: The first of them, in words.
     shown: tuple[str, ...]
-    #: What shares a scale in it, and in the format, as `RelationEvidence.reach` has it; None where nothing differs or that
-    #: is not seen.
+    #: `RelationEvidence.reach` of it and of the format; None where nothing differs, or it is not seen.
     shares: str | None = None
     like_shares: str | None = None
 

@@ -33,7 +33,7 @@ LEAST_LINES, LEAST_VALUES = 4, 32
 #: Values of a line, as a multiple of its codes, that are not one scale's with a few outliers'; and the usual groups.
 MANY, GROUPS = 1.5, (128, 64, 32)
 #: The binary digits that a rounded scale has beyond a code's, at most.
-ROUND_DIGITS = 5
+ROUND_DIGITS = 3
 #: Of more bits, tables of several scales have no more values than those of one.
 TABLE_BITS = 4
 

@@ -50,7 +50,7 @@ def _zeros(tensor: TensorEvidence) -> float:
 
 
 def _elements(case: Case, least: TensorEvidence) -> dict[str, Value]:
-    """How many elements of the tensors are meant where not all are: the largest may get a gradient through the scale."""
+    """How many elements of the tensors are meant where not all are: the largest may get one through the scale."""
     share = math.floor(1000 * _zeros(least)) / 1000
     return {"elements": "" if share == 1 else f"{share:.1%} and more of the elements of "}
 
