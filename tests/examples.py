@@ -97,6 +97,7 @@ def hostile_results() -> list[CellResult]:
             Cell(text, "format", other, 47),
             cause=text,
             hint=text,
+            unexcused={"why": "cause", "cause": text, "until": text},
             test=f"tests/test_x.py::test_learns[{text}]",
             source=f"{other}:12",
             corpus={"name": text, "sha256": text},

@@ -121,7 +121,7 @@ def _verdicts(before: CellResult, now: CellResult) -> tuple[str, str] | None:
     graver = _gravity(now) - _gravity(before)
     if not graver and (now.verdict.passes or before.cause == now.cause):
         return None
-    return "improved" if graver < 0 else "regressed", f"it was {_said(before)}, and is {_said(now)}"
+    return "improved" if graver < 0 else "regressed", f"its verdict was {_said(before)}, and is {_said(now)}"
 
 
 def _scores(

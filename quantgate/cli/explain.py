@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import shutil
+import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -12,9 +14,12 @@ from importlib.resources import files
 from quantgate.cli.status import EXIT_OK
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.glossary import TERMS, VERDICTS
-from quantgate.reports.causes import cause_text, rules_table
+from quantgate.reports.blocks.screen import folded, laid_out
+from quantgate.reports.causes import cause_text, rules_table, rules_text
 
 _WIDTH = 80
+#: Beyond so many columns lines are hard to read.
+_WIDEST = 100
 _NAME_WIDTH = 26
 _CANONICAL = "canonical name"
 #: Keys of records that are terms.
@@ -49,9 +54,14 @@ def run(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def _screen() -> int | None:
+    """The columns of the screen that somebody reads it on; None where a program does, which gets a line a thing."""
+    return min(shutil.get_terminal_size().columns, _WIDEST) if sys.stdout.isatty() else None
+
+
 def _texts() -> dict[str, Callable[[], str]]:
     """What can be explained, by its name in small letters. `no-op` is a verdict and a cause: both are said."""
-    texts: dict[str, Callable[[], str]] = {"rules": rules_table, "power": _power}
+    texts: dict[str, Callable[[], str]] = {"rules": _rules, "power": _power}
     for words in (TERMS, VERDICTS):
         texts |= {name.lower(): partial(_defined, name, words) for name in words}
     texts |= {name: partial(_cause, name) for name in CAUSES}
@@ -64,12 +74,20 @@ def _defined(name: str, words: Mapping[str, str]) -> str:
 
 
 def _cause(name: str) -> str:
-    return "\n\n".join([*([_defined(name, VERDICTS)] if name in VERDICTS else []), cause_text(name)])
+    text, width = cause_text(name), _screen()
+    said = text if width is None else folded(text, width)
+    return "\n\n".join([*([_defined(name, VERDICTS)] if name in VERDICTS else []), said])
+
+
+def _rules() -> str:
+    width = _screen()
+    return rules_table() if width is None else rules_text(width)
 
 
 def _power() -> str:
     """The measurements as the package holds them: what is red, what is blamed wrongly, and what is not seen."""
-    return files("quantgate").joinpath("faults", "README.md").read_text("utf-8").rstrip()
+    text, width = files("quantgate").joinpath("faults", "README.md").read_text("utf-8").rstrip(), _screen()
+    return text if width is None else laid_out(text, width)
 
 
 def _listed() -> Iterator[str]:

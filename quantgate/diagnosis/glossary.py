@@ -65,10 +65,10 @@ TERMS: Mapping[str, str] = MappingProxyType(
         "tables: IGLA-TIER1-GATE-int8-h64-LR0.0002-rng47-adamw is of the lane TIER1-GATE, format int8, width 64, "
         "rate 0.0002, seed 47 and optimizer adamw. IGLA is that fleet's own word. Nothing asks you for such names: "
         "`quantgate history` takes them beside the id int8-adamw-s47, and a log may call its runs what it likes.",
-        "lane": "One of three things, all of them trainings that are judged alike. Of the matrix: 100 steps, or long, "
-        "2,000 with lines of their own. Of a baseline: exact (the same machine and versions), portable (others) or "
-        "statistical (another seed), each with its own tolerance. In a canonical name: the second part, which tells "
-        "whose runs they are.",
+        "lane": "A group of trainings that are held against the same limits. There are three kinds. Of "
+        "the matrix: the cells of 100 steps, or `long`, those of 2,000 with limits of their own. Of a baseline: a "
+        "comparison on the same machine and versions (exact), on others (portable) or with another seed (statistical), "
+        "each with its own tolerance. In a canonical name: the second part, which tells whose runs they are.",
         "ramp": "An input of the probes whose values rise in even steps over the whole range of a quantizer. What "
         "comes back of it shows whether larger values stay larger, how many distinct values there are, and where the "
         "bins meet.",

@@ -13,6 +13,7 @@ from string import Formatter
 from typing import Any
 
 from quantgate.diagnosis.evidence import Evidence, Finding, Severity, TensorEvidence
+from quantgate.diagnosis.numbers import plain
 
 Value = float | int | str | None
 
@@ -86,7 +87,7 @@ class Rule:
     measures: str
     #: When it is flagged, in words; `{0}`, `{1}` stand for the limits.
     flagged: str
-    #: The sentence of the finding, with the names of `Seen.values`; `amount` writes what is said to be `g`.
+    #: The sentence of the finding, with the names of `Seen.values`.
     says: str
     ask: Ask
     #: What of `Seen.values` joins the record: a name, or (the record's name, the value's).
@@ -98,25 +99,6 @@ class Rule:
     severity: Severity = "fault"
 
 
-def amount(value: float, digits: int = 3) -> str:
-    """A number of so many digits for people: 1,600 and 0.00012, never 1.6e+03."""
-    if value == 0 or not math.isfinite(value):
-        return f"{value:g}"
-    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
-    rounded = f"{float(f'{value:.{digits}g}'):,.{decimals}f}"
-    return rounded.rstrip("0").rstrip(".") if decimals else rounded
-
-
-class _Sentence(Formatter):
-    def format_field(self, value: Any, format_spec: str) -> str:
-        if format_spec.endswith("g"):
-            return amount(value, int(format_spec[1:-1] or 6))
-        return str(super().format_field(value, format_spec))
-
-
-_SENTENCE = _Sentence()
-
-
 def run(rule: Rule, case: Case) -> Finding | None:
     """The finding of a rule; None where nothing is wrong or the rule does not apply."""
     seen = rule.ask(case)
@@ -124,9 +106,17 @@ def run(rule: Rule, case: Case) -> Finding | None:
         return None
     pairs = [(each, each) if isinstance(each, str) else each for each in rule.record]
     numbers = {name: seen.values[value] for name, value in pairs}
-    return Finding(
-        rule.cause, _SENTENCE.vformat(rule.says, (), seen.values), numbers, seen.step, rule.severity
-    )
+    return Finding(rule.cause, _SENTENCE.format(rule.says, **seen.values), numbers, seen.step, rule.severity)
+
+
+class _Sentence(Formatter):
+    """Fills a sentence in, its numbers as people write them."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return plain(super().format_field(value, format_spec))
+
+
+_SENTENCE = _Sentence()
 
 
 def quantity(get: Callable[[Evidence], Value], is_bad: Callable[[Any], bool]) -> Ask:

@@ -90,10 +90,11 @@ def advice(failed: Sequence[CellResult], *, beside_others: bool) -> str:
             ("a registered optimizer keeps", "it") if all(found) else ("the options of this run keep", "them")
         )
         return f"{wrong} even float32 from learning; mend {mend} first"
-    mend = "mend the optimizer"
-    if not all(found):
-        mend = (
-            f"{f'{mend}, or ' if any(found) else ''}give the optimizer a rate at which float32 learns (lr=)"
+    mend = "give the optimizer a rate at which float32 learns (lr=)"
+    if any(found):
+        mend = "mend the optimizer"
+        mend += (
+            "" if all(found) else ", and where none is blamed, give it a rate at which float32 learns (lr=)"
         )
     return f"its cells are not judged, the others are; {mend}"
 

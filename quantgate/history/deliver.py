@@ -38,7 +38,7 @@ def deliver(run: Run, address: Address) -> Said:
         with open_store(address) as store:
             store.write(run)
             many = len(run.results)
-            said.append(f"{many} cell{'s' * (many != 1)} recorded")
+            said.append(f"{many} result{'s' * (many != 1)} recorded")
             if kept is not None:
                 kept.unlink(missing_ok=True)
             said += _bring_waiting(store, address)

@@ -107,4 +107,6 @@ def _absent(parts: Sequence[Part]) -> str:
     absent = [f"{k}/{n}" for k in range(1, n + 1) if f"{k}/{n}" not in shards]
     if not absent:
         return "a shard ended before its turn; run it again"
-    return f"there is no report of shard {few(absent)}: add it, or run that shard again"
+    if len(absent) > 1:
+        return f"there are no reports of the shards {few(absent)}: add them, or run those shards again"
+    return f"there is no report of shard {absent[0]}: add it, or run that shard again"

@@ -70,8 +70,17 @@ class KnownFailure:
         """Whether a cell that it matches fails as it is known to."""
         return not result.verdict.passes and result.cause == self.cause and not self.is_over
 
+    def unexcused(self, result: CellResult) -> str | None:
+        """Why it does not excuse a cell that it matches: that `learns`, it is `over`, another `cause`; None if it does.
+
+        Of what was not judged nothing is said.
+        """
+        if self.excuses(result) or not result.verdict.judged:
+            return None
+        return "learns" if result.verdict.passes else "over" if self.is_over else "cause"
+
     def to_record(self) -> dict[str, Any]:
-        """What the record of an excused cell says."""
+        """What the record of a cell that it speaks for says."""
         until = None if self.until is None else self.until.isoformat()
         return {
             "pattern": self.pattern,

@@ -64,12 +64,12 @@ class LowbitCell:
 
     def _assert_passes(self, result: CellResult) -> None:
         __tracebackhide__ = True
-        from quantgate.plugin.expected.outcome import complaint, in_short
+        from quantgate.plugin.expected.outcome import complaint, files_of, in_short
         from quantgate.plugin.published.condensing import CellFailed
         from quantgate.reports.text import printable_lines
 
         known = self._session.known_failures.get(self.cell.id)
-        said = complaint(result, known, self._session.config.limits)
+        said = complaint(result, known, self._session.config.limits, files_of(self._session.settings))
         if said is not None:
             raise CellFailed(printable_lines(said), in_short(result, known))
         if known is not None:

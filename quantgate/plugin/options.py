@@ -72,13 +72,13 @@ OPTIONS = (
     Option(
         "formats",
         values.names,
-        "NAMES",
+        "NAME,...",
         "formats and recipes, by name or module:attribute[@bits]",
         of_cell=True,
     ),
-    Option("optimizers", values.names, "NAMES", "optimizers, by name", of_cell=True),
-    Option("seeds", values.seeds, "SEEDS", "seeds of weights and batches (47)", of_cell=True),
-    Option("widths", values.widths, "WIDTHS", "widths of the model (64)", of_cell=True),
+    Option("optimizers", values.names, "NAME,...", "optimizers, by name", of_cell=True),
+    Option("seeds", values.seeds, "SEED,...", "seeds of weights and batches (47)", of_cell=True),
+    Option("widths", values.widths, "WIDTH,...", "widths of the model (64)", of_cell=True),
     Option(
         "steps", values.integer(1, "a number of steps"), "N", "training steps of a cell (100; long: 2000)"
     ),
@@ -110,7 +110,9 @@ OPTIONS = (
     Option(
         "shard", values.shard, "K/N", "run the K-th of N parts of the matrix; auto: as the CI engine says"
     ),
-    Option("report", values.path, "FOLDER", "write results.jsonl into this folder"),
+    Option(
+        "report", values.path, "FOLDER", "write results.jsonl, report.html and summary.md into this folder"
+    ),
     Option(
         "known-failures",
         values.path,

@@ -14,6 +14,7 @@ from quantgate.gate.folder import FolderError
 from quantgate.gate.validity import advice, broken_trainers, is_users_doing, reasons_of, unlearned, unsaid
 from quantgate.plugin.database.recording import History
 from quantgate.plugin.expected.baseline import BaselineKeeper
+from quantgate.plugin.expected.outcome import fewer_judged
 from quantgate.plugin.names import PROPERTY
 from quantgate.plugin.process.keeper import keeper
 from quantgate.plugin.process.lost import lost
@@ -269,7 +270,7 @@ class Reporter:
         least = self.session.settings.min_cells
         inapplicable = {cell for cell in self.planned.values() if cell.not_applicable}
         if self.planned and judged < max(1, self.counts.planned - len(inapplicable)):
-            self.problems.append(f"{judged} of {self.counts.planned} planned cells were judged")
+            self.problems.append(fewer_judged(self.results.values(), judged, self.counts.planned))
         if judged < least:
             self.problems.append(f"{judged} cells were judged, and min-cells asks for {least}")
         if self.problems and session.exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:

@@ -98,6 +98,8 @@ class GateSession:
         entry = self.known_failures.get(result.cell.id)
         if entry is not None and entry.excuses(result):
             result = replace(result, known=entry.to_record())
+        elif entry is not None and (why := entry.unexcused(result)) is not None:
+            result = replace(result, unexcused={**entry.to_record(), "why": why})
         return result if self.baseline is None else hold(self.baseline, result)
 
     @cached_property

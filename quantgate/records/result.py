@@ -58,6 +58,8 @@ class CellResult:
     baseline: Mapping[str, Any] | None = None
     #: The entry of the known failures that excuses the cell: `pattern, reason, cause, until, link`; None without one.
     known: Mapping[str, Any] | None = None
+    #: The entry that speaks for the cell and does not excuse it, and `why`: learns | over | cause; None without one.
+    unexcused: Mapping[str, Any] | None = None
     #: The test that judged it, as a command line names it where the run was started.
     test: str | None = None
     #: Where the code at fault stands, or that of the subject: `src/mylib/quant.py:12`, relative to its repository.
@@ -124,6 +126,13 @@ class CellResult:
         return explain(self, limits)
 
 
+#: What to do about a subject of this process that was lost.
+NEXT = {
+    Verdict.CRASHED: "call it alone on such a float32 tensor, or `quantgate doctor` it.",
+    Verdict.TIMEOUT: "look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`.",
+}
+
+
 def _chance_before(record: Mapping[str, Any]) -> Any:
     """The chance of a record that lacks it, being older: a foreign trainer's is in its evidence, no log's is said."""
     evidence, of_log = record["evidence"], not record["corpus"]
@@ -180,12 +189,8 @@ def explain(result: CellResult, limits: Limits) -> str:
         lines.append(f"Hint: {hint} `quantgate explain {result.cause}`".replace("  ", " "))
     if result.cell.trainer is not None:
         return "\n".join((*lines, *_output(result)))
-    if result.verdict is Verdict.CRASHED:
-        lines.append("Next: call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it.")
-    if result.verdict is Verdict.TIMEOUT:
-        lines.append(
-            "Next: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`."
-        )
+    if (what := NEXT.get(result.verdict)) is not None:
+        lines.append(f"Next: {what}")
     if result.seeds:
         scores = ", ".join(f"seed {seed}: {_bpb(score)}" for seed, score in result.seeds.items())
         lines.append(f"A close call, judged by the median of its seeds: {scores}.")

@@ -38,6 +38,8 @@ class RunRecord:
     known: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: The options that a command needs to judge one of these cells again.
     options: tuple[str, ...] = ()
+    #: Its `results.jsonl`, as a command line names it where the run was started; None without a report folder.
+    results: str | None = None
     #: When it ended, in UTC: `2026-11-25T12:00:00Z`.
     finished: str | None = None
 
@@ -98,5 +100,5 @@ _KINDS: Mapping[str, Callable[[object], bool]] = {
     **dict.fromkeys(("problems", "subjects", "optimizers", "left_out", "options"), _are_texts),
     **dict.fromkeys(("fail_bpb", "dead_bpb"), _is_line),
     "known": _are_known,
-    "finished": lambda value: value is None or _is_text(value),
+    **dict.fromkeys(("results", "finished"), lambda value: value is None or _is_text(value)),
 }

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from quantgate.records.result import CellResult
 from quantgate.reports.blocks.line import Line
 from quantgate.reports.text import printable
+from quantgate.reports.words.commands import Files, into_baseline, into_known
 
 #: Cells of a kind that are named; the others are counted.
 MOST_NAMED = 6
@@ -17,8 +18,12 @@ MOST_POINTS = 8
 _DECIMALS = (2, 4, 6)
 
 
-def regression(result: CellResult) -> str:
-    """What a cell that regressed is told: what changed, by how much more than its lane allows, and both curves."""
+def regression(result: CellResult, files: Files) -> str:
+    """What a cell that regressed is told: what changed, by how much more than is allowed, both curves, what to do."""
+    return printable_each([*_what_changed(result), *_next([result], files)])
+
+
+def _what_changed(result: CellResult) -> list[str]:
     before = result.baseline or {}
     lines = [
         f"{result.cell}: regressed against the baseline: {before.get('because')}.",
@@ -26,15 +31,25 @@ def regression(result: CellResult) -> str:
     ]
     if (step := parted(before.get("curve") or (), result.curve)) is not None:
         lines.append(f"The curves part at step {step:,}.")
-    only = f"--only '{result.cell.id}' --reason TEXT"
-    if result.verdict.passes:
-        lines.append(f"Next: if it is meant, `quantgate baseline accept BASELINE results.jsonl {only}`.")
-    elif result.known is None:
+    return lines
+
+
+def _next(regressed: Sequence[CellResult], files: Files) -> list[str]:
+    """How cells that regressed are accepted: by the baseline where they learn, and else as known failures alone."""
+    worse = [each.cell.id for each in regressed if each.verdict.passes]
+    broken = [each.cell.id for each in regressed if not each.verdict.passes and each.known is None]
+    lines = []
+    if worse:
         lines.append(
-            f"Next: if it is meant, `quantgate known accept results.jsonl {only} -o known.toml`: what does not pass "
-            "fails with any baseline."
+            f"Next: look at what changed since; if it is meant, {files.then(into_baseline(worse, files))}."
         )
-    return printable_each(lines)
+    if broken:
+        command = files.then(into_known(broken, files))
+        lines.append(
+            f"Next: mend it, since no baseline excuses what does not learn; until then, {command} makes it a known "
+            "failure."
+        )
+    return lines
 
 
 def printable_each(lines: Sequence[str]) -> str:
@@ -73,6 +88,7 @@ def section(
     results: Sequence[CellResult],
     gone: Collection[str] | None = None,
     not_comparable: Mapping[str, str] | None = None,
+    files: Files | None = None,
 ) -> list[Line]:
     """What a run says of its baseline: a line of counts, then what is not as it was.
 
@@ -80,6 +96,7 @@ def section(
         results: The cells, each beside its baseline.
         gone: Cells of the baseline alone; None where that is not known, as from the records.
         not_comparable: Cells that could not be compared, each with the reason; None where that is not known.
+        files: What commands that follow name.
     """
     changes: dict[str, list[CellResult]] = {}
     for result in results:
@@ -96,11 +113,12 @@ def section(
         first = (moved[0].baseline or {})["because"]
         lines.append([(printable(f"moved  {_named([each.cell.id for each in moved])}: {first}"), {})])
     for result in changes.get("regressed", []):
-        first, *rest = regression(result).split("\n")
+        first, *rest = map(printable, _what_changed(result))
         if result.known is not None:
             first += " It is a known failure."
         lines.append([(first, {"red": result.known is None, "yellow": result.known is not None})])
         lines += [[(f"  {text}", {})] for text in rest]
+    lines += [[(printable(said), {})] for said in _next(changes.get("regressed", []), files or Files())]
     for result in changes.get("improved", []):
         because = (result.baseline or {}).get("because")
         lines.append([(printable(f"improved  {result.cell}: {because}"), {"green": True})])

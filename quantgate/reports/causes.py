@@ -5,6 +5,7 @@ from __future__ import annotations
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.diagnosis.diagnose import RULES
 from quantgate.diagnosis.rule import Rule
+from quantgate.reports.blocks.screen import folded
 
 
 def cause_text(name: str) -> str:
@@ -35,6 +36,19 @@ def rules_table() -> str:
         cells = (f"`{rule.cause}`", measures(rule), flagged(rule), measured(rule))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def rules_text(width: int) -> str:
+    """Every rule as a block, in the order in which they are asked, for a screen of so many columns."""
+    head = (
+        f"{len(RULES)} rules, in the order in which they are asked. Of each: its cause; what is measured; `flagged`, "
+        "where the line is; `measured`, what set that line."
+    )
+    blocks = [
+        f"{rule.cause}\n  {measures(rule)}\n  flagged: {flagged(rule)}\n  measured: {measured(rule)}"
+        for rule in RULES
+    ]
+    return "\n\n".join([folded(head, width), *(folded(block, width) for block in blocks)])
 
 
 def measures(rule: Rule) -> str:

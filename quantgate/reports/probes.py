@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from quantgate.diagnosis.evidence import Evidence, Finding, TensorEvidence
+from quantgate.diagnosis.numbers import plain
 from quantgate.diagnosis.rules import gradients, relations, rounding, values, zeros
 from quantgate.reports.text import printable
 
@@ -132,7 +133,7 @@ def _size(evidence: Evidence, bits: float | None) -> Measured | None:
         return None
     low, high = min(ratios), max(ratios)
     beyond = low <= gradients.RATIO_LOW.at or high >= gradients.RATIO_HIGH.at
-    return Measured(f"{low:.3g} to {high:.3g} times the reference", beyond)
+    return Measured(f"{plain(f'{low:.3g}')} to {plain(f'{high:.3g}')} times the reference", beyond)
 
 
 def _edge(evidence: Evidence, bits: float | None) -> Measured | None:
@@ -149,7 +150,7 @@ def _gain(evidence: Evidence, bits: float | None) -> Measured | None:
         return None
     worst = max(tensors, key=lambda t: abs(math.log(t.gain)))
     beyond = worst.gain > values.GAIN.at or worst.gain < values.LOW_GAIN.at
-    return Measured(f"{worst.gain:.3g} times the input at {worst.tensor}", beyond)
+    return Measured(f"{plain(f'{worst.gain:.3g}')} times the input at {worst.tensor}", beyond)
 
 
 def _sign(evidence: Evidence, bits: float | None) -> Measured | None:

@@ -8,26 +8,27 @@ from dataclasses import dataclass, field
 
 from quantgate.diagnosis.causes import CAUSES
 from quantgate.records.cell import SEEDS, Cell
-from quantgate.records.result import CellResult
+from quantgate.records.result import NEXT, CellResult
 from quantgate.records.run import RunRecord
 from quantgate.records.verdict import Verdict
+from quantgate.reports.words.commands import Files, into_baseline, out_of_known
 
-#: The exit statuses that are none of the cells' doing, in words.
+#: The exit statuses that are none of the cells' doing.
 INVALID, USAGE, INTERRUPTED = 70, 4, 2
-#: What a subject did, the gravest first: a group is called by its gravest cell.
-_DID = {
-    Verdict.DEAD: "stopped learning",
-    Verdict.DIVERGED: "diverged",
-    Verdict.PARTIAL: "stopped learning",
-    Verdict.NO_OP: "changes nothing",
-    Verdict.REJECTED: "was rejected",
-    Verdict.CRASHED: "crashed",
-    Verdict.TIMEOUT: "never ended",
-    Verdict.FAULTY: "is faulty",
-    Verdict.LAGS: "lags behind float32",
-    Verdict.UNJUDGED: "was not judged",
-}
-GRAVITY = {verdict: place for place, verdict in enumerate(_DID)}
+#: The gravest first: a group is called by its gravest cell.
+_GRAVEST = (
+    Verdict.DEAD,
+    Verdict.DIVERGED,
+    Verdict.PARTIAL,
+    Verdict.NO_OP,
+    Verdict.REJECTED,
+    Verdict.CRASHED,
+    Verdict.TIMEOUT,
+    Verdict.FAULTY,
+    Verdict.LAGS,
+    Verdict.UNJUDGED,
+)
+GRAVITY = {verdict: place for place, verdict in enumerate(_GRAVEST)}
 #: What became of a cell since its baseline.
 _TURNED = {
     "regressed": "regressed since the baseline",
@@ -35,14 +36,20 @@ _TURNED = {
     "same": "as in the baseline",
     "new": "not in the baseline",
 }
-#: The group of the cells that pass and are worse than their baseline: they have no cause of the diagnosis'.
-_REGRESSED = "regressed"
-_SUMMARIES = {_REGRESSED: "It learns, and is worse than its baseline by more than rounding explains."}
-_HINTS = {
-    _REGRESSED: "if it is meant, accept it with quantgate baseline accept; if not, look at what changed since."
+#: The groups of cells that pass: worse than their baseline, and expected to fail. They have no cause of the diagnosis'.
+REGRESSED, LEARNS_NOW = "regressed", "known-failure-learns"
+_SUMMARIES = {
+    REGRESSED: "It learns, and is worse than its baseline by more than rounding explains.",
+    LEARNS_NOW: "The file of known failures says that it fails, and it learns: an entry that stays would hide the next "
+    "fault.",
 }
-#: More names than these are counted.
-_NAMED = 3
+_HINTS = {
+    REGRESSED: "look at what changed since; if it is meant, accept it.",
+    LEARNS_NOW: "take its entry out of the file of known failures; narrow it, where it is a pattern.",
+    **{str(verdict): said for verdict, said in NEXT.items()},
+}
+#: Why an entry of the known failures does not excuse a cell that fails.
+_UNEXCUSED = {"over": "known until {until}", "cause": "known for {cause}"}
 _LONGEST = 60
 
 
@@ -117,14 +124,23 @@ class CauseGroup:
 
     @property
     def hint(self) -> str:
-        known = CAUSES.get(self.cause)
-        return self.members[0].hint or (known.hint if known else _HINTS.get(self.cause, ""))
+        known, first = CAUSES.get(self.cause), self.members[0]
+        own = (
+            "" if first.cell.trainer is not None and not first.verdict.passes else _HINTS.get(self.cause, "")
+        )
+        return first.hint or (known.hint if known else own)
 
     @property
     def summary(self) -> str:
         """What the cause is, in a sentence; empty where it is none of the diagnosis'."""
         known = CAUSES.get(self.cause)
         return known.summary if known else _SUMMARIES.get(self.cause, "")
+
+    def remedy(self, files: Files) -> str | None:
+        """The command that accepts it, where it may be accepted as it is."""
+        if self.cause == REGRESSED:
+            return into_baseline([each.cell.id for each in self.members], files)
+        return out_of_known(files) if self.cause == LEARNS_NOW else None
 
     @property
     def explained(self) -> bool:
@@ -161,7 +177,7 @@ def by_cause(results: Sequence[CellResult]) -> list[CauseGroup]:
     """Failing cells by cause, the gravest and most frequent first; within a cause by subject."""
     causes: dict[str, dict[str, list[CellResult]]] = {}
     for result in results:
-        cause = _REGRESSED if result.verdict.passes else result.cause or str(result.verdict)
+        cause = _passing(result) if result.verdict.passes else result.cause or str(result.verdict)
         subjects = causes.setdefault(cause, {})
         subjects.setdefault(result.subject, []).append(result)
     groups = [
@@ -174,8 +190,23 @@ def by_cause(results: Sequence[CellResult]) -> list[CauseGroup]:
 
 
 def fails(result: CellResult) -> bool:
-    """Whether it does not pass, or passes and is worse than its baseline."""
-    return not result.verdict.passes or result.regressed
+    """Whether it does not pass, or passes and is worse than its baseline, or is a known failure."""
+    return not result.verdict.passes or result.regressed or learns_now(result)
+
+
+def learns_now(result: CellResult) -> bool:
+    """Whether it passes and its entry of the known failures says that it fails."""
+    return result.verdict.passes and result.unexcused is not None
+
+
+def _passing(result: CellResult) -> str:
+    return REGRESSED if result.regressed else LEARNS_NOW
+
+
+def not_excused(result: CellResult) -> str | None:
+    """Why an entry of the known failures does not excuse it, `known until 2026-10-31`; None where none speaks of it."""
+    said = result.unexcused or {}
+    return None if (text := _UNEXCUSED.get(str(said.get("why")))) is None else text.format_map(said)
 
 
 def gravest(results: Sequence[CellResult]) -> int:
@@ -199,86 +230,9 @@ def turned(result: CellResult) -> str | None:
     return said if said is None else _TURNED.get(said, said)
 
 
-def headline(story: Story) -> str:
-    """The run in a sentence, in plain text: names from outside are in it as they are."""
-    status = story.run.exit_status
-    if status == INVALID:
-        return "The run is invalid: the machine or the gate is at fault, not the formats"
-    if status == USAGE and story.run.problems:
-        return f"Nothing was judged: {story.run.problems[0]}"
-    if failing := story.failing:
-        return _failed(story, failing)
-    if story.run.problems:
-        return _capital(story.run.problems[0])
-    if story.run.state == "unfinished" or status == INTERRUPTED:
-        return f"The run did not end: {len(story.results)} {_cells(len(story.results))} judged until then"
-    if not story.results:
-        return "No cell was judged"
-    known = f", {len(story.known)} as it is known to fail" if len(story.known) == 1 else ""
-    known = known or (f", {len(story.known)} fail as they are known to" if story.known else "")
-    verb = "learns" if any(each.curve for each in story.results) else "is healthy"
-    if known:
-        return f"{len(story.passing)} of {len(story.results)} cells pass{known}"
-    return f"Every cell {verb}: {len(story.passing)} of {len(story.results)}"
-
-
-def _failed(story: Story, failing: list[CellResult]) -> str:
-    subjects = list(dict.fromkeys(each.subject for each in failing))
-    verdicts = {each.verdict for each in failing}
-    did = next((did for verdict, did in _DID.items() if verdict in verdicts), "got worse than its baseline")
-    causes = [group.cause for group in by_cause(failing) if group.cause != _REGRESSED]
-    if len(subjects) == 1:
-        who = f"{short(subjects[0])} {did}"
-    else:
-        kind = "formats" if all(each.kind == "format" for each in failing) else "subjects"
-        rest = f" and {len(subjects) - _NAMED} more" if len(subjects) > _NAMED else ""
-        names = ", ".join(map(short, subjects[:_NAMED]))
-        who = f"{len(subjects)} {kind} fail ({names}{rest})"
-    total = len(story.results)
-    more = f" and {len(causes) - _NAMED} more" if len(causes) > _NAMED else ""
-    why = "".join(f", {cause}" for cause in causes[:_NAMED])
-    return (
-        f"{who}: {len(failing):,} of {total:,} {_cells(total)}{why}{more}{_since(failing) if causes else ''}"
-    )
-
-
-def _since(failing: list[CellResult]) -> str:
-    changes = [said for each in failing if (said := change(each)) is not None]
-    if not changes:
-        return ""
-    worse, unseen = changes.count("regressed"), changes.count("new")
-    if worse == len(failing):
-        return "; regressed since the baseline"
-    if worse:
-        return f"; {worse} regressed since the baseline"
-    return "; not in the baseline yet" if unseen == len(failing) else "; as in the baseline"
-
-
 def short(name: str) -> str:
     """A name, its middle left out where it is too long to be read."""
     return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 21]}…{name[-20:]}"
-
-
-def _cells(count: int) -> str:
-    return "cell" if count == 1 else "cells"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def counted(story: Story) -> str:
-    """What became of the cells that were planned."""
-    run = story.run
-    if run.state == "unfinished" and not run.planned:
-        count = len(story.results)
-        return f"{count} {'record' if count == 1 else 'records'}; the run's own record is not there or says unfinished"
-    text = f"{run.planned:,} planned / {run.ran:,} ran / {run.judged:,} judged / {run.skipped:,} skipped"
-    return (
-        text
-        if run.planned >= run.matrix
-        else f"{text}; {run.planned:,} of {run.matrix:,} cells were selected"
-    )
 
 
 def rerun(result: CellResult, run: RunRecord) -> str | None:

@@ -11,6 +11,7 @@ from quantgate.reports.blocks.failing import failures
 from quantgate.reports.blocks.line import PLAIN, WIDTH, Line
 from quantgate.reports.blocks.table import table
 from quantgate.reports.text import printable
+from quantgate.reports.words.commands import Files
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,16 @@ def sections(
     limits: Limits,
     width: int = WIDTH,
     told: Sequence[str] = (),
+    files: Files | None = None,
 ) -> Iterator[list[Line]]:
     """What is printed of a run's records: the table, the failures by cause, close calls and remarks; none is empty.
 
     The table is laid out in `width` columns. Sentences are a line each, which a log is searched for; `fold` breaks
-    them for a screen. What is `told` at the end of the run is not said of each cell.
+    them for a screen. What is `told` at the end of the run is not said of each cell; commands name `files`.
     """
     said = (
         table(results, controls, limits, width),
-        failures(results, told),
+        failures(results, told, files),
         close_calls(results),
         remarks(results),
     )
@@ -99,7 +101,11 @@ def control_line(controls: Sequence[CellResult]) -> str:
     negative = [result for result in controls if result.kind == "negative-control"]
     learn = sum(result.verdict.passes for result in positive)
     fail = sum(result.verdict.judged and not result.verdict.passes for result in negative)
-    return f"{learn} of {len(positive)} controls learn, {fail} of {len(negative)} negative controls fail"
+    counts = (
+        f"{learn} of {len(positive)} controls learn" if positive else "",
+        f"{fail} of {len(negative)} negative controls fail" if negative else "",
+    )
+    return ", ".join(filter(None, counts)) or "no controls"
 
 
 def close_calls(results: Sequence[CellResult]) -> list[Line]:

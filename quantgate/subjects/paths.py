@@ -9,6 +9,7 @@ import difflib
 import importlib
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from quantgate.formats import Format
@@ -27,6 +28,16 @@ class Target:
     role: Role
     #: What stands after `@`.
     bits: float | None
+
+
+def _where(module_name: str, error: BaseException) -> str:
+    """What keeps a module from being found; nothing where it is its own code that failed."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return ""
+    first = module_name.partition(".")[0]
+    if error.name == first and (Path(first).is_dir() or Path(f"{first}.py").is_file()):
+        return "; it lies in this folder, where `python -m pytest` looks and `pytest` does not: use that, or install it"
+    return "; is it on the path?" if f"{module_name}.".startswith(f"{error.name}.") else ""
 
 
 def resolve(path: str) -> Target:
@@ -54,7 +65,7 @@ def resolve(path: str) -> Target:
     except (Exception, SystemExit) as error:  # a module's own code may raise anything
         said = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
         raise UnknownNameError(
-            f"{path!r}: module {module_name!r} cannot be imported ({said}); is it on the path?"
+            f"{path!r}: module {module_name!r} cannot be imported ({said}){_where(module_name, error)}"
         ) from error
     for part in attribute.split("."):
         if not hasattr(found, part):

@@ -10,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from quantgate.corpus import Corpus
-from quantgate.diagnosis.rule import amount
+from quantgate.diagnosis.numbers import plain
 from quantgate.logs.judging.curve import run_of
 from quantgate.logs.judging.judge import NO_OP_HINT, CurveError, Judgement, compared, judge_run
 from quantgate.logs.judging.rules import Rules
@@ -85,7 +85,7 @@ def judged(
         return Judgement(Verdict.CRASHED, "not-started", f"{ended}.")
     diverged = any(not math.isfinite(score) for _, score in curve)
     at = (
-        f"; at step {curve[-1][0]:,} it printed {amount(curve[-1][1], 4)}"
+        f"; at step {curve[-1][0]:,} it printed {plain(f'{curve[-1][1]:.4g}')}"
         if curve
         else "; it had printed no score"
     )

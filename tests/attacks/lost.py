@@ -143,7 +143,7 @@ LOST: tuple[Attack, ...] = (
         _beside(_ON_WORKERS),
         1,
         _said(*_SAID),
-        (*FAST, REPORT, "--timeout=2"),
+        (*FAST, REPORT, "--timeout=3"),
         modes=("n2",),
         verdicts={
             "fitting": "learns",

@@ -234,7 +234,7 @@ def test_a_graver_verdict_is_a_regression_and_a_milder_one_is_not(was: str, now:
 
 def test_a_verdict_is_said_with_its_cause() -> None:
     assert held(at(5.1), make_result(environment=HERE))[2] == (
-        "it was learns, and is dead by gradient-blocked"
+        "its verdict was learns, and is dead by gradient-blocked"
     )
 
 
@@ -244,7 +244,7 @@ def test_another_cause_is_a_regression_though_the_score_is_better() -> None:
     assert held(before, replace(before, cause="sign-lost", bpb=6.92)) == (
         "regressed",
         "exact",
-        "it was dead by gradient-blocked, and is dead by sign-lost",
+        "its verdict was dead by gradient-blocked, and is dead by sign-lost",
     )
     assert held(before, before)[0] == "same"
 

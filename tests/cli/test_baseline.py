@@ -40,13 +40,13 @@ def test_a_regression_ends_with_1_and_shows_both_curves(quantgate: Command, base
     assert (said.status, said.err) == (1, "")
     assert said.out.splitlines() == [
         "baseline: 0 same, 1 regressed, 1 improved, 0 new, 0 gone, 0 not comparable",
-        "mylib_int4 x adamw: regressed against the baseline: it was learns, and is dead by gradient-blocked.",
+        "mylib_int4 x adamw: regressed against the baseline: its verdict was learns, and is dead by gradient-blocked.",
         "    step         0   100",
         "    baseline  7.03  5.10",
         "    now       7.03  6.94",
         "  The curves part at step 100.",
-        "  Next: if it is meant, `quantgate known accept results.jsonl --only 'mylib_int4-adamw-s47' --reason TEXT -o "
-        "known.toml`: what does not pass fails with any baseline.",
+        "Next: mend it, since no baseline excuses what does not learn; until then, `quantgate known accept "
+        "results.jsonl --only mylib_int4-adamw-s47 --reason TEXT -o known.toml` makes it a known failure.",
         "improved  other x adamw: 5.0000 BPB, 0.1 better than 5.1000, where 0.003 is within the tolerance "
         "(what rounding alone moves it by)",
     ]
@@ -124,8 +124,8 @@ def test_a_cell_that_learns_and_got_worse_is_accepted_and_no_more_is_said(
     worse = run(folder, learning(bpb=5.3, environment=HERE))
 
     assert quantgate("baseline", "compare", "base.jsonl", worse).out.splitlines()[-2] == (
-        "  Next: if it is meant, `quantgate baseline accept BASELINE results.jsonl --only 'mylib_int4-adamw-s47' "
-        "--reason TEXT`."
+        "Next: look at what changed since; if it is meant, `quantgate baseline accept base.jsonl results.jsonl "
+        "--only mylib_int4-adamw-s47 --reason TEXT`."
     )
     assert quantgate("baseline", "accept", "base.jsonl", worse, "--reason", "coarser").out.splitlines() == [
         "accepted in base.jsonl: 1 cell (0 same, 1 regressed, 0 improved, 0 new): coarser"

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from textwrap import dedent
 
 import pytest
 
 from quantgate.diagnosis.causes import CAUSES
+from quantgate.diagnosis.diagnose import RULES
 from quantgate.diagnosis.glossary import TERMS, VERDICTS
 from quantgate.records.verdict import Verdict
 from quantgate.reports.causes import rules_table
 from tests.cli.conftest import Command
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes what is printed go to a screen of so many columns."""
+
+    def made(columns: int) -> None:
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+
+    return made
 
 
 def test_explain_lists_verdicts_causes_and_terms(quantgate: Command) -> None:
@@ -87,8 +101,53 @@ def test_what_is_a_verdict_and_a_cause_is_both(quantgate: Command) -> None:
     assert "\n\nno-op: Nothing is quantized" in said
 
 
-def test_explain_rules_prints_every_rule(quantgate: Command) -> None:
+def test_a_lane_is_said_to_be_what_it_is_at_once(quantgate: Command) -> None:
+    said = " ".join(quantgate("explain", "lane").out.split())
+
+    assert said.startswith("lane (term): A group of trainings that are held against the same limits. ")
+
+
+def test_a_program_that_reads_the_rules_gets_a_line_each(quantgate: Command) -> None:
     assert quantgate("explain", "rules") == (0, f"{rules_table()}\n", "")
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_a_person_who_reads_the_rules_gets_a_block_each(
+    quantgate: Command, screen: Callable[[int], None], columns: int
+) -> None:
+    screen(columns)
+    said = quantgate("explain", "rules").out
+    head, *blocks = said.rstrip().split("\n\n")
+
+    assert head.startswith(f"{len(RULES)} rules, in the order in which they are asked.")
+    assert [block.splitlines()[0] for block in blocks] == [rule.cause for rule in RULES]
+    assert all("\n  flagged: " in block and "\n  measured: " in block for block in blocks)
+    assert max(map(len, said.splitlines())) <= columns
+    assert (
+        "gradient-blocked\n  share of elements whose gradient is 0 where the reference's is not\n"
+        "  flagged: from 90%, or no gradient at all\n  measured: 0 for a straight-through estimator, "
+    ) in said or columns < 80
+
+
+def test_a_person_who_asks_for_the_power_gets_narrow_tables(
+    quantgate: Command, screen: Callable[[int], None]
+) -> None:
+    screen(80)
+    said = quantgate("explain", "power").out
+
+    assert max(map(len, said.splitlines())) <= 80
+    assert not {"**", "|", "# "} & {mark for mark in ("**", "|", "# ") if mark in said}
+    assert "gradient-blocked       10  10 (100%)        0  10 (100%)  10 (100%)   9 (90%)\n" in said
+    assert "What the gate catches, and the incident\n====" in said
+
+
+def test_a_cause_is_folded_on_a_screen(quantgate: Command, screen: Callable[[int], None]) -> None:
+    whole = quantgate("explain", "gradient-blocked").out
+    screen(80)
+    said = quantgate("explain", "gradient-blocked").out
+
+    assert max(map(len, said.splitlines())) <= 80 < max(map(len, whole.splitlines()))
+    assert said.split() == whole.split()
 
 
 def test_explain_power_says_what_is_caught_and_missed(quantgate: Command) -> None:

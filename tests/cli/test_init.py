@@ -65,12 +65,12 @@ def test_three_files_are_shown_and_written(quantgate: Command, repository: Path)
         "+import quantgate\n"
         "+from mylib.quant import fake_quant_int4\n"
         "+\n"
-        '+quantgate.register_format("quant_fake_quant_int4", fake_quant_int4, bits=4)\n'
+        '+quantgate.register_format("mylib_int4", fake_quant_int4, bits=4)\n'
         "\n"
         "--- /dev/null\n"
         "+++ b/tests/test_lowbit.py\n"
     )
-    assert said.out.endswith("\nWritten. Next: pytest -m lowbit -n auto\n")
+    assert said.out.endswith("\nWritten. Next: pytest -m lowbit\n")
     for path in (files.CONFTEST, files.TEST, files.WORKFLOW):
         text = (repository / path).read_text()
         assert "".join(f"+{line}\n" for line in text.splitlines()) in said.out
@@ -146,9 +146,9 @@ def test_a_second_time_there_is_nothing_to_do(quantgate: Command, repository: Pa
 @pytest.mark.parametrize(
     ("subject", "call"),
     [
-        ("mylib.quant:fake_quant_int4", 'register_format("quant_fake_quant_int4", fake_quant_int4)'),
-        ("factory:mylib.quant:LSQ@2", 'register_format("quant_LSQ", factory=LSQ, bits=2)'),
-        ("recipe:mylib.quant:prepare@8", 'register_recipe("quant_prepare", prepare, bits=8)'),
+        ("mylib.quant:fake_quant_int4", 'register_format("mylib_int4", fake_quant_int4)'),
+        ("factory:mylib.quant:LSQ@2", 'register_format("mylib_LSQ", factory=LSQ, bits=2)'),
+        ("recipe:mylib.quant:prepare@8", 'register_recipe("mylib_prepare", prepare, bits=8)'),
     ],
 )
 def test_what_is_registered_is_what_is_planned(
@@ -160,7 +160,10 @@ def test_what_is_registered_is_what_is_planned(
         f"import quantgate\nfrom mylib.quant import {attribute}\n\nquantgate.{call}\n"
     )
     planned: dict[str, Any] = json.loads(quantgate("plan", "-W", "ignore", "-p", "no:hypothesispytest").out)
-    assert {cell["subject"] for cell in planned["cells"]} == {f"quant_{attribute}"}
+    name = f"mylib_{attribute.removeprefix('fake_quant_')}"
+    assert {cell["subject"] for cell in planned["cells"]} == {name}
+    again = quantgate("init", subject, "--dry-run")
+    assert again.out.startswith("conftest.py registers it already and stays as it is.\n")
 
 
 @pytest.mark.parametrize(

@@ -141,10 +141,7 @@ def test_the_report_folder_is_a_finished_runs(quantgate: Command, fleet: Path, f
     assert (closing.exit_status, len(closing.plan.cells), closing.judged) == (1, 8, 7)
     said = quantgate("report", "out")
     assert (said.status, said.err) == (1, "")
-    assert (
-        "8 planned / 8 ran / 7 judged / 0 skipped, 1 of 1 controls learn, 0 of 0 negative controls fail\n"
-        in said.out
-    )
+    assert "8 planned / 8 ran / 7 judged / 0 skipped, 1 of 1 controls learn\n" in said.out
 
 
 def test_two_runs_in_one_log_are_told_and_not_judged(quantgate: Command, folder: Path) -> None:

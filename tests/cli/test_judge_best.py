@@ -77,7 +77,6 @@ def test_what_a_table_of_best_scores_does_not_state_is_null(quantgate: Command, 
         "  chance 7.00 bits, assumed: --vocabulary or --chance say it\n" in quantgate("judge", "best.csv").out
     )
     assert quantgate("report", "out").out.splitlines()[2] == (
-        "BPB after steps that are not recorded on a text that is not recorded: below 4.78 passes, 6.90 is dead, chance "
-        "is not recorded"
+        "BPB after steps that are not recorded: below 4.78 passes, 6.90 is dead, chance is not recorded"
     )
     assert json.loads(quantgate("report", "out", "--json").out)["failing"] == ["int8-?"]

@@ -98,7 +98,7 @@ def test_the_vocabulary_of_a_log_is_drawn_and_what_it_does_not_state_is_null(
         (None, None, 2000, 15.62)
     ] * 2
     assert drawn.out.splitlines()[2] == (
-        "BPB after 2,000 steps on a text that is not recorded: below 10.66 passes, 15.39 is dead, 15.62 is chance"
+        "BPB after 2,000 steps: below 10.66 passes, 15.39 is dead, 15.62 is chance"
     )
     assert '"chance":15.62,' in page
     assert "below 10.66 passes, 15.39 is dead, 15.62 is chance" in page

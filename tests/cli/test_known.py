@@ -99,3 +99,23 @@ def test_what_is_refused(quantgate: Command, results: Path, arguments: tuple[str
 
     assert (said.status, said.out) == (4, "")
     assert f"quantgate: {message}" in said.err
+
+
+def test_without_a_reason_what_learns_is_taken_out_and_nothing_is_accepted(
+    quantgate: Command, results: Path
+) -> None:
+    path = results.parent / "k.toml"
+    path.write_text(FILE)
+
+    assert quantgate("known", "accept", "results.jsonl", "-o", "k.toml") == (
+        0,
+        "old-adamw-s47: taken out, since it learns now\nk.toml: written\n",
+        "",
+    )
+    assert quantgate("known", "accept", "results.jsonl", "-o", "k.toml") == (
+        4,
+        "",
+        "quantgate: mylib_int4-adamw-s47, other-adamw-s47: nothing is accepted without a reason; say why: "
+        "--reason TEXT\n",
+    )
+    assert path.read_text() == "# ours\n\n"

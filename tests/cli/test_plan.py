@@ -108,6 +108,20 @@ def test_what_is_registered_marked_and_selected_counts(plan: Any) -> None:
     assert (said["count"], said["selected"], said["shards"][0]["cells"]) == (4, 3, 3)
 
 
+@pytest.mark.parametrize(
+    ("formats", "count"), [("mine:int8", 1), ("bare:int8", 0), ("mine:int8,int4", 4), ("int4", 3)]
+)
+def test_a_trainer_has_one_negative_control_and_the_gate_three(plan: Any, formats: str, count: int) -> None:
+    trainer = 'formats = ["int8"]\noptimizers = ["adamw"]\n'
+    Path("quantgate.toml").write_text(
+        f'[trainers.mine]\ncommand = ["./t", "{{format}}", "{{lr}}"]\n{trainer}'
+        f'[trainers.bare]\ncommand = ["./t", "{{format}}"]\n{trainer}'
+    )
+    said = found(plan("--quantgate-optimizers=adamw", "--quantgate-formats", formats))
+
+    assert said["shards"][0]["negative_controls"] == count
+
+
 def test_without_a_test_the_matrix_is_planned(plan: Any) -> None:
     assert found(plan())["count"] == 54
 

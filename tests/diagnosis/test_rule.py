@@ -16,7 +16,6 @@ from quantgate.diagnosis.rule import (
     LimitByBits,
     Rule,
     Seen,
-    amount,
     at_first_step,
     names,
     quantity,
@@ -33,17 +32,6 @@ TENSOR = TensorEvidence(
 EMPTY = tensors(lambda tensor, case: tensor.zeros > 0.1, worst=lambda tensor: tensor.zeros)
 #: Causes that no rule names: a contract is broken before, the other two are what is left.
 WITHOUT_RULE = {"implausible", "contract", "resolution", "unexplained"}
-
-
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        (1600.0, "1,600"), (1.2345e6, "1,230,000"), (0.00012, "0.00012"), (1.5, "1.5"), (99.96, "100"), (7, "7"),
-        (100, "100"), (0.0, "0"), (-0.25, "-0.25"), (math.inf, "inf"), (1e-9, "0.000000001"),
-    ],
-)  # fmt: skip
-def test_a_number_for_people_has_no_exponent(value: float, said: str) -> None:
-    assert amount(value) == said
 
 
 def zeros(share: float, name: str = "head", step: int = 0) -> TensorEvidence:
@@ -154,6 +142,20 @@ def test_a_finding_has_the_sentence_the_numbers_and_the_step() -> None:
     assert (found.cause, found.because, found.step) == ("range-collapsed", "head: 50%.", 4)
     assert list(found.numbers.items()) == [("share", 0.5), ("of", 1)]
     assert run(rule, Case(Evidence())) is None
+
+
+def test_a_sentence_has_its_numbers_as_people_write_them() -> None:
+    rule = Rule(
+        "not-dequantized",
+        "rms",
+        "never",
+        "comes back {value:.2g} times its size ({value:.0f}).",
+        quantity(lambda evidence: evidence.late_gain, bool),
+    )
+    found = run(rule, Case(Evidence(late_gain=1623.0)))
+
+    assert found is not None
+    assert found.because == "comes back 1,600 times its size (1623)."
 
 
 # the table

@@ -51,7 +51,7 @@ def kept(said: Said, reason: str) -> Path:
 
 
 def test_every_cell_is_recorded_and_the_incidents_query_answered(database: Address, ask: Ask) -> None:
-    assert deliver(run(), database) == Said(True, ("5 cells recorded",))
+    assert deliver(run(), database) == Said(True, ("5 results recorded",))
 
     assert sorted(ask(database, INCIDENT)) == [
         ("IGLA-TIER1-GATE-fp32-h64-LRdefault-rng47-adamw", 5.2),
@@ -102,7 +102,7 @@ def test_hostile_names_are_kept_as_text(database: Address, ask: Ask) -> None:
     cells = [result(subject=name, format=name, canon_name=f"IGLA-{name}") for name in names]
     hostile = replace(run(*cells, result(subject="n" * 9_999)), branch="b\0\ud800", sha="s" * 5_000)
 
-    assert deliver(hostile, database).lines == ("7 cells recorded",)
+    assert deliver(hostile, database).lines == ("7 results recorded",)
     subjects = {name for (name,) in ask(database, "SELECT subject FROM ssot.quantgate_verdicts")}
     assert {names[0], "a\\x00b", "\\udcff", "\x1b[31m", "%s :name ?"} < subjects
     assert sorted(len(name) for name in subjects)[-2:] == [500, 500]  # cut, and told apart
@@ -127,7 +127,7 @@ def test_a_run_is_written_once_however_often_it_is_brought(database: Address, as
     # As after a server that wrote it and went away before it could say so.
     Spool.of(database.digest).keep(made)
 
-    assert deliver(run(result(), day=1), database).lines == ("1 cell recorded",)
+    assert deliver(run(result(), day=1), database).lines == ("1 result recorded",)
     deliver(made, database)
     assert ask(database, COUNTS) == [(2, 6, 12)]
     assert not waiting(database)
@@ -155,7 +155,7 @@ def test_a_database_that_is_gone_gets_the_run_next_time(tmp_path: Path, ask: Ask
     assert path.parent.stat().st_mode & 0o777 == 0o700
     (tmp_path / "folder").mkdir()
 
-    assert deliver(second, address).lines == ("5 cells recorded", "1 earlier run that waited recorded")
+    assert deliver(second, address).lines == ("5 results recorded", "1 earlier run that waited recorded")
     assert ask(address, RUNS) == [(name,) for name in sorted((first.name, second.name))]
     assert not waiting(address)
 
@@ -164,7 +164,7 @@ def test_what_waits_for_another_database_is_left_alone(tmp_path: Path, file: Add
     gone = find_history(f"sqlite:///{tmp_path}/gone/history.db")
     deliver(run(), gone)
 
-    assert deliver(run(), file).lines == ("5 cells recorded",)
+    assert deliver(run(), file).lines == ("5 results recorded",)
     assert len(waiting(gone)) == 1
 
 
@@ -192,7 +192,7 @@ def test_a_server_that_is_killed_in_mid_write_has_all_of_a_run_or_nothing(
     server.start()
 
     assert ask(fleet, COUNTS) == [(1, 5, 9)]
-    assert deliver(run(day=3), fleet).lines == ("5 cells recorded", "2 earlier runs that waited recorded")
+    assert deliver(run(day=3), fleet).lines == ("5 results recorded", "2 earlier runs that waited recorded")
     assert ask(fleet, COUNTS) == [(4, 20, 36)]
     assert not waiting(fleet)
 
@@ -299,7 +299,7 @@ def test_a_home_that_cannot_be_written_to_costs_no_record(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
 
-    assert deliver(run(), file) == Said(True, ("5 cells recorded",))
+    assert deliver(run(), file) == Said(True, ("5 results recorded",))
     gone = find_history("sqlite:////nowhere/history.db")
     assert deliver(run(), gone).lines == (
         "not recorded: the database cannot be written to: there is no such file",
@@ -316,7 +316,7 @@ def test_a_file_that_is_no_run_is_said_and_keeps_no_other_from_its_way(file: Add
     cut.write_text(earlier.read_text()[:900])
 
     assert deliver(run(day=1), file).lines == (
-        "5 cells recorded",
+        "5 results recorded",
         "1 earlier run that waited recorded",
         f"not a run that waits: {later}: it has version 2, and this quantgate knows 1; remove it",
         f"not a run that waits: {cut}: Expecting value: line 1 column 698 (char 697); remove it",
@@ -359,7 +359,7 @@ def test_what_ends_the_delivery_of_earlier_runs_leaves_this_one_recorded(
     monkeypatch.setattr(store.Store, "write", ends)
 
     assert deliver(run(day=1), file) == Said(
-        True, ("5 cells recorded", "earlier runs still wait: it was interrupted")
+        True, ("5 results recorded", "earlier runs still wait: it was interrupted")
     )
     assert waiting(file) == [earlier]
     assert ask(file, COUNTS) == [(1, 5, 9)]
@@ -379,7 +379,7 @@ def test_a_run_that_a_table_refuses_keeps_no_other_from_its_way(
     path = kept(deliver(run(result(), sha=None), database), refused)
 
     assert deliver(run(), database) == Said(
-        True, ("5 cells recorded", f"an earlier run still waits: {refused} ({path})")
+        True, ("5 results recorded", f"an earlier run still waits: {refused} ({path})")
     )
     assert ask(database, COUNTS) == [(1, 5, 9)]
     assert not caplog.records  # which would name hosts and users

@@ -52,7 +52,7 @@ def test_verdicts_that_have_a_score(changes: dict[str, Any], message: str) -> No
     ("verdict", "following"),
     [
         (Verdict.REJECTED, ""),
-        (Verdict.CRASHED, "\nNext: call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it."),
+        (Verdict.CRASHED, "\nNext: call it alone on such a float32 tensor, or `quantgate doctor` it."),
         (
             Verdict.TIMEOUT,
             "\nNext: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`.",

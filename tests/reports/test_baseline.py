@@ -12,6 +12,7 @@ from quantgate.reports.github.annotations import error_lines
 from quantgate.reports.github.summary import summary
 from quantgate.reports.html.page import page
 from quantgate.reports.terminal import sections
+from quantgate.reports.words.commands import Files
 from tests.examples import learning, make_cell, make_result
 from tests.reports.html.records import few
 
@@ -32,14 +33,14 @@ def regressed(known: dict[str, str] | None = None) -> CellResult:
 
 
 def test_a_regression_shows_both_curves_and_the_next_step() -> None:
-    assert regression(regressed()).split("\n") == [
+    assert regression(regressed(), Files("out/results.jsonl", known="old.toml")).split("\n") == [
         "mylib_int4 x adamw: regressed against the baseline: why.",
         "  step         0    20    60   100",
         "  baseline  7.03  6.10  5.50  5.10",
         "  now       7.03  6.90  6.95  7.00",
         "The curves part at step 20.",
-        "Next: if it is meant, `quantgate known accept results.jsonl --only 'mylib_int4-adamw-s47' --reason TEXT -o "
-        "known.toml`: what does not pass fails with any baseline.",
+        "Next: mend it, since no baseline excuses what does not learn; until then, `quantgate known accept "
+        "out/results.jsonl --only mylib_int4-adamw-s47 --reason TEXT -o old.toml` makes it a known failure.",
     ]
 
 
@@ -110,7 +111,7 @@ def test_nothing_from_outside_drives_the_terminal() -> None:
     lines = section([hostile], ["\x1b[2J"], {"\x1b]0;": "\x07"})
 
     assert all(piece.isprintable() for line in lines for piece, _ in line)
-    assert all(line.isprintable() for line in regression(hostile).split("\n"))
+    assert all(line.isprintable() for line in regression(hostile, Files()).split("\n"))
 
 
 def test_every_picture_calls_it_by_one_word() -> None:

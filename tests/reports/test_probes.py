@@ -143,10 +143,11 @@ def test_a_gradient_that_is_blocked_has_neither_direction_nor_size() -> None:
     ("changes", "probe", "text"),
     [
         ({"gradient_cosine": 0.001}, "gradient direction", "cosine 0.001 at head"),
-        ({"gradient": 4e-8}, "gradient size", "2e-08 to 0.75 times the reference"),
+        ({"gradient": 4e-8}, "gradient size", "2 x 10^-8 to 0.75 times the reference"),
         ({"gradient": 200.0}, "gradient size", "0.75 to 100 times the reference"),
         ({"gradient_zeros": 0.4, "blocked_unclipped": 0.5}, "edge of the range", "20.0% lost at head"),
         ({"gain": 5.0}, "output scale", "5 times the input at head"),
+        ({"gain": 1711.2}, "output scale", "1,710 times the input at head"),
         ({"gain": 0.01}, "output scale", "0.01 times the input at head"),
         ({"negatives_kept": 0.0}, "sign", "0% of negatives kept at head"),
         ({"positives_kept": 0.3}, "sign", "30% of positives kept at head"),

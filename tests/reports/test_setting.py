@@ -20,7 +20,7 @@ def test_several_are_named_and_many_spanned() -> None:
 def test_what_no_record_says_is_not_made_up() -> None:
     logged = learning(steps=None, corpus={}, chance=None)
 
-    assert training([logged]) == "steps that are not recorded on a text that is not recorded"
+    assert training([logged]) == "steps that are not recorded"
     assert lines(DEFAULT_LIMITS, [logged]) == "below 6.50 passes, 6.90 is dead, chance is not recorded"
 
 

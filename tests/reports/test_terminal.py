@@ -148,7 +148,7 @@ def test_without_a_measured_cell_there_is_no_corpus() -> None:
     result = make_result(cell(), bpb=None, verdict=Verdict.UNJUDGED, corpus={})
 
     assert text(table([result], [], DEFAULT_LIMITS)) == block("""
-        BPB after 100 steps on a text that is not recorded: below 6.50 passes, 6.90 is dead, 7.00 is chance
+        BPB after 100 steps: below 6.50 passes, 6.90 is dead, 7.00 is chance
               adamw
         int4  unjudged
     """)
@@ -202,11 +202,11 @@ def test_failures_are_a_block_a_cause_the_gravest_first() -> None:
           mute x sgd
           loud x sgd
             KeyError: 'scale'
-          Next: call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it.
+          Hint: call it alone on such a float32 tensor, or `quantgate doctor` it.
         timeout  1 cell
           slow x sgd
             60 s
-          Next: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`.
+          Hint: look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`.
         sign-lost  3 cells
           uint8x x adamw 5.60 lags, sgd s89 5.60 lags
           uint4x x sgd 5.60 lags
@@ -273,7 +273,7 @@ def test_the_line_of_controls() -> None:
     ]
 
     assert control_line(controls) == "1 of 2 controls learn, 1 of 2 negative controls fail"
-    assert control_line([]) == "0 of 0 controls learn, 0 of 0 negative controls fail"
+    assert control_line([]) == "no controls"
 
 
 def test_the_line_of_counts() -> None:

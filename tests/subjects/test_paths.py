@@ -103,6 +103,18 @@ def test_a_missing_module_is_said() -> None:
     )
 
 
+def test_a_module_of_the_current_folder_is_said_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "unseen_here").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert refused(lambda: Registry().subject("unseen_here.quant:f"), UnknownNameError) == (
+        "'unseen_here.quant:f': module 'unseen_here.quant' cannot be imported (No module named 'unseen_here'); it lies "
+        "in this folder, where `python -m pytest` looks and `pytest` does not: use that, or install it"
+    )
+
+
 @pytest.mark.parametrize("name", [":f", ".x:f"])
 def test_a_path_without_a_module_is_said(name: str) -> None:
     assert "cannot be imported" in refused(lambda: Registry().subject(name), UnknownNameError)
@@ -145,7 +157,7 @@ def test_a_module_that_cannot_be_loaded_is_said(
 
     message = refused(lambda: Registry().subject(f"{name}:f"), UnknownNameError)
 
-    assert message == f"'{name}:f': module '{name}' cannot be imported ({said}); is it on the path?"
+    assert message == f"'{name}:f': module '{name}' cannot be imported ({said})"
 
 
 def test_a_factory_and_a_recipe_are_imported_by_their_prefix(module: str) -> None:

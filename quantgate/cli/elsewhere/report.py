@@ -17,8 +17,10 @@ from quantgate.reports import baseline, terminal
 from quantgate.reports.blocks.line import Line, fold
 from quantgate.reports.html.pictures import SUMMARY_NAME, write_page, write_pictures, write_whole
 from quantgate.reports.reading import read
-from quantgate.reports.story import Story, by_cause, counted, headline
+from quantgate.reports.story import Story, by_cause
 from quantgate.reports.text import printable
+from quantgate.reports.words.commands import Files
+from quantgate.reports.words.headline import counted, headline
 
 #: The colours of the terminal's markup (SGR).
 _SGR = {"green": "32", "red": "31", "yellow": "33", "purple": "35", "cyan": "36"}
@@ -95,9 +97,11 @@ def _lines(story: Story, written: list[Path], paint: Callable[[Line], str]) -> l
     lines = [printable(headline(story)), ""]
     width, is_screen = shutil.get_terminal_size().columns, sys.stdout.isatty()
     run = story.run
-    sections = [*terminal.sections(story.results, story.controls, run.limits, width, run.problems)]
+    sections = [
+        *terminal.sections(story.results, story.controls, run.limits, width, run.problems, Files.of(run))
+    ]
     if any(result.baseline for result in story.results):
-        sections.append(baseline.section(story.results))
+        sections.append(baseline.section(story.results, files=Files.of(run)))
     for section in sections:
         folded = [part for line in section for part in (fold(line, width) if is_screen else [line])]
         lines += [*map(paint, folded), ""]

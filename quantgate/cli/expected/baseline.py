@@ -15,6 +15,7 @@ from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.records.result import CellResult
 from quantgate.reports.baseline import section
 from quantgate.reports.text import printable
+from quantgate.reports.words.commands import Files
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,7 +43,8 @@ def run_compare(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(_document(found), allow_nan=False))
     else:
-        for line in section(found.results, found.gone, found.not_comparable):
+        files = Files(str(options.now), str(options.before))
+        for line in section(found.results, found.gone, found.not_comparable, files):
             print("".join(text for text, _ in line))
         if found.nothing_compared is not None:
             print(printable(found.nothing_compared))

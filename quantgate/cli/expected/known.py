@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from quantgate.cli.expected.chosen import matching, reason_of, results_of
 from quantgate.cli.status import EXIT_OK
 from quantgate.plan.known_failures import KnownFailuresError
 from quantgate.plan.known_file import Acceptance, accept, read_text
+from quantgate.records.result import CellResult
 from quantgate.reports.text import printable
 
 DEFAULT_FILE = Path("known-failures.toml")
@@ -33,7 +35,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "accept", help="write the failures of a run into the file of known failures, and take out what learns"
     )
     parser.add_argument("results", metavar="results.jsonl", type=Path, help="what the run gave")
-    parser.add_argument("--reason", required=True, metavar="TEXT", help="why they fail")
+    parser.add_argument(
+        "--reason",
+        metavar="TEXT",
+        help="why they fail; without it what learns is taken out, and nothing is accepted",
+    )
     parser.add_argument("--only", metavar="GLOB", help="only cells with such an id: 'mylib_int4-*'")
     parser.add_argument("--until", type=_date, metavar="DATE", help="the last day on which they are excused")
     parser.add_argument("--link", type=_link, metavar="URL", help="where it is dealt with")
@@ -45,9 +51,17 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Change the file, and say what became of each cell."""
-    why = Acceptance(reason_of(options.reason), options.until, options.link)
     chosen = matching(results_of(options.results), options.only)
     before = read_text(options.output)
+    if options.reason is None:
+        failing = [each for each in chosen if not each.verdict.passes]
+        chosen = [each for each in chosen if each.verdict.passes]
+        became = accept(options.output, before, chosen, Acceptance(""))
+        if failing and not (became.removed or became.healed):
+            raise ValueError(
+                f"{_named(failing)}: nothing is accepted without a reason; say why: --reason TEXT"
+            )
+    why = Acceptance("" if options.reason is None else reason_of(options.reason), options.until, options.link)
     after = accept(options.output, before, chosen, why)
     if after.text != before:
         _write(options.output, after.text)
@@ -56,6 +70,11 @@ def run(options: argparse.Namespace) -> int:
             print(printable(f"{cell_id}: {said}"))
     print(printable(f"{options.output}: {'as it was' if after.text == before else 'written'}"))
     return EXIT_OK
+
+
+def _named(failing: Sequence[CellResult]) -> str:
+    names = ", ".join(each.cell.id for each in failing[:3])
+    return f"{names} and {len(failing) - 3} more" if len(failing) > 3 else names
 
 
 def _write(path: Path, text: str) -> None:

@@ -84,7 +84,8 @@ def registration(path: str | None, target: Target | None) -> str:
     place, _, attribute = path.partition("@")[0].rpartition(":")
     module = place.rpartition(":")[2]
     first = attribute.partition(".")[0]
-    name = f"{module.rpartition('.')[2]}_{attribute.replace('.', '_')}"
+    short = re.sub(r"^(fake_?)?quant(ize)?_(?=.)", "", attribute.replace(".", "_"))
+    name = f"{module.partition('.')[0]}_{short}"
     bits = "" if target.bits is None else f", bits={target.bits:g}"
     call = {
         "function": f'register_format("{name}", {attribute}{bits})',

@@ -45,7 +45,8 @@ def run(options: argparse.Namespace) -> int:
     cells = tuple(session.offering.whole) if collected else session.offering.cells
     plan = Plan(tuple(cell.id for cell in cells), shared_settings(session.settings))
     selected = set(session.planned) if collected else set(cells)
-    said = described(cells, selected, plan, options.shards, session.config.steps)
+    broken = frozenset(name for name, each in session.registry.trainers().items() if each.negative)
+    said = described(cells, selected, plan, options.shards, session.config.steps, broken)
     if options.json or not sys.stdout.isatty():
         print(json.dumps(said, indent=1))
     else:
@@ -54,9 +55,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def described(
-    cells: Sequence[Cell], selected: set[Cell], plan: Plan, shards: int, steps: int
+    cells: Sequence[Cell],
+    selected: set[Cell],
+    plan: Plan,
+    shards: int,
+    steps: int,
+    broken: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """The plan in JSON's own types; seconds are those of one core."""
+    """The plan in JSON's own types; seconds are those of one core. `broken`: the trainers with a negative control."""
     parts = split(cells, shards, steps)
     shard = {cell: f"{k}/{shards}" for k, part in enumerate(parts, 1) for cell in part}
     runs = [[cell for cell in part if cell in selected and not cell.not_applicable] for part in parts]
@@ -73,7 +79,7 @@ def described(
                 "cells": len(part),
                 "seconds": _seconds(duration(part, steps)),
                 "controls": [cell.control.id for cell in _first_of_each_control(part)],
-                "negative_controls": NEGATIVE_CONTROLS if part else 0,
+                "negative_controls": _negative_controls(part, broken),
             }
             for k, part in enumerate(runs, 1)
         ],
@@ -102,15 +108,24 @@ def _first_of_each_control(cells: Sequence[Cell]) -> list[Cell]:
     return list({cell.control: cell for cell in cells}.values())
 
 
+def _negative_controls(part: Sequence[Cell], broken: frozenset[str]) -> int:
+    trainers = {cell.trainer for cell in part}
+    return NEGATIVE_CONTROLS * (None in trainers) + len(trainers & broken)
+
+
 def _seconds(milliseconds: int) -> float:
     return round(milliseconds / 1000, 1)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _for_people(said: dict[str, Any]) -> str:
     lines = [f"{said['selected']} cells, about {said['seconds']:.0f} s on one core"]
     lines += [
         f"  {part['shard']:>7}  {part['cells']:>5} cells  {part['seconds']:>7.0f} s  "
-        f"{len(part['controls'])} controls, {part['negative_controls']} negative controls"
+        f"{_counted(len(part['controls']), 'control')}, {_counted(part['negative_controls'], 'negative control')}"
         for part in said["shards"]
     ]
     if said["count"] > said["selected"]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quantgate.diagnosis.evidence import LearnedScale, Severity
-from quantgate.diagnosis.rule import Ask, Case, Limit, Rule, Seen, amount, quantity
+from quantgate.diagnosis.numbers import plain
+from quantgate.diagnosis.rule import Ask, Case, Limit, Rule, Seen, quantity
 
 SURVIVAL = Limit(
     0.89,
@@ -48,7 +49,7 @@ def _compared(case: Case, agreement: float) -> str:
     if direction is not None and direction <= -AGREEMENT.at:
         return f"the sign of the update is flipped: to {claimed}, it has a cosine of {direction:.2f}"
     if direction is not None and size is not None and direction >= AGREEMENT.at:
-        return f"the update has the direction of {claimed}, and {amount(size)} times the size"
+        return f"the update has the direction of {claimed}, and {plain(f'{size:.3g}')} times the size"
     return f"the update agrees by {agreement:.2f} with {claimed}; 1 is agreement"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from quantgate.baselines.compare import compare
 from quantgate.baselines.document import Baseline, BaselineError, MissingBaselineError, is_kept, read, write
 from quantgate.plan.settings import Settings
+from quantgate.plugin.expected.outcome import files_of
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.reports.baseline import section
@@ -90,4 +91,4 @@ class BaselineKeeper:
             return []
         planned = {*self._session.matrix_ids, *(cell.id for cell in offered)}
         found = compare(baseline, results, planned)
-        return section(found.results, found.gone, found.not_comparable)
+        return section(found.results, found.gone, found.not_comparable, files_of(self._session.settings))

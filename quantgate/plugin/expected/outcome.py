@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from quantgate.plan.known_failures import KnownFailure
+from quantgate.plan.settings import Settings
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Limits, Verdict
 from quantgate.reports.baseline import regression
+from quantgate.reports.results import FILE_NAME
+from quantgate.reports.words.commands import Files, out_of_known
 
 #: Characters of a reason behind the name of a test: where the variable CI is set, pytest cuts no line at the terminal.
 _LONGEST = 120
 
 
-def complaint(result: CellResult, known: KnownFailure | None, limits: Limits) -> str | None:
+def complaint(result: CellResult, known: KnownFailure | None, limits: Limits, files: Files) -> str | None:
     """Why the test of a cell fails: it does not learn, it regressed, or it is not the failure that it is known as.
 
     Args:
         result: The cell, beside its baseline.
         known: The entry of the known failures that speaks for it.
         limits: The lines that it was judged by.
+        files: What commands that follow name.
 
     Returns:
         None where it passes, or fails as it is known to.
     """
     if known is None:
         said = [] if result.verdict.passes else [result.message(limits)]
-        return "\n".join([*said, *([regression(result)] if result.regressed else [])]) or None
+        return "\n".join([*said, *([regression(result, files)] if result.regressed else [])]) or None
     if result.verdict.passes:
-        return f"{result.cell}: a known failure ({known}) that learns now; {_way_out(result, known)}"
+        return f"{result.cell}: a known failure ({known}) that learns now; {_way_out(result, known, files)}"
     if known.is_over:
         return (
             f"a known failure until {known.until}, which has passed ({known}): mend it, or give the entry "
@@ -35,6 +41,21 @@ def complaint(result: CellResult, known: KnownFailure | None, limits: Limits) ->
     if not known.excuses(result):
         return f"a known failure by another cause than {known.cause!r}.\n{result.message(limits)}"
     return None
+
+
+def fewer_judged(results: Iterable[CellResult], judged: int, planned: int) -> str:
+    """That fewer cells were judged than were planned; those that are red without a score are named beside it."""
+    verdicts = [each.verdict for each in results]
+    lost = {"crashed": verdicts.count(Verdict.CRASHED), "did not end": verdicts.count(Verdict.TIMEOUT)}
+    named = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
+    return f"{judged} of {planned} planned cells were judged{f' ({named})' if named else ''}"
+
+
+def files_of(settings: Settings) -> Files:
+    """The files of a run, as its options name them."""
+    results = None if settings.report is None else settings.report / FILE_NAME
+    named = (results, settings.baseline, settings.known_failures)
+    return Files(*(None if path is None else str(path) for path in named))
 
 
 def in_short(result: CellResult, known: KnownFailure | None) -> str:
@@ -57,7 +78,7 @@ def _clause(result: CellResult) -> str:
     return because if len(because) <= _LONGEST else f"{because[: _LONGEST - 3]}..."
 
 
-def _way_out(result: CellResult, known: KnownFailure) -> str:
+def _way_out(result: CellResult, known: KnownFailure, files: Files) -> str:
     if known.is_pattern:
         return f"narrow the pattern {known.pattern!r} in the file of known failures, or take it out."
-    return f"take {result.cell.id!r} out of the file of known failures."
+    return f"take {result.cell.id!r} out of the file of known failures: {files.then(out_of_known(files))}."

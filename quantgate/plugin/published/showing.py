@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from quantgate.plugin.expected.outcome import files_of
 from quantgate.reports import terminal
 from quantgate.reports.blocks.failing import failures
 from quantgate.reports.blocks.line import Line, fold
@@ -22,9 +23,12 @@ def show(run: Reporter, terminalreporter: pytest.TerminalReporter) -> None:
     order = {cell: place for place, cell in enumerate(run.session.offering.cells)}
     results = sorted(run.results.values(), key=lambda result: order.get(result.cell, len(order)))
     verbosity, width = run.config.get_verbosity(), run.config.get_terminal_writer().fullwidth
-    shown: Iterable[list[Line]] = [failures(results, run.problems)]
+    files = files_of(run.session.settings)
+    shown: Iterable[list[Line]] = [failures(results, run.problems, files)]
     if verbosity >= 0:
-        shown = terminal.sections(results, run.controls, run.session.config.limits, width, run.problems)
+        shown = terminal.sections(
+            results, run.controls, run.session.config.limits, width, run.problems, files
+        )
     sections = [*filter(None, shown), run.baseline.section(results, run.offered)]
     for place, section in enumerate(sections):
         if place and section:

@@ -8,39 +8,39 @@ from collections.abc import Iterator, Sequence
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import Verdict
 from quantgate.reports.blocks.line import FAILED, KNOWN, PLAIN, Line, score
-from quantgate.reports.story import CauseGroup, Part, by_cause, title
+from quantgate.reports.story import CauseGroup, Part, by_cause, learns_now, not_excused, title
 from quantgate.reports.text import printable
+from quantgate.reports.words.commands import Files
 
 #: Cells of a subject, subjects of one kind of evidence, and kinds of evidence that are named; others are counted.
 MOST = 6
 _AT_THE_END = "the reason is said at the end"
 #: Of a foreign trainer's output, below its cause.
 _OUTPUT_LINES = 5
-_NEXT = {
-    Verdict.CRASHED: "call it alone on a (64, 64) float32 tensor, or `quantgate doctor` it.",
-    Verdict.TIMEOUT: "look for a loop that does not end; a slow machine may raise pytest-timeout's `timeout`.",
-}
 
 
-def failures(results: Sequence[CellResult], told: Sequence[str] = ()) -> list[Line]:
+def failures(
+    results: Sequence[CellResult], told: Sequence[str] = (), files: Files | None = None
+) -> list[Line]:
     """Failed cells by cause, the gravest first, a block each; known failures stand apart, with their reason.
 
     Args:
         results: The cells.
         told: Sentences that are said at the end of the run, and so not of each cell.
+        files: What commands that follow name.
     """
-    failing = [result for result in results if not result.verdict.passes]
+    failing = [result for result in results if not result.verdict.passes or learns_now(result)]
     lines: list[Line] = []
     for group in by_cause([result for result in failing if result.known is None]):
-        lines += _block(group, None, told)
+        lines += _block(group, None, told, files or Files())
     reasons = dict.fromkeys(_known_as(result) for result in failing if result.known is not None)
     for reason in reasons:
         for group in by_cause([r for r in failing if r.known is not None and _known_as(r) == reason]):
-            lines += _block(group, reason, told)
+            lines += _block(group, reason, told, files or Files())
     return lines
 
 
-def _block(group: CauseGroup, known_as: str | None, told: Sequence[str]) -> Iterator[Line]:
+def _block(group: CauseGroup, known_as: str | None, told: Sequence[str], files: Files) -> Iterator[Line]:
     marked = FAILED if known_as is None else KNOWN
     count = len(group.members)
     yield [(printable(group.cause), marked), (f"  {count} cell{'s' * (count != 1)}", PLAIN)]
@@ -64,16 +64,15 @@ def _block(group: CauseGroup, known_as: str | None, told: Sequence[str]) -> Iter
         rest = sum(len(part.members) for parts in kinds[MOST:] for part in parts)
         yield [(f"  and {rest} cells more, for other reasons", PLAIN)]
     yield from _next(group)
+    if remedy := group.remedy(files):
+        yield [(printable(f"  Next: {files.then(remedy)}"), PLAIN)]
 
 
 def _next(group: CauseGroup) -> Iterator[Line]:
-    first = group.members[0]
     if group.explained:
         yield [(printable(f"  Hint: {group.hint} `quantgate explain {group.cause}`"), PLAIN)]
     elif group.hint:
         yield [(printable(f"  Hint: {group.hint}"), PLAIN)]
-    elif first.cell.trainer is None and (what := _NEXT.get(first.verdict)):
-        yield [(f"  Next: {what}", PLAIN)]
 
 
 def _without(because: str, told: Sequence[str]) -> str:
@@ -94,8 +93,12 @@ def _kinds(parts: Sequence[Part]) -> Iterator[list[Part]]:
 def _cells(members: Sequence[CellResult], cause: str) -> str:
     """`adamw s89 7.09 dead, muon 7.05 dead`; a verdict that is what the block is called is not said again."""
     said = [(m.optimizer, title(m.cell), "" if score(m) == cause else score(m)) for m in members[:MOST]]
-    named = [" ".join(filter(None, each)) for each in said]
+    named = [" ".join(filter(None, (*each, _entry(m)))) for each, m in zip(said, members, strict=False)]
     return ", ".join(named) + (f" and {len(members) - MOST} more" if len(members) > MOST else "")
+
+
+def _entry(result: CellResult) -> str:
+    return "" if (said := not_excused(result)) is None else f"({said})"
 
 
 def _last_lines(result: CellResult) -> list[str]:

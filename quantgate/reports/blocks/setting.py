@@ -12,11 +12,11 @@ _MOST = 3
 
 
 def training(shown: Sequence[CellResult]) -> str:
-    """`100 steps on builtin`; cells of several lengths and texts name them all."""
+    """`100 steps on builtin`; cells of several lengths and texts name them all, and a log names no text."""
     steps = sorted({each.steps for each in shown if each.steps is not None})
     corpora = dict.fromkeys(each.corpus["name"] for each in shown if each.corpus.get("name"))
     length = f"{_numbers(steps)} step{'s' * (steps != [1])}" if steps else "steps that are not recorded"
-    return f"{length} on {', '.join(corpora) or 'a text that is not recorded'}"
+    return f"{length} on {', '.join(corpora)}" if corpora else length
 
 
 def chances(shown: Iterable[CellResult]) -> list[float]:

@@ -5,8 +5,20 @@ from __future__ import annotations
 import re
 
 from quantgate.records.result import CellResult
-from quantgate.reports.story import INVALID, USAGE, CauseGroup, Part, Story, by_cause, headline, rerun
+from quantgate.reports.story import (
+    INTERRUPTED,
+    INVALID,
+    USAGE,
+    CauseGroup,
+    Part,
+    Story,
+    by_cause,
+    not_excused,
+    rerun,
+)
 from quantgate.reports.text import printable
+from quantgate.reports.words.commands import Files
+from quantgate.reports.words.headline import headline
 
 #: GitHub shows no more errors of one step.
 MOST = 10
@@ -19,8 +31,8 @@ def error_lines(story: Story) -> list[str]:
     if not story.fails:
         return []
     if story.run.exit_status in {INVALID, USAGE} or (story.run.problems and not story.failing):
-        said = "\n".join((headline(story), *story.run.problems))
-        return [_command("quantgate", said, None)]
+        said = {each.casefold(): each for each in (headline(story), *story.run.problems)}
+        return [_command("quantgate", "\n".join(said.values()), None)]
     found: dict[tuple[str, str | None], list[Part]] = {}
     groups: dict[str, CauseGroup] = {}
     for group in by_cause(story.failing):
@@ -28,7 +40,8 @@ def error_lines(story: Story) -> list[str]:
         for part in group.parts:
             found.setdefault((group.cause, part.source), []).append(part)
     lines = [_of(groups[cause], parts, source, story) for (cause, source), parts in found.items()]
-    lines += [_command("quantgate", problem, None) for problem in story.run.problems]
+    beside = [headline(story)] if story.run.exit_status == INTERRUPTED else story.run.problems
+    lines += [_command("quantgate", said, None) for said in beside]
     if len(lines) > MOST:
         left = len(lines) - MOST + 1
         lines = [
@@ -44,13 +57,16 @@ def _of(group: CauseGroup, parts: list[Part], source: str | None, story: Story) 
     )
     members: list[CellResult] = [each for part in parts for each in part.members]
     optimizers = ", ".join(dict.fromkeys(each.optimizer for each in members))
-    lines = [
-        f"{subjects} x {optimizers}: {len(members)} of {len(story.results)} cells ({members[0].verdict})"
-    ]
+    total = len(story.results)
+    verdicts = ", ".join(dict.fromkeys(str(each.verdict) for each in members))
+    lines = [f"{subjects} x {optimizers}: {len(members)} of {total} cell{'s' * (total != 1)} ({verdicts})"]
+    lines += [f"It is {entry}." for entry in dict.fromkeys(map(not_excused, members)) if entry]
     if parts[0].because:
         lines.append(parts[0].because)
     if group.hint:
         lines.append(f"Hint: {group.hint}")
+    if remedy := group.remedy(Files.of(story.run)):
+        lines.append(f"Next: {remedy}")
     if command := rerun(members[0], story.run):
         lines.append(f"Again: {command}")
     return _command(f"quantgate: {group.cause}", "\n".join(lines), source)

@@ -15,13 +15,14 @@ from quantgate.reports.story import (
     Story,
     by_cause,
     change,
-    counted,
     fails,
-    headline,
+    not_excused,
     rerun,
     short,
     title,
 )
+from quantgate.reports.words.commands import Files
+from quantgate.reports.words.headline import counted, headline
 
 #: GitHub drops a summary over 1 MiB whole.
 MOST_BYTES = 900_000
@@ -87,7 +88,7 @@ def _sections(story: Story) -> Iterator[tuple[str, int, str]]:
     for place in range(0, len(healthy), _ROWS):
         rows = dict(list(healthy.items())[place : place + _ROWS])
         cells, more = sum(map(len, rows.values())), f", from row {place + 1}" if len(healthy) > _ROWS else ""
-        heading = f"{cells} healthy {'cell' if cells == 1 else 'cells'}{more}"
+        heading = f"Rows in which nothing fails: {cells} {'cell' if cells == 1 else 'cells'}{more}"
         yield "healthy rows", len(rows), _folded(heading, _lines(rows, optimizers, story))
 
 
@@ -115,6 +116,8 @@ def _cause(group: CauseGroup, story: Story) -> str:
     if group.hint:
         explained = f" · {code(f'quantgate explain {group.cause}')}" if group.explained else ""
         lines.append(f"**Do:** {prose(group.hint)}{explained}")
+    if remedy := group.remedy(Files.of(story.run)):
+        lines.append(f"**Next:**\n\n{block(remedy, 'sh')}")
     if command := rerun(group.members[0], story.run):
         lines.append(f"One of these cells again:\n\n{block(command, 'sh')}")
     return "\n\n".join(lines)
@@ -123,7 +126,7 @@ def _cause(group: CauseGroup, story: Story) -> str:
 def _part(part: Part) -> str:
     cells = ", ".join(
         f"{prose(each.optimizer)}{f' {title(each.cell)}' if title(each.cell) else ''} **{_score(each)}**"
-        f"{_MARKS.get(change(each) or '', '')}"
+        f"{_mark(each)}"
         for each in part.members[:9]
     ) + (f" and {len(part.members) - 9} more" if len(part.members) > 9 else "")
     where = f" (at {code(part.source)})" if part.source else ""
@@ -178,9 +181,18 @@ def _field(result: CellResult | None, story: Story) -> str:
     if result is None:
         return ""
     if result.verdict.passes:
-        return f"{_score(result)}{_MARKS.get(change(result) or '', '')}"
-    known = " (known)" if story.is_known(result) else _MARKS.get(change(result) or "", "")
+        return f"{_score(result)}{_mark(result)}"
+    known = " (known)" if story.is_known(result) else _mark(result)
     return f"**{_score(result)}**{known}"
+
+
+def _mark(result: CellResult) -> str:
+    """What became of it since the baseline, and why the entry that speaks for it excuses nothing."""
+    entry, said = not_excused(result), _MARKS.get(change(result) or "", "")
+    was = (result.baseline or {}).get("bpb")
+    if said == _MARKS["regressed"] and isinstance(was, float):
+        said = f" (regressed, {was:.2f} before)"
+    return said + (f" ({prose(entry)})" if entry else "")
 
 
 def _score(result: CellResult) -> str:

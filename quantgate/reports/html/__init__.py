@@ -1,1 +1,1 @@
-"""The page: a run in one file of HTML, which asks the network for nothing; its template, style and script beside it."""
+"""The page: a run in one file of HTML, which asks the network for nothing; its template, style, scripts beside it."""

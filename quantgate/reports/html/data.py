@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from quantgate.diagnosis import measures
+from quantgate.diagnosis.numbers import plain
 from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.reports.blocks.setting import chances
-from quantgate.reports.story import Story, fails, rerun, title, turned
+from quantgate.reports.story import Story, fails, not_excused, rerun, title, turned
 from quantgate.reports.text import printable, printable_lines
 
 #: What is shown of every tensor; a failing cell's has all of its numbers.
@@ -25,6 +27,14 @@ _COLUMNS = (
 )  # fmt: skip
 #: Evidence that has a place of its own on the page.
 _APART = frozenset({"weights", "because", "output"})
+#: What is judged, where the record has one word for it.
+_KINDS = {
+    "format": "a number format",
+    "recipe": "a recipe, which makes a model train in low precision",
+    "trainer": "a trainer outside of quantgate",
+    "control": "the float32 control",
+    "negative-control": "a negative control, broken on purpose",
+}
 #: Stands for the cell's id in a command, which is otherwise the same for all.
 _ID = "\u2990id\u298f"
 
@@ -69,6 +79,7 @@ def data(story: Story, *, brief: bool = False) -> dict[str, Any]:
         "id": _ID,
         "refs": sorted(_REFS),
         "cells": cells,
+        "words": _explained(story.results),
         "shared": share.values,
     }
 
@@ -79,6 +90,27 @@ _REFS = frozenset(
         "columns", "tensors", "command", "source", "known", "turned", "output", "baseline",
     }
 )  # fmt: skip
+
+
+def _explained(results: Sequence[CellResult]) -> dict[str, str]:
+    """What the names of columns and facts mean, of those that these cells have."""
+    found: set[str] = set()
+    for result in results:
+        found |= set(result.evidence)
+        found |= {name for each in _tensors_of(result)[:1] for name in each}
+    known = {**measures.FACTS, **measures.COLUMNS}
+    return {_named(name): text for name, text in known.items() if name in found}
+
+
+def _named(name: object) -> str:
+    return printable(str(name).replace("_", " "))
+
+
+def _tensors_of(result: CellResult) -> list[Mapping[str, Any]]:
+    weights = result.evidence.get("weights")
+    return (
+        [each for each in weights if isinstance(each, Mapping)] if isinstance(weights, list | tuple) else []
+    )
 
 
 def _cell(
@@ -98,7 +130,7 @@ def _cell(
         "hint": result.hint,
         "source": result.source,
         "known": (story.reason(result) or "no reason is given") if known else None,
-        "turned": turned(result),
+        "turned": "; ".join(filter(None, (turned(result), not_excused(result)))),
         "command": None if command is None else command.replace(result.cell.id, _ID),
     }
     output = result.evidence.get("output")
@@ -121,9 +153,9 @@ def _cell(
         )
     if baseline := _baseline(result):
         values["baseline"] = share(baseline)
-    weights = result.evidence.get("weights")
-    if isinstance(weights, Sequence) and weights and not (brief and passes):
-        values |= _tensors([each for each in weights if isinstance(each, Mapping)], share, whole=not passes)
+    weights = _tensors_of(result)
+    if weights and not (brief and passes):
+        values |= _tensors(weights, share, whole=not passes)
     return values
 
 
@@ -142,8 +174,10 @@ def _facts(result: CellResult) -> list[list[str]]:
     """What a cell's record says beside its curve and evidence, in words."""
     scores = {seed: "non-finite" if score is None else f"{score:.3f}" for seed, score in result.seeds.items()}
     facts = {
-        "kind": result.kind,
-        "rate": None if result.lr is None else f"{result.lr:g}",
+        "what is judged": _KINDS.get(result.kind, result.kind),
+        "seed": None if result.seed is None else str(result.seed),
+        "width of the model": None if result.width is None else str(result.width),
+        "learning rate": None if result.lr is None else f"{result.lr:g}",
         "behind its control": None if result.gap is None else f"{result.gap:+.3f} BPB",
         "scores of all seeds": ", ".join(f"s{seed} {score}" for seed, score in scores.items()) or None,
         "shard": result.shard,
@@ -155,7 +189,7 @@ def _facts(result: CellResult) -> list[list[str]]:
 
 def _pairs(evidence: Mapping[str, Any]) -> list[list[str]]:
     return [
-        [printable(str(name).replace("_", " ")), printable(_text(value))]
+        [_named(name), printable_lines(_text(value))]
         for name, value in evidence.items()
         if name not in _APART
     ]
@@ -163,7 +197,7 @@ def _pairs(evidence: Mapping[str, Any]) -> list[list[str]]:
 
 def environment(result: CellResult) -> list[list[str]]:
     """The libraries, the machine and the text of a cell."""
-    corpus = {"corpus": result.corpus.get("name"), "sha256 of it": result.corpus.get("sha256")}
+    corpus = {"corpus": result.corpus.get("name"), "SHA-256 of the corpus": result.corpus.get("sha256")}
     pairs = {**result.environment, **corpus, "quantgate": result.quantgate, "steps": result.steps}
     return [
         [printable(str(name)), printable(_text(value))] for name, value in pairs.items() if value is not None
@@ -175,12 +209,17 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return plain(f"{value:.4g}")
     if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {_text(each)}" for name, each in value.items())
+        return _joined([f"{name}: {_text(each)}" for name, each in value.items()])
     if isinstance(value, list | tuple):
-        return "; ".join(map(_text, value))
+        return _joined([_text(each) for each in value])
     return "none" if value is None else str(value)
+
+
+def _joined(texts: Sequence[str]) -> str:
+    """Words in a row; sentences on a line each."""
+    return ("\n" if any(text.endswith(".") for text in texts) else "; ").join(texts)
 
 
 def _baseline(result: CellResult) -> list[list[Any]] | None:
@@ -198,11 +237,12 @@ def _baseline(result: CellResult) -> list[list[Any]] | None:
 
 
 def _tensors(weights: Sequence[Mapping[str, Any]], share: _Shared, *, whole: bool) -> dict[str, Any]:
-    names = [
-        name for name in (weights[0] if whole and weights else _COLUMNS) if name not in {"tensor", "step"}
-    ]
+    names = [name for name in (weights[0] if whole else _COLUMNS) if name not in {"tensor", "step"}]
+    step = weights[0].get("step")
+    is_one = isinstance(step, int) and all(each.get("step") == step for each in weights)
     return {
-        "columns": share([printable(str(name).replace("_", " ")) for name in names]),
+        **({"moment": step} if is_one else {}),
+        "columns": share([_named(name) for name in names]),
         "tensors": share([printable(str(each.get("tensor"))) for each in weights]),
         "rows": [[_three(each.get(name)) for name in names] for each in weights],
     }

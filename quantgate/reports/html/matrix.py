@@ -52,6 +52,8 @@ class Row:
     """A subject."""
 
     name: str
+    #: The name without what is left out of it.
+    whole: str
     fields: tuple[Field | None, ...]
     is_control: bool
     failing: int
@@ -91,7 +93,7 @@ def _row(
         by_optimizer.setdefault(cell.optimizer, []).append(cell)
     fields = tuple(_field(by_optimizer.get(each, []), places, story) for each in optimizers)
     failing = sum(fails(each) and not story.is_known(each) for each in cells)
-    return Row(short(name), fields, not places, failing)
+    return Row(short(name), name, fields, not places, failing)
 
 
 def _field(cells: Sequence[CellResult], places: dict[int, int], story: Story) -> Field | None:

@@ -15,15 +15,18 @@ from quantgate.reports import terminal
 from quantgate.reports.blocks.line import Line
 from quantgate.reports.blocks.setting import lines as limit_lines
 from quantgate.reports.blocks.setting import training
-from quantgate.reports.html.data import data, environment, fragment, to_script
+from quantgate.reports.html.data import data, fragment, to_script
 from quantgate.reports.html.matrix import matrix
-from quantgate.reports.story import INVALID, Story, by_cause, counted, headline, rerun, short, title
+from quantgate.reports.html.phrases import coded, environments, titled, varied
+from quantgate.reports.story import INVALID, Story, by_cause, not_excused, rerun, short, title
 from quantgate.reports.text import printable
+from quantgate.reports.words.commands import Files
+from quantgate.reports.words.headline import counted, headline
 
 #: Beyond so much data the tensors of the cells that pass are left out.
 MOST_BYTES = 8_000_000
-#: Causes, subjects of a cause and environments that are shown.
-_CAUSES, _SUBJECTS, _ENVIRONMENTS = 30, 12, 5
+#: Causes and subjects of a cause that are shown.
+_CAUSES, _SUBJECTS = 30, 12
 
 
 def page(story: Story) -> str:
@@ -32,7 +35,7 @@ def page(story: Story) -> str:
     brief = len(script.encode()) > MOST_BYTES
     if brief:
         script = to_script(data(story, brief=True))
-    style, code = _asset("style.css"), _asset("report.js")
+    style, code = _asset("style.css"), _asset("chart.js") + _asset("report.js")
     groups = by_cause(story.failing)
     return _template().render(
         style=Markup(style),
@@ -41,6 +44,7 @@ def page(story: Story) -> str:
         "base-uri 'none'; form-action 'none'",
         data=Markup(script),
         headline=headline(story),
+        titled=titled(headline(story), story),
         state=_state(story),
         story=story,
         facts=_facts(story),
@@ -50,10 +54,15 @@ def page(story: Story) -> str:
         matrix=matrix(story),
         verdicts=sorted({str(each.verdict) for each in story.results}),
         remarks=["".join(piece for piece, _ in line) for line in _remarks(story)],
-        environments=_environments(story),
+        environments=environments(story),
+        coded=coded,
+        varied=varied,
+        compared=any(each.baseline for each in story.results),
         brief=brief,
+        files=Files.of(story.run),
         rerun=lambda result: rerun(result, story.run),
         fragment=fragment,
+        not_excused=not_excused,
         short=short,
         breakable=_breakable,
         title=title,
@@ -104,7 +113,7 @@ def _facts(story: Story) -> list[tuple[str, str]]:
     return [
         ("Cells", counted(story)),
         ("Controls", terminal.control_line(story.controls)),
-        ("Training", training(shown) if shown else "none"),
+        *([("Training", training(shown))] if any(each.steps is not None for each in shown) else []),
         ("Bits per byte (BPB)", limit_lines(run.limits, shown)),
         *([("Ended", run.finished.replace("T", " ").replace("Z", " UTC"))] if run.finished else []),
     ]
@@ -112,14 +121,3 @@ def _facts(story: Story) -> list[tuple[str, str]]:
 
 def _remarks(story: Story) -> list[Line]:
     return [*terminal.remarks(story.results), *terminal.close_calls(story.results)]
-
-
-def _environments(story: Story) -> list[tuple[int, list[list[str]]]]:
-    """Each environment with the number of its cells."""
-    counts: dict[str, tuple[int, list[list[str]]]] = {}
-    for each in (*story.results, *story.controls):
-        if each.environment:
-            pairs = environment(each)
-            count, _ = counts.get(key := repr(pairs), (0, pairs))
-            counts[key] = (count + 1, pairs)
-    return sorted(counts.values(), key=lambda pair: -pair[0])[:_ENVIRONMENTS]

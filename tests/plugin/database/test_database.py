@@ -198,7 +198,7 @@ def test_a_run_is_recorded_with_its_commit_and_its_exit_status(local: Project, s
     outcome = local.pytest("-n0", *FAST, "--quantgate-db=sqlite:///history.db")
 
     assert outcome.exit_status == 1
-    assert outcome.lines.count("history: 5 cells recorded") == 1
+    assert outcome.lines.count("history: 5 results recorded") == 1
     assert not list(state.glob("*/*"))
     with sqlite3.connect(":memory:") as connection:
         connection.execute("ATTACH ? AS ssot", (str(local.folder / "history.db"),))

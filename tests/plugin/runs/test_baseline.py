@@ -66,7 +66,7 @@ def test_a_regression_is_red_with_both_curves(regressed: Outcome) -> None:
     assert (before.split()[0], now.split()[0]) == ("baseline", "now")
     assert before.split()[1:] != now.split()[1:]
     assert parts.strip().startswith("The curves part at step ")
-    assert f"--only '{ID}' --reason TEXT" in following
+    assert f"`quantgate baseline accept base.jsonl out/results.jsonl --only {ID} --reason TEXT`" in following
     assert ("baseline: 0 same, 1 regressed, 0 improved, 0 new, 0 gone, 0 not comparable") in regressed.lines
 
 

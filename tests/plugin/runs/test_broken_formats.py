@@ -126,7 +126,9 @@ def test_the_run_fails_and_judges_every_cell_that_ends(outcome: Outcome) -> None
         f"{planned} planned / {planned} ran / {planned - lost} judged / 0 skipped, "
         "2 of 2 controls learn, 3 of 3 negative controls fail" in outcome.lines
     )
-    assert f"quantgate: {planned - lost} of {planned} planned cells were judged" in outcome.lines
+    ended = [record["verdict"] for record in outcome.cells.values()]
+    said = f"{ended.count('crashed')} crashed, {ended.count('timeout')} did not end"
+    assert f"quantgate: {planned - lost} of {planned} planned cells were judged ({said})" in outcome.lines
 
 
 def healthy_cells() -> set[str]:

@@ -85,6 +85,22 @@ def test_it_is_marked_in_the_table_and_in_its_record(outcome: Outcome) -> None:
         "link": "https://example.org/12",
     }
     assert [cell["known"] for name, cell in outcome.cells.items() if name != "blocked"] == [None] * 4
+    unexcused = {name: cell["unexcused"] for name, cell in outcome.cells.items()}
+    assert unexcused.pop("blocked") is None
+    assert {name: entry["why"] for name, entry in unexcused.items()} == {
+        "also_blocked": "cause", "old_blocked": "over", "int4": "learns", "nf4": "learns",
+    }  # fmt: skip
+    assert unexcused["nf4"]["pattern"] == "nf4-*"
+
+
+def test_the_summary_says_what_is_red(outcome: Outcome) -> None:
+    first, *rest = (outcome.folder / "out" / "summary.md").read_text("utf-8").splitlines()
+
+    assert first == (
+        "## ❌ 2 formats fail (also\\_blocked, old\\_blocked): 2 of 5 cells, gradient-blocked; 2 known failures learn "
+        "now (int4, nf4)"
+    )
+    assert "quantgate known accept out/results.jsonl -o known.toml" in rest
 
 
 def test_one_of_a_pattern_that_learns_is_red(outcome: Outcome) -> None:
@@ -105,8 +121,13 @@ def test_one_whose_day_has_passed_is_red(outcome: Outcome) -> None:
 def test_one_that_learns_now_is_red(outcome: Outcome) -> None:
     assert (
         "int4 x adamw, width 32: a known failure (was coarse) that learns now; take 'int4-adamw-s47-w32' out of the "
-        "file of known failures."
+        "file of known failures: `quantgate known accept out/results.jsonl -o known.toml`."
     ) in outcome.lines
+    *cells, hint = outcome.after("known-failure-learns  2 cells", 3)
+    assert [line.split()[0] for line in cells] == ["int4", "nf4"]
+    assert (
+        hint == "  Hint: take its entry out of the file of known failures; narrow it, where it is a pattern."
+    )
 
 
 def test_one_that_fails_for_another_cause_is_red(outcome: Outcome) -> None:

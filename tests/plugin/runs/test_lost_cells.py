@@ -39,7 +39,7 @@ def test_a_worker_that_dies_fails_the_run(crashed: Outcome) -> None:
         "4 planned / 4 ran / 3 judged / 0 skipped, 1 of 1 controls learn, 3 of 3 negative controls fail"
         in crashed.lines
     )
-    assert "quantgate: 3 of 4 planned cells were judged" in crashed.lines
+    assert "quantgate: 3 of 4 planned cells were judged (1 crashed)" in crashed.lines
 
 
 def test_the_cell_of_a_worker_that_died_is_in_the_report_and_the_others_are_judged(crashed: Outcome) -> None:
@@ -82,10 +82,7 @@ def test_a_skipped_cell_is_planned_and_not_judged(local: Project) -> None:
 def test_where_every_cell_is_skipped_nothing_is_trained(local: Project) -> None:
     local.write(conftest=SKIPS, test_lowbit=TEST_LEARNS)
     outcome = local.pytest("-n0", *FAST, "--quantgate-formats=nf4")
-    assert (
-        "1 planned / 0 ran / 0 judged / 1 skipped, 0 of 0 controls learn, 0 of 0 negative controls fail"
-        in outcome.lines
-    )
+    assert "1 planned / 0 ran / 0 judged / 1 skipped, no controls" in outcome.lines
     assert outcome.exit_status == 1
 
 

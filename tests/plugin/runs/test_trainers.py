@@ -93,10 +93,7 @@ def test_each_cell_has_its_verdict(outcome: Outcome) -> None:
 
 @pytest.mark.slow
 def test_the_table_has_the_control_first(outcome: Outcome) -> None:
-    title = (
-        "BPB after 30, 50 and 100 steps on a text that is not recorded: below 6.50 passes, 6.90 is dead, 7.00 is "
-        "chance"
-    )
+    title = "BPB after 30, 50 and 100 steps: below 6.50 passes, 6.90 is dead, 7.00 is chance"
 
     assert [line.split() for line in outcome.after(title, 3)] == [
         ["adamw"], ["(mine", "f32)", "5.01", "learns"], ["mine:int8", "5.01", "learns"],

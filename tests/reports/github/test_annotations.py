@@ -45,7 +45,7 @@ def test_without_a_place_there_is_none() -> None:
     (line,) = error_lines(tell([make_result()], run=DONE))
 
     assert line.startswith(
-        "::error title=quantgate%3A gradient-blocked::mylib_int4 x adamw: 1 of 1 cells (dead)%0A"
+        "::error title=quantgate%3A gradient-blocked::mylib_int4 x adamw: 1 of 1 cell (dead)%0A"
     )
 
 
@@ -104,3 +104,44 @@ def test_texts_from_outside_end_no_command_and_begin_none() -> None:
         assert "##[" not in line
         assert not re.search(r"%(?!25|0A|3A|2C)", line)
         assert not re.search(r"%0A\s*::", message)
+
+
+def test_every_verdict_of_a_cause_is_named_and_an_entry_that_excuses_nothing() -> None:
+    over = {"cause": "gradient-blocked", "until": "2026-10-31", "why": "over"}
+    lags = make_result(make_cell(optimizer="sgd"), verdict=Verdict.LAGS, unexcused=over)
+    (line,) = error_lines(tell([make_result(), lags], run=DONE))
+
+    said = "mylib_int4 x adamw, sgd: 2 of 2 cells (dead, lags)%0AIt is known until 2026-10-31.%0Athe gradient"
+    assert f"::{said}" in line
+
+
+def test_a_known_failure_that_learns_has_one() -> None:
+    (line,) = error_lines(
+        tell([learning(unexcused={"why": "learns"})], run=replace(DONE, results="out/results.jsonl"))
+    )
+
+    assert line.startswith(
+        "::error title=quantgate%3A known-failure-learns::mylib_int4 x adamw: 1 of 1 cell (learns)"
+    )
+    assert line.endswith("%0ANext: quantgate known accept out/results.jsonl -o known.toml")
+
+
+def test_a_problem_that_is_the_headline_is_said_once() -> None:
+    problem = "4 cells were judged, and min-cells asks for 5"
+
+    assert error_lines(tell([learning()], run=replace(DONE, problems=(problem,)))) == [
+        f"::error title=quantgate::{problem}"
+    ]
+
+
+def test_an_interrupted_run_says_so() -> None:
+    lost = make_result(
+        verdict=Verdict.UNJUDGED, cause=None, evidence={"because": "the run ended before its turn"}
+    )
+    run = RunRecord("finished", 2, planned=2, problems=("1 of 2 planned cells were judged",))
+    cut, said = error_lines(tell([lost, learning(make_cell(optimizer="sgd"))], run=run))
+
+    assert cut.startswith(
+        "::error title=quantgate%3A unjudged::mylib_int4 x adamw: 1 of 2 cells (unjudged)%0A"
+    )
+    assert said == "::error title=quantgate::The run was interrupted: 1 of 2 cells judged, 1 of them pass"

@@ -70,7 +70,7 @@ def test_it_stands_alone() -> None:
         - warning  int8: scale-zero: an all-zero row gives NaN.
         - skipped 1: `int2-adamw-s47`
 
-        <details><summary>6 healthy cells</summary>
+        <details><summary>Rows in which nothing fails: 6 cells</summary>
 
         | format | `adamw` | `muon` | `sgd` |
         |---|---|---|---|
@@ -86,7 +86,7 @@ def test_a_healthy_run_is_short() -> None:
     text = summary(tell([learning()], controls()[:1], run))
 
     assert text.startswith("## ✅ Every cell learns: 1 of 1\n\n1 planned / 1 ran / 1 judged / 0 skipped · ")
-    assert "<details><summary>1 healthy cell</summary>" in text
+    assert "<details><summary>Rows in which nothing fails: 1 cell</summary>" in text
 
 
 def test_a_control_that_is_not_as_it_must_be_is_named() -> None:
@@ -102,7 +102,7 @@ def test_a_known_failure_has_its_reason() -> None:
     known = {make_cell().id: {"reason": "issue_12", "cause": "gradient-blocked"}}
     text = summary(tell([make_result()], [], RunRecord("finished", 0, known=known)))
 
-    assert text.startswith("## ✅ 0 of 1 cells pass, 1 as it is known to fail\n")
+    assert text.startswith("## ✅ 0 of 1 cell pass, 1 as it is known to fail\n")
     assert "| `mylib_int4` | **6.94 dead** (known) |" in text
     assert "- known failure `mylib_int4-adamw-s47`: 6.94 dead: issue\\_12" in text
 
@@ -144,3 +144,36 @@ def test_texts_from_outside_make_no_markup() -> None:
     assert all(char.isprintable() or char in "\n\u200b" for char in text)
     assert not re.search(r"^\s*::", text, flags=re.MULTILINE)
     assert "##[" not in text
+
+
+def test_an_entry_that_excuses_nothing_is_said_beside_its_cell() -> None:
+    entry = {"cause": "sign-lost", "until": "2026-10-31"}
+    results = [
+        make_result(unexcused={**entry, "why": "over"}),
+        make_result(make_cell(optimizer="sgd"), unexcused={**entry, "why": "cause"}),
+    ]
+    text = summary(tell(results, run=DONE))
+
+    part = "- `mylib_int4`: adamw **6.94 dead** (known until 2026-10-31), sgd **6.94 dead** (known for sign-lost)"
+    assert part in text
+    assert "| **6.94 dead** (known until 2026-10-31) | **6.94 dead** (known for sign-lost) |" in text
+
+
+def test_a_known_failure_that_learns_has_the_command_that_takes_it_out() -> None:
+    entry = {"cause": "sign-lost", "until": None, "why": "learns"}
+    run = replace(DONE, results="out/results.jsonl", options=("--quantgate-known-failures=k.toml",))
+    text = summary(tell([learning(unexcused=entry)], run=run))
+
+    assert text.startswith("## ❌ A known failure learns now (mylib\\_int4)\n")
+    assert "**Next:**\n\n```sh\nquantgate known accept out/results.jsonl -o k.toml\n```" in text
+
+
+def test_a_regression_has_its_score_before_and_the_command_that_accepts_it() -> None:
+    run = replace(DONE, results="out/results.jsonl", options=("--quantgate-baseline=base.jsonl",))
+    text = summary(tell([learning(baseline={"change": "regressed", "bpb": 5.02})], run=run))
+
+    assert "adamw **5.10 learns** (regressed, 5.02 before)" in text
+    command = (
+        "quantgate baseline accept base.jsonl out/results.jsonl --only mylib_int4-adamw-s47 --reason TEXT"
+    )
+    assert f"**Next:**\n\n```sh\n{command}\n```" in text

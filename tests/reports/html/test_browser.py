@@ -2,97 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from quantgate.diagnosis.measures import COLUMNS
 from quantgate.records.cell import Cell
 from quantgate.records.run import RunRecord
-from quantgate.reports.html.page import page
-from quantgate.reports.story import Story, tell
+from quantgate.records.verdict import Verdict
+from quantgate.reports.story import tell
 from tests.examples import HOSTILE, hostile_results, learning, make_cell, make_result
+from tests.reports.html.browsing import NARROW, WIDE, violations
 from tests.reports.html.records import control, few, many
 
 pytestmark = pytest.mark.slow
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="drives a browser: pip install 'quantgate[browser]'"
-)
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WIDE, NARROW = {"width": 1366, "height": 900}, {"width": 390, "height": 844}
-
-
-class Opened:
-    """A page in the browser, with what went wrong in it."""
-
-    def __init__(self, tab: Any, path: Path) -> None:
-        self.tab = tab
-        self.wrong: list[str] = []
-        self.requests: list[str] = []
-        tab.on("console", lambda message: self.wrong.append(message.text))
-        tab.on("pageerror", lambda error: self.wrong.append(str(error)))
-        tab.on("request", lambda request: self.requests.append(request.url))
-        self.address = path.as_uri()
-
-    def go(self, fragment: str = "") -> Opened:
-        self.tab.goto("about:blank")
-        self.tab.goto(f"{self.address}{fragment}")
-        return self
-
-    def close(self) -> None:
-        """Close the cell that is open; its address goes a moment later."""
-        self.tab.keyboard.press("Escape")
-        self.tab.wait_for_selector("#detail", state="hidden", timeout=5000)
-        for _ in range(100):
-            if not self.tab.evaluate("location.hash"):
-                return
-            self.tab.wait_for_timeout(10)
-        raise AssertionError(f"the address is still {self.tab.url}")
-
-    def visible(self, selector: str) -> list[str]:
-        return [each.inner_text() for each in self.tab.query_selector_all(selector) if each.is_visible()]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium is installed: apt-get install chromium")
-    with playwright.sync_playwright() as running:
-        made = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
-
-
-@pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    tabs = []
-
-    def open_(story: Story, size: dict[str, int] = WIDE, scheme: str = "light", **options: Any) -> Opened:
-        path = tmp_path / "report.html"
-        path.write_text(page(story), encoding="utf-8")
-        tabs.append(browser.new_page(viewport=size, color_scheme=scheme, **options))
-        return Opened(tabs[-1], path).go()
-
-    yield open_
-    for tab in tabs:
-        tab.close()
-
-
-def violations(tab: Any) -> list[str]:
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright", reason="pip install 'quantgate[browser]'"
-    )
-    # axe is evaluated by the debugger, which no policy of the page keeps out.
-    found = axe.Axe().run(tab).response["violations"]
-    return [
-        f"{each['id']}: {node['html'][:200]}: {node['failureSummary']}"
-        for each in found
-        for node in each["nodes"]
-    ]
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (NARROW, "dark")], ids=["wide", "narrow"])
@@ -104,6 +27,7 @@ def test_it_opens_without_error_request_or_obstacle(opened: Any, size: dict[str,
     assert seen.tab.evaluate("document.querySelectorAll('#gallery svg').length") == 9
     seen.tab.click("#gallery a")
     seen.tab.wait_for_selector("#detail[open] svg", timeout=5000)
+    seen.tab.click("#detail .words summary")
     assert violations(seen.tab) == []
     assert seen.wrong == []
     assert set(seen.requests) == {seen.address}
@@ -136,50 +60,53 @@ def test_a_cells_address_opens_it_with_its_evidence(opened: Any) -> None:
     assert seen.wrong == []
 
 
-#: The texts of charts that stand over one another, by more than the air around a letter, or leave their chart.
-_COLLISIONS = """() => [...document.querySelectorAll(".chart svg, #detail svg")].flatMap((svg) => {
-  const texts = [...svg.querySelectorAll("text")].map((each) => [each.textContent, each.getBoundingClientRect()]);
-  const frame = svg.getBoundingClientRect();
-  const across = (a, b) => a.left < b.right && b.left < a.right;
-  const down = (a, b) => a.top < b.bottom - 2.5 && b.top < a.bottom - 2.5;
-  return texts.flatMap(([text, box], place) => [
-    ...(box.left < frame.left || box.right > frame.right || box.bottom > frame.bottom ? [text] : []),
-    ...texts.slice(place + 1).filter(([, other]) => across(box, other) && down(box, other)).map(([other]) => `${text} / ${other}`),
-  ]);
-})"""  # noqa: E501
+def test_every_column_of_the_evidence_is_explained_by_pointer_and_by_touch(opened: Any) -> None:
+    shown = [name for name in COLUMNS if name != "step"]
+    weights = [{**dict.fromkeys(COLUMNS, 1.0), "tensor": "head.weight", "step": 99, "gain": 171_000.0}]
+    result = make_result(evidence={"because": "it is.", "weights": weights})
+    seen = opened(tell([result])).go(f"#cell/{result.cell.id}")
+
+    heads = seen.tab.query_selector_all("#detail .scroll th[scope=col]")[: len(shown)]
+    assert [each.inner_text() for each in heads] == [name.replace("_", " ") for name in shown]
+    assert [each.get_attribute("title") for each in heads] == [COLUMNS[name] for name in shown]
+    seen.tab.click("#detail .words summary")
+    assert seen.visible("#detail .words dt") == [name.replace("_", " ") for name in shown[1:]]
+    assert seen.visible("#detail .words dd") == [COLUMNS[name] for name in shown[1:]]
+    assert "171,000" in seen.visible("#detail .scroll td")
+    assert seen.visible("#detail .legend") == [
+        "As last measured, before optimizer step 99. The sentence under Cause is of the first measurement that shows "
+        "the fault, so its numbers may differ."
+    ]
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
-def test_no_label_of_a_chart_stands_over_another(opened: Any, size: dict[str, int]) -> None:
-    cells = []
-    for place, (end, last) in enumerate(product((4.97, 5.03, 6.51, 6.96, 12.4, None), (100, 24_000_000))):
-        points = ((0, 7.02), (last // 2, 6.0))
-        baseline = {"change": "regressed", "curve": [*points, (last, 5.01)]}
-        cell = make_cell(subject=f"f{place}")
-        cells.append(
-            make_result(cell, bpb=end, curve=(*points, (last, end)), baseline=baseline, cause=f"c{place}")
-        )
-    floor = replace(control("adamw"), curve=((0, 7.02), (50, 6.0), (100, 5.0)))
-    seen = opened(tell(cells, [floor], RunRecord("finished", 1)), size)
-
-    assert len(seen.tab.query_selector_all(".chart svg")) == 12
-    for each in cells:
-        seen.tab.evaluate(f"location.hash = '#cell/{each.cell.id}'")
-        seen.tab.wait_for_function(
-            "name => document.getElementById('detail-title')?.innerText === name",
-            arg=f"{each.subject} × adamw",
-        )
-        assert len(seen.tab.query_selector_all("#detail svg text")) >= 9
-        assert (each.bpb, seen.tab.evaluate(_COLLISIONS)) == (each.bpb, [])
+#: The lines that a text is broken into.
+_BROKEN = """each => { const range = document.createRange(); range.selectNodeContents(each);
+  return new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size; }"""
 
 
-def test_a_cell_of_another_vocabulary_has_its_own_lines(opened: Any) -> None:
-    other = make_result(chance=15.62, bpb=15.4, evidence={"limit": 14.5}, curve=((0, 15.6), (100, 15.4)))
-    seen = opened(tell([other, learning(make_cell(subject="int8"))])).go(f"#cell/{other.cell.id}")
+def test_controls_are_read_on_a_phone_without_scrolling_sideways(opened: Any) -> None:
+    negated = Cell("negated-gradient", "negative-control", "adafactor", 47, 16)
+    broken = make_result(negated, bpb=10.316, verdict=Verdict.DIVERGED)
+    seen = opened(tell([learning()], [control("adafactor"), broken]), NARROW)
 
-    texts = seen.tab.evaluate("[...document.querySelectorAll('#detail svg text')].map(e => e.textContent)")
-    assert {"limit 14.50", "15.40"} <= set(texts)
-    assert "7.00 or 15.62 is chance" in seen.visible(".facts")[0]
+    table = seen.tab.query_selector(".controls")
+    assert table.evaluate("each => each.scrollWidth <= each.parentElement.clientWidth")
+    assert " ".join(seen.visible(".controls tbody tr")[1].split()) == (
+        "negated-gradient adafactor, width 16 10.316 diverged, as it must"
+    )
+    for part, most in (("th", 2), ("td.what", 2), ("td.score", 1), ("td:last-child", 2)):
+        assert max(each.evaluate(_BROKEN) for each in table.query_selector_all(part)) <= most, part
+
+
+@pytest.mark.parametrize(("size", "most"), [(WIDE, 2), (NARROW, 6)], ids=["wide", "narrow"])
+def test_a_title_with_long_names_is_a_few_lines(opened: Any, size: dict[str, int], most: int) -> None:
+    names = [
+        f"mylib_quantizers_blockwise_with_a_name_of_sixty_six_characters_{end}" for end in ("one", "two")
+    ]
+    seen = opened(tell([make_result(make_cell(subject=name)) for name in names]), size)
+
+    assert seen.tab.query_selector("h1").evaluate(_BROKEN) <= most
+    assert seen.tab.get_attribute("h1 span", "title") == names[0]
 
 
 def test_the_headline_leads_to_the_first_curve_and_says_what_to_do(opened: Any) -> None:

@@ -6,16 +6,20 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
+from quantgate.diagnosis.measures import COLUMNS, FACTS
+from quantgate.records.cell import Cell
 from quantgate.records.run import RunRecord
+from quantgate.records.verdict import Verdict
 from quantgate.reports.html import page as pages
 from quantgate.reports.html.data import data, fragment, to_script
 from quantgate.reports.html.page import page
-from quantgate.reports.story import tell
+from quantgate.reports.story import Story, tell
 from tests.examples import HOSTILE, hostile_results, learning, make_cell, make_result
 from tests.reports.html.records import control, few, many
 
@@ -63,6 +67,114 @@ def test_the_story_is_there_without_the_script() -> None:
     assert "warning gf4: scale-zero: a row of 0." in text
     assert "6.94 dead regressed since the baseline" in text
     assert "2.13.0" in text
+
+
+def said(story: Story) -> str:
+    """The texts of a page, but those that its script makes."""
+    return " ".join("".join(Parts(page(story)).text).split())
+
+
+def test_what_was_trained_in_an_environment_is_counted_by_its_kind() -> None:
+    assert "trained here 9 cells and 4 controls torch 2.13.0" in " ".join(
+        " ".join(Parts(page(few())).text).split()
+    )
+
+
+def test_controls_say_whether_they_did_as_they_must() -> None:
+    wrong = [
+        replace(control("adamw"), verdict=Verdict.DEAD),
+        learning(Cell("dead-body", "negative-control", "sgd", 47, 16)),
+    ]
+    cells = re.findall(
+        r"<tr><th scope=\"row\">(.*?)</tr>",
+        page(tell([learning()], [few().controls[0], control("sgd"), *wrong])),
+    )
+    texts = [" ".join(re.sub(r"<[^>]*>", " ", each).split()) for each in cells]
+
+    assert sorted(texts) == [
+        "dead-body adamw 6.940 dead, as it must",
+        "dead-body sgd, width 16 5.100 learns, and must fail",
+        "float32 adamw 5.000 dead, and must learn",
+        "float32 sgd 5.000 learns, as it must",
+    ]
+
+
+def test_the_legend_of_the_curves_names_what_is_drawn() -> None:
+    legend = "Cells that fail come first. a cell that passes a cell that fails its float32 control"
+
+    assert f"{legend} its baseline the limit, 6.50 bits per byte" in said(few())
+    assert f"{legend} the limit, 6.50 bits per byte" in said(tell([learning()]))
+
+
+def test_long_names_are_short_in_the_title_and_whole_beside_it() -> None:
+    names = [
+        f"mylib_quantizers_blockwise_with_a_name_of_sixty_six_characters_{end}" for end in ("one", "two")
+    ]
+    failing = [make_result(make_cell(subject=name)) for name in names]
+    text = page(tell([*failing, make_result(make_cell(subject="int8"))]))
+    (title,) = re.findall(r"<h1>(.*?)</h1>", text)
+
+    assert "mylib_quantizer…x_characters_one, mylib_quantizer…x_characters_two" in re.sub(
+        "<[^>]*>", "", title
+    )
+    assert not [name for name in names if name in re.sub("<[^>]*>", "", title)]
+    assert all(
+        f'<span title="{name}">' in title and f'<th scope="row" title="{name}">' in text for name in names
+    )
+
+
+def test_a_page_of_logs_says_nothing_of_what_logs_do_not_hold() -> None:
+    logged: dict[str, Any] = {"corpus": {}, "environment": {}, "test": None}
+    dead = make_result(cause=None, hint="`quantgate doctor` its quantizer, or `x` it.", **logged)
+    text = page(tell([dead], [replace(control("adamw"), **logged)]))
+    seen = said(tell([dead], [replace(control("adamw"), **logged)]))
+
+    assert "<code>quantgate doctor</code> its quantizer, or <code>x</code> it." in text
+    assert "`" not in seen
+    assert "<dd>1 of 1 controls learn</dd>" in text
+    assert "<dd>100 steps</dd>" in text
+    assert "negative control" not in seen
+    assert "not recorded" not in seen
+    assert "6.94 dead." in seen
+    assert "dead, dead" not in seen.split("What fails")[0]
+
+
+def test_the_names_of_the_evidence_are_explained_where_they_are_shown() -> None:
+    words = payload(page(few()))["words"]
+
+    assert words["snr"] == COLUMNS["snr"]
+    assert words["warnings"] == FACTS["warnings"]
+    assert set(words) == {"tensor", "step", "rms", "changed", "snr", "zeros", "weights", "warnings"}
+
+
+def test_the_moment_of_the_evidence_is_there() -> None:
+    weights = [{"tensor": "a", "step": 99, "gain": 2.0}, {"tensor": "b", "step": 99, "gain": 2.0}]
+    other = [weights[0], {**weights[1], "step": 98}]
+
+    assert [
+        data(tell([make_result(evidence={"weights": each})]))["cells"][0].get("moment")
+        for each in (weights, other)
+    ] == [99, None]
+
+
+def test_evidence_is_written_for_people() -> None:
+    evidence = {
+        "gain": 171234.5,
+        "also": ["scale-stale: it grows fourfold.", "range-collapsed: it falls."],
+        "findings": ["scale-stale", "range-collapsed"],
+    }
+    found = data(tell([make_result(evidence=evidence)]))
+    facts = dict(found["shared"][found["cells"][0]["facts"]])
+
+    assert facts["gain"] == "171,200"
+    assert facts["also"] == "scale-stale: it grows fourfold.\nrange-collapsed: it falls."
+    assert facts["findings"] == "scale-stale; range-collapsed"
+    assert (facts["what is judged"], facts["seed"], facts["width of the model"]) == (
+        "a number format",
+        "47",
+        "64",
+    )
+    assert dict(found["shared"][found["cells"][0]["env"]])["SHA-256 of the corpus"] == "ab" * 32
 
 
 def test_its_policy_lets_its_own_style_and_script_run_and_nothing_else() -> None:
@@ -155,7 +267,7 @@ def test_its_state_is_a_word(run: RunRecord, state: str) -> None:
 def test_a_run_without_records_is_a_page_too() -> None:
     text = " ".join(Parts(page(tell([]))).text)
 
-    assert "The run did not end: 0 cells judged until then" in text
+    assert "The run did not end: 0 of 0 cells judged" in text
     assert "none was recorded" in text
 
 
@@ -205,3 +317,24 @@ def test_evidence_that_is_not_as_expected_is_shown_all_the_same() -> None:
     assert cell["rows"] == [["x", "a: 1.5; none; yes"]]
     assert "baseline" not in cell
     assert page(tell([result]))
+
+
+def test_what_may_be_accepted_has_its_command() -> None:
+    options = ("--quantgate-baseline=base.jsonl",)
+    run = RunRecord("finished", 1, results="out/results.jsonl", options=options)
+    worse = learning(make_cell(optimizer="sgd"), baseline={"change": "regressed", "bpb": 5.02})
+    text = said(tell([learning(unexcused={"why": "learns"}), worse], run=run))
+
+    assert "Next: quantgate known accept out/results.jsonl -o known.toml" in text
+    assert (
+        "Next: quantgate baseline accept base.jsonl out/results.jsonl --only mylib_int4-sgd-s47 --reason TEXT"
+        in text
+    )
+
+
+def test_an_entry_that_excuses_nothing_is_said_beside_its_cell() -> None:
+    over = {"why": "over", "until": "2026-10-31", "cause": "sign-lost"}
+
+    assert "adamw 6.94 dead (known until 2026-10-31)" in said(
+        tell([make_result(unexcused=over)], run=RunRecord("finished", 1))
+    )
