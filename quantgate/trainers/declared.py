@@ -21,6 +21,8 @@ COMMON = 0.75
 #: |x|: part, line of it, element.
 Sizes = np.ndarray[Any, np.dtype[np.float64]]
 
+#: Values nearer than this share of themselves are one: learned scales of rows are near each other for long.
+EXACT = 2e-6
 #: By how much lines must differ in size, as a share: scales of 4 bits, beside a scale of scales, are one within 12.5%,
 #: powers of 2 within a factor of 2. Means of long rows are near each other: it is enough that they differ by more than
 #: the 0.8% of a scale in bfloat16 where the largest elements differ by more.
@@ -64,7 +66,10 @@ def shares_as_declared(tensors: Pairs, bits: float, granularity: str) -> tuple[b
             continue
         for each in ("each row", "each column") if of == "all elements" else ("each column",):
             lines = lines_of(q, each)
-            if _fits(lines, codes) and (_is_even(lines, codes) or (fits is False and not is_round)):
+            if not _fits(lines, codes):
+                continue
+            even = _is_even(lines, codes)
+            if (even and _are_full(lines, codes)) if fits is None else (even or not is_round):
                 return False, each.removeprefix("each ")
         if (narrower := _narrower(q, of, codes)) is not None:
             return False, narrower
@@ -76,7 +81,8 @@ def _fits(lines: Array, codes: int) -> bool | None:
     if lines.shape[1] > codes:
         return int(distinct(lines).max(initial=0)) <= codes
     found = multiples_of(lines)
-    return None if found is None else int(np.ptp(found[0], axis=1).max(initial=0)) < codes
+    # Floats lie on even grids of more values than they have codes.
+    return True if found is not None and int(np.ptp(found[0], axis=1).max(initial=0)) < codes else None
 
 
 def _is_even(lines: Array, codes: int) -> bool:
@@ -85,6 +91,11 @@ def _is_even(lines: Array, codes: int) -> bool:
         if found is not None and int(np.ptp(found[0], axis=1).max(initial=0)) < codes:
             return True
     return False
+
+
+def _are_full(lines: Array, codes: int) -> bool:
+    """Whether lines have half of the values that they may have: few are on an even grid by chance."""
+    return 2 * float(np.median(distinct(lines))) >= min(codes, lines.shape[1])
 
 
 def _wider(x: Array, q: Array, of: str, codes: int) -> str | None:
@@ -140,7 +151,9 @@ def _has_values_in_common(wide: Array, line: int) -> bool:
     """Whether the lines of a part take the same values, and not each its own; 0 is everybody's."""
 
     def values(lines: Array) -> int:
-        return int(distinct(lines).sum()) - int((lines == 0).any(axis=1).sum())
+        ordered = np.sort(lines, axis=1)
+        apart = np.diff(ordered, axis=1) > EXACT * np.abs(ordered[:, 1:])
+        return len(lines) + int(apart.sum()) - int((lines == 0).any(axis=1).sum())
 
     return values(wide) <= COMMON * values(wide.reshape(-1, line))
 
