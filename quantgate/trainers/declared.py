@@ -23,6 +23,8 @@ Sizes = np.ndarray[Any, np.dtype[np.float64]]
 
 #: Values nearer than this share of themselves are one: learned scales of rows are near each other for long.
 EXACT = 2e-6
+#: Beyond the logarithm of any float32, in such shares.
+FAR = 1e9
 #: By how much lines must differ in size, as a share: scales of 4 bits, beside a scale of scales, are one within 12.5%,
 #: powers of 2 within a factor of 2. Means of long rows are near each other: it is enough that they differ by more than
 #: the 0.8% of a scale in bfloat16 where the largest elements differ by more.
@@ -95,7 +97,7 @@ def _is_even(lines: Array, codes: int) -> bool:
 
 def _are_full(lines: Array, codes: int) -> bool:
     """Whether lines have half of the values that they may have: few are on an even grid by chance."""
-    return 2 * float(np.median(distinct(lines))) >= min(codes, lines.shape[1])
+    return bool(2 * np.median(distinct(lines)) >= min(codes, lines.shape[1]))
 
 
 def _wider(x: Array, q: Array, of: str, codes: int) -> str | None:
@@ -151,9 +153,11 @@ def _has_values_in_common(wide: Array, line: int) -> bool:
     """Whether the lines of a part take the same values, and not each its own; 0 is everybody's."""
 
     def values(lines: Array) -> int:
-        ordered = np.sort(lines, axis=1)
-        apart = np.diff(ordered, axis=1) > EXACT * np.abs(ordered[:, 1:])
-        return len(lines) + int(apart.sum()) - int((lines == 0).any(axis=1).sum())
+        sizes = np.rint(np.log(np.abs(np.where(lines == 0, 1.0, lines), dtype=np.float64)) / EXACT)
+        # The signs apart, and 0 beyond all others.
+        ordered = np.sort(np.where(lines == 0, math.inf, np.where(lines < 0, sizes - FAR, sizes)), axis=1)
+        present = np.isfinite(ordered)
+        return int(present[:, 0].sum()) + int((present[:, 1:] & (ordered[:, 1:] != ordered[:, :-1])).sum())
 
     return values(wide) <= COMMON * values(wide.reshape(-1, line))
 
