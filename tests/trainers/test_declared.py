@@ -75,6 +75,10 @@ def of_least_error(sizes: Any, top: float, rounded: Rounded) -> Any:
     return scales[np.argmin(errors, axis=0), np.arange(len(sizes))]
 
 
+def constant(scales: Any) -> ScaleOf:
+    return lambda *given: scales
+
+
 def powers_of_2(of: ScaleOf) -> ScaleOf:
     return lambda *given: 2.0 ** np.ceil(np.log2(of(*given)))
 
@@ -198,6 +202,18 @@ def test_rows_that_have_one_maximum_cannot_be_told_from_the_tensor() -> None:
         True,
         None,
     )
+
+
+@pytest.mark.parametrize("format", ["int8", "int4", "e2m1"])
+@pytest.mark.parametrize("declared", ["row", "group:16"])
+def test_learned_scales_that_have_hardly_parted_are_scales_of_their_own(format: str, declared: str) -> None:
+    top = GRIDS[format][1]
+    for name in ("t2", "octaves", "normal"):
+        x = WEIGHTS[name]
+        lines = x.reshape(-1, 128 if declared == "row" else 16)
+        learned = 0.7 * np.abs(x).max() / top * np.random.default_rng(3).normal(1, 3e-4, (len(lines), 1))
+        q = quantized(lines, "row", format, constant(learned)).reshape(x.shape)
+        assert shares_as_declared({"w": (x, q)}, GRIDS[format][0], declared)[0] is not False, name
 
 
 def test_learned_scales_that_begin_alike_are_asked_at_the_last_step() -> None:
