@@ -78,7 +78,9 @@ def _what(known: KnownFailures, result: CellResult) -> str | None:
     if not result.verdict.judged or (result.cause is None and not result.verdict.passes):
         return "left_out"
     if result.verdict.passes:
-        if own is not None:
+        if (
+            own is not None and len(known.patterns(name)) <= 1
+        ):  # without it two patterns would speak for the cell
             return "removed"
         return None if entry is None else "healed"
     if own is not None:

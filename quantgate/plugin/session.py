@@ -250,7 +250,7 @@ class GateSession:
         if result.provenance != provenance(cell, self.config, self.registry, self._corpus_sha256):
             return None
         # What the earlier run expected of the cell, and where its test stood, is not this run's.
-        bare = replace(result, baseline=None, known=None, test=None, shard=None)
+        bare = replace(result, baseline=None, known=None, unexcused=None, test=None, shard=None)
         if is_control:
             self.folder.keep_control(bare)
             return bare

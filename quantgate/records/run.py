@@ -38,8 +38,8 @@ class RunRecord:
     known: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     #: The options that a command needs to judge one of these cells again.
     options: tuple[str, ...] = ()
-    #: Its `results.jsonl`, as a command line names it where the run was started; None without a report folder.
-    results: str | None = None
+    #: `results`, `baseline` and `known_failures`: those that it had, as a command line names them where it was started.
+    files: Mapping[str, str] = field(default_factory=dict)
     #: When it ended, in UTC: `2026-11-25T12:00:00Z`.
     finished: str | None = None
 
@@ -100,5 +100,6 @@ _KINDS: Mapping[str, Callable[[object], bool]] = {
     **dict.fromkeys(("problems", "subjects", "optimizers", "left_out", "options"), _are_texts),
     **dict.fromkeys(("fail_bpb", "dead_bpb"), _is_line),
     "known": _are_known,
-    **dict.fromkeys(("results", "finished"), lambda value: value is None or _is_text(value)),
+    "files": lambda value: isinstance(value, Mapping) and all(map(_is_text, value.values())),
+    "finished": lambda value: value is None or _is_text(value),
 }

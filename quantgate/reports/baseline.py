@@ -40,9 +40,9 @@ def _next(regressed: Sequence[CellResult], files: Files) -> list[str]:
     broken = [each.cell.id for each in regressed if not each.verdict.passes and each.known is None]
     lines = []
     if worse:
-        lines.append(
-            f"Next: look at what changed since; if it is meant, {files.then(into_baseline(worse, files))}."
-        )
+        command = into_baseline(worse, files)
+        accepted = f"; if it is meant, {files.then(command)}" if command else ""
+        lines.append(f"Next: look at what changed since{accepted}.")
     if broken:
         command = files.then(into_known(broken, files))
         lines.append(

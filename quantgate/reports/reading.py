@@ -62,7 +62,10 @@ def read(paths: Sequence[Path]) -> Story:
         if not said and (beside := file.parent / RUN_NAME).is_file():
             said.append(_run(beside))
         runs += said[-1:] or closed[-1:] or [RunRecord()]
-    return tell(cells.values(), controls.values(), _together(runs))
+    run = _together(runs)
+    # A command can name one file: where the run had it, so that its pictures stay the same, or else where it is.
+    files = {"results": str(file), **run.files} if len(paths) == 1 else {}
+    return tell(cells.values(), controls.values(), replace(run, files=files))
 
 
 def _objects(file: Path) -> Iterable[tuple[int, dict[str, Any]]]:

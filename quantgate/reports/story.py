@@ -140,7 +140,8 @@ class CauseGroup:
         """The command that accepts it, where it may be accepted as it is."""
         if self.cause == REGRESSED:
             return into_baseline([each.cell.id for each in self.members], files)
-        return out_of_known(files) if self.cause == LEARNS_NOW else None
+        own = any((each.unexcused or {}).get("pattern") == each.cell.id for each in self.members)
+        return out_of_known(files) if self.cause == LEARNS_NOW and own else None
 
     @property
     def explained(self) -> bool:
@@ -196,7 +197,11 @@ def fails(result: CellResult) -> bool:
 
 def learns_now(result: CellResult) -> bool:
     """Whether it passes and its entry of the known failures says that it fails."""
-    return result.verdict.passes and result.unexcused is not None
+    return result.verdict.passes and _why(result) == "learns"
+
+
+def _why(result: CellResult) -> str:
+    return str((result.unexcused or {}).get("why"))
 
 
 def _passing(result: CellResult) -> str:
@@ -204,9 +209,15 @@ def _passing(result: CellResult) -> str:
 
 
 def not_excused(result: CellResult) -> str | None:
-    """Why an entry of the known failures does not excuse it, `known until 2026-10-31`; None where none speaks of it."""
+    """Why an entry of the known failures does not excuse it, `known until 2026-10-31`.
+
+    None where none speaks of it, or where that it learns is all that is wrong with it.
+    """
     said = result.unexcused or {}
-    return None if (text := _UNEXCUSED.get(str(said.get("why")))) is None else text.format_map(said)
+    if learns_now(result):
+        return "a known failure that learns now" if result.regressed else None
+    text = _UNEXCUSED.get(_why(result))
+    return None if text is None else text.format(until=said.get("until"), cause=said.get("cause"))
 
 
 def gravest(results: Sequence[CellResult]) -> int:

@@ -119,3 +119,30 @@ def test_without_a_reason_what_learns_is_taken_out_and_nothing_is_accepted(
         "--reason TEXT\n",
     )
     assert path.read_text() == "# ours\n\n"
+
+
+def test_a_date_without_a_reason_is_a_usage_error(quantgate: Command, results: Path) -> None:
+    assert quantgate("known", "accept", "results.jsonl", "--until", "2027-01-31") == (
+        4,
+        "",
+        "quantgate: --until and --link are part of what is accepted: say why, too: --reason TEXT\n",
+    )
+
+
+def test_several_cells_may_be_named(quantgate: Command, results: Path) -> None:
+    only = ("--only", "mylib_int4-adamw-s47", "--only", "other-*")
+    said = quantgate("known", "accept", "results.jsonl", *only, "--reason", "r")
+
+    assert said.out.splitlines()[:2] == ["mylib_int4-adamw-s47: added", "other-adamw-s47: added"]
+
+
+def test_an_entry_stays_where_two_patterns_would_speak_in_its_place(
+    quantgate: Command, results: Path
+) -> None:
+    more = "".join(f"\n['{name}']\nreason = 'r'\ncause = 'no-op'\n" for name in ("ol*", "o*d-*"))
+    (results.parent / "k.toml").write_text(FILE + more)
+    said = quantgate("known", "accept", "results.jsonl", "-o", "k.toml")
+
+    assert said.out.splitlines() == [
+        "old-adamw-s47: learns now, though a pattern says it fails; narrow the pattern", "k.toml: as it was",
+    ]  # fmt: skip

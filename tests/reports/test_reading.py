@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def test_a_folder_and_its_file_tell_the_same_story(tmp_path: Path) -> None:
     write(tmp_path, to_line(make_result()), to_line(control))
 
     story = read([tmp_path])
-    assert (story.results, story.controls, story.run) == ((make_result(),), (control,), RUN)
+    assert (story.results, story.controls, story.run) == (
+        (make_result(),), (control,), replace(RUN, files={"results": str(tmp_path / "results.jsonl")}),
+    )  # fmt: skip
     assert read([tmp_path / "results.jsonl"]) == story
 
 
@@ -51,7 +54,16 @@ def test_a_last_line_that_was_cut_is_left_out(tmp_path: Path) -> None:
         file.write(to_line(learning())[:100])
 
     story = read([tmp_path])
-    assert (story.results, story.run) == ((make_result(),), RunRecord())
+    here = {"results": str(tmp_path / "results.jsonl")}
+    assert (story.results, story.run) == ((make_result(),), RunRecord(files=here))
+
+
+def test_a_command_names_the_file_where_the_run_had_it(tmp_path: Path) -> None:
+    said = {"results": "out/results.jsonl", "known_failures": "k.toml"}
+    write(tmp_path, to_line(make_result()), json.dumps(replace(RUN, files=said).to_record()))
+
+    assert read([tmp_path]).run.files == said
+    assert read([tmp_path, tmp_path]).run.files == {}
 
 
 def test_a_line_that_says_how_the_run_ended_counts_before_the_file_beside_it(tmp_path: Path) -> None:

@@ -32,7 +32,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     accept = actions.add_parser("accept", help="write what a run gave into a baseline")
     accept.add_argument("baseline", metavar="FILE", type=Path, help="the baseline that is changed")
     accept.add_argument("results", metavar="results.jsonl", type=Path, help="what the run gave")
-    accept.add_argument("--only", metavar="GLOB", help="only cells with such an id: 'int4-*'")
+    accept.add_argument(
+        "--only",
+        action="append",
+        metavar="GLOB",
+        help="only cells with such an id: 'int4-*'; may be repeated",
+    )
     accept.add_argument("--reason", required=True, metavar="TEXT", help="why; it is kept beside each cell")
     accept.set_defaults(command=run_accept)
 
@@ -93,8 +98,8 @@ def run_accept(options: argparse.Namespace) -> int:
 def _still_red(failing: Sequence[CellResult], options: argparse.Namespace) -> str:
     """What to do of cells that no baseline makes green."""
     first, more = failing[0], len(failing) - 1
-    only = options.only or (first.cell.id if not more else "")
-    chosen = f" --only {shlex.quote(only)}" if only else ""
+    only = options.only or ([first.cell.id] if not more else [])
+    chosen = "".join(f" --only {shlex.quote(each)}" for each in only)
     named = f"{first.cell.id} ({first.verdict}){f' and {more} more' if more else ''}"
     return (
         f"still red: {named}: what does not pass fails with any baseline. Where that is meant, make it known: "

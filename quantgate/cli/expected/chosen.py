@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -12,19 +12,19 @@ from quantgate.baselines.document import Baseline, MissingBaselineError, read
 from quantgate.records.result import CellResult
 
 
-def matching(results: Iterable[CellResult], only: str | None) -> list[CellResult]:
-    """The results whose ids match a pattern, all without one.
+def matching(results: Iterable[CellResult], only: Sequence[str] | None) -> list[CellResult]:
+    """The results whose ids match one of these patterns, all without any.
 
     Raises:
-        ValueError: None does.
+        ValueError: A pattern matches none.
     """
     found = list(results)
-    chosen = [each for each in found if only is None or fnmatchcase(each.cell.id, only)]
-    if not chosen:
-        near = difflib.get_close_matches(only or "", [each.cell.id for each in found], n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"--only {only!r} matches no cell of the results{hint}")
-    return chosen
+    for pattern in only or ():
+        if not any(fnmatchcase(each.cell.id, pattern) for each in found):
+            near = difflib.get_close_matches(pattern, [each.cell.id for each in found], n=1, cutoff=0.4)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"--only {pattern!r} matches no cell of the results{hint}")
+    return [each for each in found if not only or any(fnmatchcase(each.cell.id, pattern) for pattern in only)]
 
 
 #: What makes the two kinds of files.

@@ -40,7 +40,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         metavar="TEXT",
         help="why they fail; without it what learns is taken out, and nothing is accepted",
     )
-    parser.add_argument("--only", metavar="GLOB", help="only cells with such an id: 'mylib_int4-*'")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="GLOB",
+        help="only cells with such an id: 'mylib_int4-*'; may be repeated",
+    )
     parser.add_argument("--until", type=_date, metavar="DATE", help="the last day on which they are excused")
     parser.add_argument("--link", type=_link, metavar="URL", help="where it is dealt with")
     parser.add_argument(
@@ -54,6 +59,8 @@ def run(options: argparse.Namespace) -> int:
     chosen = matching(results_of(options.results), options.only)
     before = read_text(options.output)
     if options.reason is None:
+        if options.until is not None or options.link is not None:
+            raise ValueError("--until and --link are part of what is accepted: say why, too: --reason TEXT")
         failing = [each for each in chosen if not each.verdict.passes]
         chosen = [each for each in chosen if each.verdict.passes]
         became = accept(options.output, before, chosen, Acceptance(""))

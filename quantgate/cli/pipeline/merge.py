@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from quantgate.merging.words import of_agreement, of_difference
 from quantgate.records.result import CellResult
 from quantgate.records.run import RunRecord
 from quantgate.records.verdict import Limits
-from quantgate.reports.story import tell
+from quantgate.reports.results import FILE_NAME
+from quantgate.reports.story import learns_now, tell
 from quantgate.reports.text import printable
 
 #: The issue's body, where cells turned.
@@ -72,7 +74,7 @@ def _write(folder: Path, merged: Merged, turns: list[Turn]) -> None:
     report = Report(folder)
     for result in (*merged.results, *merged.controls):
         report.append(result)
-    run = _run_of(merged)
+    run = replace(_run_of(merged), files={"results": str(folder / FILE_NAME)})
     report.draw(tell(merged.results, merged.controls, run))
     report.end(merged.closing)
     report.close(run)
@@ -129,7 +131,10 @@ def _turned_line(turn: Turn) -> str:
 
 def _failing_line(result: CellResult) -> str:
     score = "" if result.bpb is None else f" {result.bpb:.2f} BPB"
-    return f"{result.cell}: {result.verdict}{score}{f', {result.cause}' if result.cause else ''}"
+    said = [result.cause] if result.cause else []
+    said += ["regressed against the baseline"] if result.regressed else []
+    said += ["a known failure that learns now"] if learns_now(result) else []
+    return ", ".join((f"{result.cell}: {result.verdict}{score}", *said))
 
 
 def _described(merged: Merged, turns: list[Turn]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def _for_people(said: dict[str, Any]) -> str:
-    lines = [f"{said['selected']} cells, about {said['seconds']:.0f} s on one core"]
+    lines = [f"{_counted(said['selected'], 'cell')}, about {said['seconds']:.0f} s on one core"]
     lines += [
         f"  {part['shard']:>7}  {part['cells']:>5} cells  {part['seconds']:>7.0f} s  "
         f"{_counted(len(part['controls']), 'control')}, {_counted(part['negative_controls'], 'negative control')}"

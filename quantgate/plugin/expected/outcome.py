@@ -32,7 +32,8 @@ def complaint(result: CellResult, known: KnownFailure | None, limits: Limits, fi
         said = [] if result.verdict.passes else [result.message(limits)]
         return "\n".join([*said, *([regression(result, files)] if result.regressed else [])]) or None
     if result.verdict.passes:
-        return f"{result.cell}: a known failure ({known}) that learns now; {_way_out(result, known, files)}"
+        still = f"{result.cell}: a known failure ({known}) that learns now; {_way_out(result, known, files)}"
+        return "\n".join([still, *([regression(result, files)] if result.regressed else [])])
     if known.is_over:
         return (
             f"a known failure until {known.until}, which has passed ({known}): mend it, or give the entry "
@@ -58,6 +59,13 @@ def files_of(settings: Settings) -> Files:
     return Files(*(None if path is None else str(path) for path in named))
 
 
+def named_files(settings: Settings) -> dict[str, str]:
+    """The same for the record of the run."""
+    files = files_of(settings)
+    named = {"results": files.results, "baseline": files.baseline, "known_failures": files.known}
+    return {name: path for name, path in named.items() if path is not None}
+
+
 def in_short(result: CellResult, known: KnownFailure | None) -> str:
     """`dead 7.09: gradient-blocked`: the verdict and the cause of a cell whose test fails, the most telling first."""
     seen = str(result.verdict) if result.bpb is None else f"{result.verdict} {result.bpb:.2f}"
@@ -81,4 +89,5 @@ def _clause(result: CellResult) -> str:
 def _way_out(result: CellResult, known: KnownFailure, files: Files) -> str:
     if known.is_pattern:
         return f"narrow the pattern {known.pattern!r} in the file of known failures, or take it out."
-    return f"take {result.cell.id!r} out of the file of known failures: {files.then(out_of_known(files))}."
+    command = out_of_known(files)
+    return f"take {result.cell.id!r} out of the file of known failures{f': {files.then(command)}' if command else ''}."

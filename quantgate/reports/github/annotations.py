@@ -65,8 +65,9 @@ def _of(group: CauseGroup, parts: list[Part], source: str | None, story: Story) 
         lines.append(parts[0].because)
     if group.hint:
         lines.append(f"Hint: {group.hint}")
-    if remedy := group.remedy(Files.of(story.run)):
-        lines.append(f"Next: {remedy}")
+    files = Files.of(story.run)
+    if remedy := group.remedy(files):
+        lines.append(f"Next: {files.before}{remedy}")
     if command := rerun(members[0], story.run):
         lines.append(f"Again: {command}")
     return _command(f"quantgate: {group.cause}", "\n".join(lines), source)

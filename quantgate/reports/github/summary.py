@@ -116,8 +116,9 @@ def _cause(group: CauseGroup, story: Story) -> str:
     if group.hint:
         explained = f" · {code(f'quantgate explain {group.cause}')}" if group.explained else ""
         lines.append(f"**Do:** {prose(group.hint)}{explained}")
-    if remedy := group.remedy(Files.of(story.run)):
-        lines.append(f"**Next:**\n\n{block(remedy, 'sh')}")
+    files = Files.of(story.run)
+    if remedy := group.remedy(files):
+        lines.append(f"**Next:** {files.before}".strip() + f"\n\n{block(remedy, 'sh')}")
     if command := rerun(group.members[0], story.run):
         lines.append(f"One of these cells again:\n\n{block(command, 'sh')}")
     return "\n\n".join(lines)

@@ -14,7 +14,11 @@ const charts = (data) => {
   const ARROW = 12; // pixels of an arrow's height, and the least from one to the next
   const compact = new Intl.NumberFormat("en", { notation: "compact" });
   const count = (step) => (step < 10_000 ? String(Math.round(step)) : compact.format(step));
-  const number = (score) => (score == null ? "non-finite" : score < 10_000 ? score.toFixed(2) : compact.format(score));
+  const number = (score) => {
+    if (score == null) return "non-finite";
+    const size = Math.abs(score);
+    return size < 10_000 ? score.toFixed(2) : size < 1e9 ? compact.format(score) : score.toExponential(1);
+  };
 
   // Labels at the ends of lines: each as near to its line as the others and the room allow, none over another.
   function placed(labels, first, last) {
@@ -33,7 +37,7 @@ const charts = (data) => {
   }
   // Numbers of an axis that are 36 pixels apart or more.
   function ticks(low, high, height) {
-    const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50].find((each) => (each * height) / (high - low) >= 36) || 100;
+    const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50].find((each) => (each * height) / (high - low) >= 36) || 10 ** Math.ceil(Math.log10(((high - low) * 36) / height));
     const found = [];
     for (let place = Math.ceil(low / step); place * step <= high; place += 1) found.push(place * step);
     return found.map((score) => [score, score.toFixed(step < 1 ? 1 : 0)]);

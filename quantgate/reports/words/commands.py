@@ -5,11 +5,15 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
+from glob import escape
+from pathlib import PurePath
 
 from quantgate.records.run import RunRecord
+from quantgate.reports.results import FILE_NAME
 
-_BASELINE, _KNOWN = "--quantgate-baseline=", "--quantgate-known-failures="
+#: Cells that a command names; of more it leaves the names to whoever gives it.
+_MOST = 8
+_REASON = ("--reason", "TEXT")
 
 
 @dataclass(frozen=True)
@@ -22,60 +26,57 @@ class Files:
 
     @classmethod
     def of(cls, run: RunRecord) -> Files:
-        """Those that the record of a run names."""
-        return cls(run.results, _given(run, _BASELINE), _given(run, _KNOWN))
+        """Those that the record of a run names; of an older one, those that its options do."""
+        baseline = run.files.get("baseline") or _given(run, "--quantgate-baseline=")
+        known = run.files.get("known_failures") or _given(run, "--quantgate-known-failures=")
+        return cls(run.files.get("results"), baseline, known)
 
     def then(self, command: str) -> str:
         """A command within a sentence; where the run left no file for it, what leaves one."""
-        return f"`{command}`" if self.results else f"run it with --quantgate-report out, then `{command}`"
+        return f"{self.before}`{command}`"
+
+    @property
+    def before(self) -> str:
+        """What comes before a command that reads the run's results; empty where they are there."""
+        return "" if self.results else "run it with --quantgate-report out, then "
 
 
-def into_baseline(ids: Sequence[str], files: Files) -> str:
-    """What makes a baseline of cells that are worse than theirs, and learn."""
-    words = [
-        "quantgate",
-        "baseline",
-        "accept",
-        files.baseline or "base.jsonl",
-        _results(files),
-        *_only(ids),
-        *_REASON,
-    ]
+def into_baseline(ids: Sequence[str], files: Files) -> str | None:
+    """What makes a baseline of cells that are worse than theirs, and learn.
+
+    None where none is known, or where it is a run's own results, which only a run changes.
+    """
+    if files.baseline is None or PurePath(files.baseline).name == FILE_NAME:
+        return None
+    words = ("quantgate", "baseline", "accept", _path(files.baseline), _results(files), *_only(ids), *_REASON)
     return shlex.join(words)
 
 
 def into_known(ids: Sequence[str], files: Files) -> str:
     """What makes known failures of cells that fail."""
-    words = [
-        "quantgate",
-        "known",
-        "accept",
-        _results(files),
-        *_only(ids),
-        *_REASON,
-        "-o",
-        files.known or "known.toml",
-    ]
-    return shlex.join(words)
+    into = _path(files.known or "known.toml")
+    return shlex.join(("quantgate", "known", "accept", _results(files), *_only(ids), *_REASON, "-o", into))
 
 
-def out_of_known(files: Files) -> str:
-    """What takes the entries of all cells that learn out of the file of known failures."""
-    return shlex.join(["quantgate", "known", "accept", _results(files), "-o", files.known or "known.toml"])
-
-
-_REASON = ("--reason", "TEXT")
+def out_of_known(files: Files) -> str | None:
+    """What takes the entries of all cells that learn out of the file of known failures; None where none is known."""
+    if files.known is None:
+        return None
+    return shlex.join(("quantgate", "known", "accept", _results(files), "-o", _path(files.known)))
 
 
 def _results(files: Files) -> str:
-    return files.results or "out/results.jsonl"
+    return _path(files.results or f"out/{FILE_NAME}")
+
+
+def _path(text: str) -> str:
+    """A path that is no option, whatever it begins with."""
+    return f"./{text}" if text.startswith("-") else text
 
 
 def _only(ids: Sequence[str]) -> tuple[str, ...]:
-    if len(ids) == 1:
-        return "--only", ids[0]
-    begin = "".join(each[0] for each in takewhile(lambda each: len(set(each)) == 1, zip(*ids, strict=False)))
-    return ("--only", f"{begin}*") if begin else ()
+    named = [escape(each) for each in ids] if len(ids) <= _MOST else ["GLOB"]
+    return tuple(word for each in named for word in ("--only", each))
 
 
 def _given(run: RunRecord, flag: str) -> str | None:

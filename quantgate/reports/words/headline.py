@@ -16,6 +16,7 @@ from quantgate.reports.story import (
     Story,
     by_cause,
     change,
+    fails,
     learns_now,
     short,
 )
@@ -45,18 +46,22 @@ def headline(story: Story) -> str:
     if status == USAGE and story.run.problems:
         return f"Nothing was judged: {story.run.problems[0]}"
     interrupted = status == INTERRUPTED
-    failing = [each for each in story.failing if not interrupted or each.verdict is not Verdict.UNJUDGED]
+    lost = [each for each in story.failing if each.verdict is Verdict.UNJUDGED]
+    failing = [each for each in story.failing if each.verdict is not Verdict.UNJUDGED]
     if failing:
-        return _failed(story, failing) + (f"; interrupted, {_cut(story)}" if interrupted else "")
+        rest = f"; {len(lost):,} not judged" if lost else ""
+        return _failed(story, failing) + (f"; interrupted, {_cut(story)}" if interrupted else rest)
     if interrupted:
         return f"The run was interrupted: {_cut(story)}"
+    if lost:
+        return _failed(story, lost)
     if story.run.state == "unfinished" and not story.run.problems:
         return f"The run did not end: {_cut(story)}"
     if story.run.problems:
         return _capital(story.run.problems[0])
     if not story.results:
         return "No cell was judged"
-    return _passed(story) + (", and a test failed that is no cell's" if story.fails else "")
+    return _passed(story) + (", and a test failed for another reason" if story.fails else "")
 
 
 def _passed(story: Story) -> str:
@@ -72,19 +77,19 @@ def _cut(story: Story) -> str:
     """How far a run came that did not end."""
     judged = [each for each in story.results if each.verdict is not Verdict.UNJUDGED]
     planned = max(story.run.planned, len(story.results))
-    passing = sum(each.verdict.passes for each in judged)
+    passing = sum(not fails(each) for each in judged)
     passed = f", {passing:,} of them pass" if judged else ""
     return f"{len(judged):,} of {planned:,} {_cells(planned)} judged{passed}"
 
 
 def _failed(story: Story, failing: Sequence[CellResult]) -> str:
     """What fails, and why; cells that are red for learning stand behind those that are not."""
-    fault = [each for each in failing if not learns_now(each)]
+    fault = [each for each in failing if not learns_now(each) or each.regressed]
     said = []
     if fault:
         said.append(f"{_who(fault)}: {_of(len(fault), story)}{_why(fault)}")
-    if count := len(failing) - len(fault):
-        which = _names([each for each in failing if learns_now(each)])
+    if listed := [each for each in failing if learns_now(each)]:
+        count, which = len(listed), _names(listed)
         said.append(
             f"{'a known failure learns' if count == 1 else f'{count:,} known failures learn'} now ({which})"
         )

@@ -89,7 +89,7 @@ def test_the_record_of_the_run_says_what_the_cells_do_not(outcome: Outcome) -> N
             "--quantgate-fail-bpb=6.4",
             "--quantgate-dead-bpb=7.5",
         ],
-        "results": "out/results.jsonl",
+        "files": {"results": "out/results.jsonl"},
     }
     assert outcome.closing["options"] == run["options"]
 

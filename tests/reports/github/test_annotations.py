@@ -116,14 +116,17 @@ def test_every_verdict_of_a_cause_is_named_and_an_entry_that_excuses_nothing() -
 
 
 def test_a_known_failure_that_learns_has_one() -> None:
+    entry = {"pattern": "mylib_int4-adamw-s47", "why": "learns"}
     (line,) = error_lines(
-        tell([learning(unexcused={"why": "learns"})], run=replace(DONE, results="out/results.jsonl"))
+        tell([learning(unexcused=entry)], run=replace(DONE, files={"known_failures": "k.toml"}))
     )
 
     assert line.startswith(
         "::error title=quantgate%3A known-failure-learns::mylib_int4 x adamw: 1 of 1 cell (learns)"
     )
-    assert line.endswith("%0ANext: quantgate known accept out/results.jsonl -o known.toml")
+    assert line.endswith(
+        "%0ANext: run it with --quantgate-report out, then quantgate known accept out/results.jsonl -o k.toml"
+    )
 
 
 def test_a_problem_that_is_the_headline_is_said_once() -> None:

@@ -160,8 +160,8 @@ def test_an_entry_that_excuses_nothing_is_said_beside_its_cell() -> None:
 
 
 def test_a_known_failure_that_learns_has_the_command_that_takes_it_out() -> None:
-    entry = {"cause": "sign-lost", "until": None, "why": "learns"}
-    run = replace(DONE, results="out/results.jsonl", options=("--quantgate-known-failures=k.toml",))
+    entry = {"pattern": "mylib_int4-adamw-s47", "cause": "sign-lost", "until": None, "why": "learns"}
+    run = replace(DONE, files={"results": "out/results.jsonl", "known_failures": "k.toml"})
     text = summary(tell([learning(unexcused=entry)], run=run))
 
     assert text.startswith("## ❌ A known failure learns now (mylib\\_int4)\n")
@@ -169,7 +169,7 @@ def test_a_known_failure_that_learns_has_the_command_that_takes_it_out() -> None
 
 
 def test_a_regression_has_its_score_before_and_the_command_that_accepts_it() -> None:
-    run = replace(DONE, results="out/results.jsonl", options=("--quantgate-baseline=base.jsonl",))
+    run = replace(DONE, files={"results": "out/results.jsonl", "baseline": "base.jsonl"})
     text = summary(tell([learning(baseline={"change": "regressed", "bpb": 5.02})], run=run))
 
     assert "adamw **5.10 learns** (regressed, 5.02 before)" in text
@@ -177,3 +177,15 @@ def test_a_regression_has_its_score_before_and_the_command_that_accepts_it() -> 
         "quantgate baseline accept base.jsonl out/results.jsonl --only mylib_int4-adamw-s47 --reason TEXT"
     )
     assert f"**Next:**\n\n```sh\n{command}\n```" in text
+
+
+def test_a_regression_of_a_known_failure_says_both() -> None:
+    entry = {"pattern": "mylib_int4-adamw-s47", "cause": "sign-lost", "until": None, "why": "learns"}
+    worse = learning(unexcused=entry, baseline={"change": "regressed", "bpb": 5.02})
+    text = summary(tell([worse], run=DONE))
+
+    assert text.startswith(
+        "## ❌ mylib\\_int4 got worse than its baseline: 1 of 1 cell; a known failure learns now (mylib\\_int4)\n"
+    )
+    assert "adamw **5.10 learns** (regressed, 5.02 before) (a known failure that learns now)" in text
+    assert "**Next:**" not in text  # no file is known

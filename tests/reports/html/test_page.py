@@ -320,10 +320,12 @@ def test_evidence_that_is_not_as_expected_is_shown_all_the_same() -> None:
 
 
 def test_what_may_be_accepted_has_its_command() -> None:
-    options = ("--quantgate-baseline=base.jsonl",)
-    run = RunRecord("finished", 1, results="out/results.jsonl", options=options)
+    files = {"results": "out/results.jsonl", "baseline": "base.jsonl", "known_failures": "known.toml"}
+    run = RunRecord("finished", 1, files=files)
     worse = learning(make_cell(optimizer="sgd"), baseline={"change": "regressed", "bpb": 5.02})
-    text = said(tell([learning(unexcused={"why": "learns"}), worse], run=run))
+    text = said(
+        tell([learning(unexcused={"pattern": "mylib_int4-adamw-s47", "why": "learns"}), worse], run=run)
+    )
 
     assert "Next: quantgate known accept out/results.jsonl -o known.toml" in text
     assert (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-
 import pytest
 
 from quantgate.records.run import RunRecord
@@ -13,54 +11,50 @@ FILES = Files("a b/results.jsonl", "base.jsonl", "known.toml")
 
 
 def test_they_name_the_files_of_the_run() -> None:
-    options = (
-        "--quantgate-steps=20",
-        "--quantgate-baseline=base.jsonl",
-        "--quantgate-known-failures=known.toml",
-    )
+    files = {"results": "a b/results.jsonl", "baseline": "base.jsonl", "known_failures": "known.toml"}
 
-    assert Files.of(RunRecord(results="a b/results.jsonl", options=options)) == FILES
+    assert Files.of(RunRecord(files=files)) == FILES
     assert Files.of(RunRecord()) == Files()
 
 
-def test_one_cell_is_named_and_several_by_what_their_names_begin_with() -> None:
-    one, several = into_baseline(["x-adamw-s47"], FILES), into_known(["x-adamw-s47", "x-sgd-s47"], FILES)
+def test_of_an_older_record_the_options_name_them() -> None:
+    options = ("--quantgate-baseline=base.jsonl", "--quantgate-known-failures=known.toml")
 
-    assert shlex.split(one) == [
-        *["quantgate", "baseline", "accept", "base.jsonl"],
-        "a b/results.jsonl",
-        *["--only", "x-adamw-s47", "--reason", "TEXT"],
-    ]
-    assert shlex.split(several) == (
-        [
-            "quantgate",
-            "known",
-            "accept",
-            "a b/results.jsonl",
-            "--only",
-            "x-*",
-            "--reason",
-            "TEXT",
-            "-o",
-            "known.toml",
-        ]
+    assert Files.of(RunRecord(options=options)) == Files(None, "base.jsonl", "known.toml")
+
+
+def test_the_cells_are_named_and_no_other() -> None:
+    command = into_known(["x-adamw-s47", "x[1]-sgd-s47"], FILES)
+
+    assert into_baseline(["x-adamw-s47"], FILES) == (
+        "quantgate baseline accept base.jsonl 'a b/results.jsonl' --only x-adamw-s47 --reason TEXT"
     )
-    assert "--only" not in into_known(["x-adamw-s47", "y-adamw-s47"], FILES)
+    assert command == (
+        "quantgate known accept 'a b/results.jsonl' --only x-adamw-s47 --only 'x[[]1]-sgd-s47' --reason TEXT "
+        "-o known.toml"
+    )
+    assert "--only GLOB --reason" in into_known([f"{each}-adamw-s47" for each in range(9)], FILES)
 
 
-def test_what_learns_is_taken_out() -> None:
+def test_what_learns_is_taken_out_of_the_file_that_says_otherwise() -> None:
     assert out_of_known(FILES) == "quantgate known accept 'a b/results.jsonl' -o known.toml"
+    assert out_of_known(Files("out/results.jsonl")) is None
+
+
+@pytest.mark.parametrize("baseline", [None, "before/results.jsonl"])
+def test_a_baseline_that_nobody_changes_has_no_command(baseline: str | None) -> None:
+    assert into_baseline(["x-adamw-s47"], Files("out/results.jsonl", baseline)) is None
+
+
+def test_a_path_is_no_option() -> None:
+    assert out_of_known(Files("-out/results.jsonl", None, "-k.toml")) == (
+        "quantgate known accept ./-out/results.jsonl -o ./-k.toml"
+    )
 
 
 @pytest.mark.parametrize(
-    ("files", "said"),
-    [
-        (Files("out/results.jsonl"), "`quantgate known accept out/results.jsonl -o known.toml`"),
-        (
-            Files(),
-            "run it with --quantgate-report out, then `quantgate known accept out/results.jsonl -o known.toml`",
-        ),
-    ],
+    ("results", "said"),
+    [("out/results.jsonl", "`do`"), (None, "run it with --quantgate-report out, then `do`")],
 )
-def test_where_the_run_left_no_results_what_leaves_them_comes_first(files: Files, said: str) -> None:
-    assert files.then(out_of_known(files)) == said
+def test_where_the_run_left_no_results_what_leaves_them_comes_first(results: str | None, said: str) -> None:
+    assert Files(results).then("do") == said

@@ -11,7 +11,7 @@ from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.records.run import RunRecord
 from quantgate.records.verdict import Verdict
-from quantgate.reports.story import by_cause, tell
+from quantgate.reports.story import by_cause, not_excused, tell
 from quantgate.reports.words.headline import counted, headline
 from tests.examples import learning, make_cell, make_result
 
@@ -165,7 +165,7 @@ def test_it_stands_behind_what_fails() -> None:
 def test_where_every_cell_learns_another_test_is_why_the_run_failed() -> None:
     assert (
         headline(tell([learning()], run=DONE))
-        == "Every cell learns: 1 of 1, and a test failed that is no cell's"
+        == "Every cell learns: 1 of 1, and a test failed for another reason"
     )
 
 
@@ -188,3 +188,20 @@ def test_a_verdict_that_says_it_is_not_said_again_as_a_cause() -> None:
 
     assert headline(tell(results[:1], run=DONE)) == "a crashed: 1 of 1 cell"
     assert headline(tell(results, run=DONE)) == "2 formats fail (a, b): 2 of 2 cells, crashed"
+
+
+def test_what_had_no_turn_stands_behind_what_fails() -> None:
+    lost = make_result(make_cell(subject="int8"), verdict=Verdict.UNJUDGED, cause=None)
+
+    assert headline(tell([make_result(), lost], run=DONE)) == (
+        "mylib_int4 stopped learning: 1 of 2 cells, gradient-blocked; 1 not judged"
+    )
+    assert headline(
+        tell([learning(unexcused=LEARNS_NOW), lost], run=RunRecord("finished", 2, planned=2))
+    ) == ("A known failure learns now (mylib_int4); interrupted, 1 of 2 cells judged, 0 of them pass")
+
+
+def test_an_entry_of_an_odd_record_is_none() -> None:
+    assert not tell([learning(unexcused={})], run=DONE).failing
+    assert not_excused(make_result(unexcused={"why": "over"})) == "known until None"
+    assert not_excused(make_result(unexcused={"why": ["x"]})) is None
