@@ -26,7 +26,8 @@ _CAUSES = (
     Cause(
         "gradient-blocked",
         "No gradient reaches the weights behind the quantizer.",
-        "The loss stays where it started; under every optimizer the weights do not move.",
+        "The loss stays where it started, since the weights do not move; where the largest of them get a gradient "
+        "through their scale, it falls a little, under optimizers that normalize (Muon, Adam) more.",
         "round() has no gradient; use x + (q(x) - x).detach().",
         ("meta-pytorch/MSLK PR 348", "NVIDIA/TransformerEngine PR 3281"),
     ),
@@ -152,7 +153,8 @@ _CAUSES = (
         "nonconforming",
         "The quantizer is not the built-in format that it is declared to be.",
         "It learns about as well; a table, a rounding or a range differs from the specification's.",
-        "compare the values that are shown with the format's specification; look at ties, the range and subnormals.",
+        "compare the values that are shown with the format's specification: what shares a scale, then ties, the "
+        "range and subnormals.",
     ),
     Cause(
         "train-deploy-mismatch",

@@ -164,6 +164,9 @@ class Conformity:
     of: int
     #: The first of them, in words.
     shown: tuple[str, ...]
+    #: `RelationEvidence.reach` of it and of the format; None where nothing differs, or it is not seen.
+    shares: str | None = None
+    like_shares: str | None = None
 
 
 @dataclass(frozen=True)
@@ -245,6 +248,9 @@ class Evidence:
     optimizer_cosine: float | None = None
     optimizer_agreement: float | None = None
     optimizer_algorithm: str | None = None
+    #: Of all gradients: the cosine of the two updates, and the norm of the optimizer's over the algorithm's.
+    optimizer_direction: float | None = None
+    optimizer_size: float | None = None
     #: The agreement where gradients are small, and an update that is smaller than the algorithm's counts as well.
     optimizer_smaller: float | None = None
     #: The least such agreement of a region whose gradients have one size.

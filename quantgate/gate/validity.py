@@ -10,6 +10,8 @@ from quantgate.records.cell import Cell
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import in_bits
 
+#: The causes of a control that are its optimizer's.
+_OPTIMIZERS = frozenset({"optimizer-state", "orphaned-parameter"})
 #: Options with which a user can keep even float32 from learning.
 _USERS_OWN = ("steps", "lr", "corpus", "device", "fail_bpb", "widths")
 
@@ -74,6 +76,28 @@ def reasons_of(controls: Sequence[CellResult], trainer: str | None) -> tuple[str
     return invalid_reasons(
         [each for each in own if each.kind == "control" or each.cell.control not in failed]
     )
+
+
+def advice(failed: Sequence[CellResult], *, beside_others: bool) -> str:
+    """What a user mends who keeps these controls from learning: the optimizer that a probe found at fault, or its rate.
+
+    Args:
+        failed: The controls.
+        beside_others: Whether those of other cells learn.
+    """
+    found = [each.cause in _OPTIMIZERS for each in failed]
+    if not beside_others:
+        wrong, mend = (
+            ("a registered optimizer keeps", "it") if all(found) else ("the options of this run keep", "them")
+        )
+        return f"{wrong} even float32 from learning; mend {mend} first"
+    mend = "give the optimizer a rate at which float32 learns (lr=)"
+    if any(found):
+        mend = "mend the optimizer"
+        mend += (
+            "" if all(found) else ", and where none is blamed, give it a rate at which float32 learns (lr=)"
+        )
+    return f"its cells are not judged, the others are; {mend}"
 
 
 def is_users_doing(
@@ -141,5 +165,5 @@ def _at_rate(result: CellResult) -> str:
 
 
 def _because(result: CellResult) -> str:
-    said = result.cell.trainer is not None or not result.verdict.judged
+    said = result.cell.trainer is not None or not result.verdict.judged or result.cause in _OPTIMIZERS
     return f": {str(result.evidence.get('because')).rstrip('.')}" if said else ""

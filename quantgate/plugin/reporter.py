@@ -11,7 +11,7 @@ from itertools import chain
 import pytest
 
 from quantgate.gate.folder import FolderError
-from quantgate.gate.validity import broken_trainers, is_users_doing, reasons_of, unlearned, unsaid
+from quantgate.gate.validity import advice, broken_trainers, is_users_doing, reasons_of, unlearned, unsaid
 from quantgate.plugin.database.recording import History
 from quantgate.plugin.expected.baseline import BaselineKeeper
 from quantgate.plugin.expected.outcome import fewer_judged
@@ -39,8 +39,6 @@ from quantgate.reports.text import printable
 EXIT_INVALID = 70
 #: pytest's own options that list tests, or what they use, instead of running them.
 _LISTING = ("collectonly", "setuponly", "showfixtures", "show_fixtures_per_test")
-#: What to do about an optimizer whose float32 control does not learn while others do.
-RATE = "its cells are not judged, the others are; give the optimizer a rate at which float32 learns (lr=)"
 
 
 class Reporter:
@@ -245,7 +243,7 @@ class Reporter:
             self.problems = [failure]
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif users and set(failed.values()) & set(invalid):
-            self.problems.append("the options of this run keep even float32 from learning; mend them first")
+            self.problems.append(advice([each for each in own if each.cell in failed], beside_others=False))
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         elif invalid or self.lost_controls or (failed and not users):
             self.problems += dict.fromkeys(self.lost_controls)
@@ -256,7 +254,9 @@ class Reporter:
             session.exitstatus = EXIT_INVALID
         else:
             if failed:
-                self.problems.append(RATE)
+                self.problems.append(
+                    advice([each for each in own if each.cell in failed], beside_others=True)
+                )
             self.problems += unsaid(list(self.results.values()), self.session.known_failures, self.failed)
             self.problems += self.baseline.update(self.results.values())
             self.problems += self.baseline.uncompared(self.results.values())

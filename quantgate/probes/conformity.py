@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from quantgate.diagnosis.evidence import Conformity
 from quantgate.formats import BUILTIN, Format
 from quantgate.probes.quantizer.calls import normal, seeded
 from quantgate.probes.quantizer.ramp import ramp
+from quantgate.probes.quantizer.reach import reach
 from quantgate.training.fakequant import Quantizer
 
 #: So many of the differences are shown.
@@ -31,7 +33,10 @@ def conformity(make_quantizer: Callable[[], Quantizer], like: Format, device: st
     bare = _compared(
         make_quantizer, f"{like.name} of scale 1", lambda x: like.fake_quantize(x, 1.0), like, device
     )
-    return min(derived, bare, key=lambda found: found.differ)
+    if not bare.differ:
+        return bare
+    shares, like_shares = reach(make_quantizer, device), reach(lambda: like.fake_quantize, device)
+    return replace(min(derived, bare, key=lambda found: found.differ), shares=shares, like_shares=like_shares)
 
 
 def _compared(

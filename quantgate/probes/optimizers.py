@@ -56,6 +56,9 @@ class Agreement:
     small_both_ways: float
     #: The least of the regions of `REGION` elements, whose gradients have one size each; None where not asked.
     regions: float | None
+    #: Of all gradients: the cosine of the two updates, and the norm of this one over the algorithm's.
+    cosine: float = 1.0
+    size: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,8 @@ def agreement(build: Build, reference: str | None = None) -> Agreement | str:
         alike = _agreement(sized[large], expected[large], both_ways=True) if finite else 0.0
         lost = _agreement(sized[small], expected[small]) if finite else 0.0
         both = _agreement(sized[small], expected[small], both_ways=True) if finite else 0.0
-        fits.append(Agreement(name, alike, lost, both, regions=1.0))
+        cosine, size = _compared(update[held], expected[held]) if finite else (0.0, math.inf)
+        fits.append(Agreement(name, alike, lost, both, regions=1.0, cosine=cosine, size=size))
     best = max(fits, key=lambda fit: fit.large)
     if reference is None and best.large < SAME_ALGORITHM and finite:
         return "no built-in optimizer has its algorithm; name one with register_optimizer(..., reference=...)"
@@ -236,6 +240,12 @@ def _update(
     after = torch.cat([p.detach().flatten() for p in parameters])
     held = torch.cat([torch.full((p.numel(),), id(p) in owned) for p in parameters])
     return after - before, held
+
+
+def _compared(update: Tensor, expected: Tensor) -> tuple[float, float]:
+    """(the cosine of two updates, the norm of the first over the second's)."""
+    cosine = float(torch.cosine_similarity(update.double(), expected.double(), dim=0))
+    return cosine, float(update.double().norm()) / (float(expected.double().norm()) or 1.0)
 
 
 def _agreement(update: Tensor, expected: Tensor, *, both_ways: bool = False) -> float:

@@ -97,6 +97,8 @@ class TrainingProbes(Watcher):
             range_moved=self._range_moved,
             optimizer_cosine=None if self._agreement is None else self._agreement.small,
             optimizer_agreement=None if self._agreement is None else self._agreement.large,
+            optimizer_direction=None if self._agreement is None else self._agreement.cosine,
+            optimizer_size=None if self._agreement is None else self._agreement.size,
             optimizer_smaller=None if self._agreement is None else self._agreement.small_both_ways,
             optimizer_regions=None if self._agreement is None else self._agreement.regions,
             optimizer_algorithm=None if self._agreement is None else self._agreement.algorithm,

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from quantgate.corpus import Corpus
+from quantgate.diagnosis.numbers import plain
 from quantgate.logs.judging.curve import run_of
 from quantgate.logs.judging.judge import NO_OP_HINT, CurveError, Judgement, compared, judge_run
 from quantgate.logs.judging.rules import Rules
@@ -53,6 +54,7 @@ _REFUSED_HINT = "print the score as it trains, the first before any step, of tex
 class Training:
     """What came of running a trainer."""
 
+    #: The command, with placeholders for the files that are gone after it.
     command: tuple[str, ...]
     #: How it ended, or why it did not start.
     ended: Ended | str
@@ -82,7 +84,11 @@ def judged(
     if isinstance(ended, str):
         return Judgement(Verdict.CRASHED, "not-started", f"{ended}.")
     diverged = any(not math.isfinite(score) for _, score in curve)
-    at = f"; at step {curve[-1][0]:,} it printed {curve[-1][1]:.4g}" if curve else "; it had printed no score"
+    at = (
+        f"; at step {curve[-1][0]:,} it printed {plain(f'{curve[-1][1]:.4g}')}"
+        if curve
+        else "; it had printed no score"
+    )
     if not diverged and ended.status is None:
         said = f"no end after {ended.limit:g} s{at}; it was ended with its children."
         return Judgement(Verdict.TIMEOUT, "no-end", said, hint=_TIMEOUT_HINT)

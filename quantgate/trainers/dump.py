@@ -17,7 +17,8 @@ A role is a file, `weights.safetensors`, or a folder with a file for each tensor
 or in one for each step that is dumped: `step-0`, `step-50`. The first and the last of a training are the most telling:
 where both hold `gradient`, weights that never moved are seen too. Where weights are stored on the grid, so that
 `quantized` equals them, `intended` and `stored` show the quantizer. Where the trainer declares its `granularity`
-(`"row"`, or `{ int8 = "row", int4 = "group:32" }`), matrices whose rows, groups or whole are not of one scale are red.
+(`"row"`, or `{ int8 = "row", int4 = "group:32" }`), matrices are red whose rows, groups or whole are not of one scale
+at the last step, or share it with others although they differ in size.
 
 Nothing is unpickled, links are not followed, and what is larger than `MOST_BYTES` is not read.
 """

@@ -73,14 +73,17 @@ class ForeignGate:
         scores = Scores(trainer.pattern)
         limit = self.seconds()
         with self._dumps(trainer) as dumps:
-            command = trainer.arguments(self._values(trainer, cell, lr, dumps))
+            values = self._values(trainer, cell, lr, dumps)
+            command = trainer.arguments(values)
             ended: Ended | str
             try:
                 ended = run(command, trainer.folder, limit - min(_MARGIN, _SHARE * limit), scores.take)
             except OSError as error:
                 ended = _not_started(command[0], trainer.folder, error)
+            # What the run's folder held is gone with it: in the record its placeholders stand for it.
+            said = trainer.arguments({**values, "corpus": "{corpus}", "weights": "{weights}"})
             training = Training(
-                tuple(command), ended, scores, lr, self._corpus if trainer.uses("corpus") else None, dumps
+                tuple(said), ended, scores, lr, self._corpus if trainer.uses("corpus") else None, dumps
             )
             return assess(cell, trainer, training, control, self.config)
 

@@ -44,38 +44,8 @@ def levels(tensors: Pairs, bits: float | None) -> RelationEvidence:
             and _shared(x, q, bits) is None
         ):
             where = f"in {name}, and too many in its rows, columns and groups of 32 and 16 for scales of their own"
-            return RelationEvidence(levels=int(_distinct(q.reshape(1, -1))[0]), levels_where=where)
+            return RelationEvidence(levels=int(distinct(q.reshape(1, -1))[0]), levels_where=where)
     return RelationEvidence()
-
-
-def shares_as_declared(tensors: Pairs, bits: float, granularity: str) -> tuple[bool | None, str | None]:
-    """Whether values of matrices that are declared to share a scale do, and those of the first matrix that does not.
-
-    Returns:
-        None where no matrix tells: more values share a scale than there are codes, or other values share one.
-    """
-    codes = math.ceil(2**bits - 1e-6)
-    size = granularity.partition(":")[2]
-    of = {"tensor": "all elements", "row": "each row"}.get(granularity, f"each {size} elements")
-    asked = False
-    for x, q in tensors.values():
-        if q.ndim != 2 or bits > MOST_BITS or np.array_equal(x, q) or (size and q.shape[1] % int(size)):
-            continue
-        if _fits(_lines(q, of), codes) or _fits(_lines(q, "all elements"), codes):
-            asked = True
-            continue
-        for each in ("each row", "each column"):
-            if each != of and _fits(_lines(q, each), codes):
-                return False, each.removeprefix("each ")
-    return (True if asked else None), None
-
-
-def _fits(lines: Array, codes: int) -> bool | None:
-    """Whether lines have no more values than codes, or lie on an even grid of no more; None where nobody can tell."""
-    if lines.shape[1] > codes:
-        return int(_distinct(lines).max(initial=0)) <= codes
-    found = _multiples(lines)
-    return None if found is None else int(np.ptp(found[0], axis=1).max(initial=0)) < codes
 
 
 def peak(x: Array, q: Array, bits: float | None) -> tuple[float, str]:
@@ -84,7 +54,7 @@ def peak(x: Array, q: Array, bits: float | None) -> tuple[float, str]:
     Where that is not known, of the sharing that keeps most.
     """
     of = None if bits is None or bits > MOST_BITS else _shared(x, q, bits)
-    found = [(_peak(_lines(x, each), _lines(q, each)), each) for each in ([of] if of else _sharings(x))]
+    found = [(_peak(lines_of(x, each), lines_of(q, each)), each) for each in ([of] if of else _sharings(x))]
     return max(found, default=(1.0, "all elements"))
 
 
@@ -94,7 +64,7 @@ def one_way(tensors: Pairs, bits: float | None) -> OneWay | None:
         return None
     for name, (x, q) in tensors.items():
         of = _shared(x, q, bits)
-        found = None if of is None else _errors(_lines(x, of), _lines(q, of))
+        found = None if of is None else _errors(lines_of(x, of), lines_of(q, of))
         if found is None:
             continue
         errors, towards = found
@@ -120,7 +90,7 @@ def _sharings(x: Array) -> Iterator[str]:
         yield "each 16 elements of a column"
 
 
-def _lines(x: Array, of: str) -> Array:
+def lines_of(x: Array, of: str) -> Array:
     if of == "all elements":
         return x.reshape(1, -1)
     if of == "each row":
@@ -136,13 +106,13 @@ def _shared(x: Array, q: Array, bits: float) -> str | None:
     """The largest part of a tensor in which no more values are seen than the bits have codes; None where none is."""
     codes = math.ceil(2**bits - 1e-6)
     for of in _sharings(x):
-        lines = _lines(q, of)
+        lines = lines_of(q, of)
         if lines.shape[1] <= codes:  # any values would do: then it is their noise that says it
             if _too_many_codes(q, of, codes):
                 continue
             if _snr(x, q) <= DECIBELS_PER_BIT * (bits + SPARE_BITS) or np.array_equal(x, q):
                 return of
-        elif int(_distinct(lines).max(initial=0)) <= codes:
+        elif int(distinct(lines).max(initial=0)) <= codes:
             return of
     return None
 
@@ -151,13 +121,13 @@ def _too_many_codes(q: Array, of: str, codes: int) -> bool:
     """Whether groups that might have a scale each lie on one even grid of more codes, so that they have none."""
     rows = q.reshape(len(q), -1) if q.ndim > 1 else q.reshape(1, -1)
     along, across = (rows.T, rows) if of.endswith("column") else (rows, rows.T)
-    whole = _multiples(along.reshape(1, -1))
+    whole = multiples_of(along.reshape(1, -1))
     if whole is not None:
         return _mixes(whole[0].reshape(along.shape), codes)
-    if (lines := _multiples(along)) is not None:
+    if (lines := multiples_of(along)) is not None:
         return _mixes(lines[0], codes)
     # Where each line across has a step of its own, no group along shares one.
-    turned = _multiples(across)
+    turned = multiples_of(across)
     if turned is None or len(across) == 1:
         return False
     ratios = turned[1] / turned[1].min()
@@ -177,7 +147,7 @@ def _mixes(multiples: Codes, codes: int) -> bool:
     return np.unique(runs // scale).size > codes and int(far.sum()) > 1
 
 
-def _multiples(lines: Array) -> tuple[Codes, Array] | None:
+def multiples_of(lines: Array) -> tuple[Codes, Array] | None:
     """What each line is whole multiples of, and these; None where one is not, or of so many that it cannot be told."""
     sizes = np.sort(np.abs(np.pad(lines.astype(np.float64), ((0, 0), (1, 0)))), axis=1)
     gaps, largest = np.diff(sizes, axis=1), sizes[:, -1:]
@@ -189,7 +159,7 @@ def _multiples(lines: Array) -> tuple[Codes, Array] | None:
     return whole.astype(np.int64), step[np.isfinite(step)]
 
 
-def _distinct(lines: Array) -> Array:
+def distinct(lines: Array) -> Array:
     ordered = np.sort(lines, axis=1)
     least = SAME * np.abs(lines).max(axis=1, keepdims=True, initial=0)
     found: Array = 1 + (np.diff(ordered, axis=1) > least).sum(axis=1)

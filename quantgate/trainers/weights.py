@@ -14,8 +14,9 @@ from quantgate.diagnosis.evidence import Evidence, NonFinite, TensorEvidence
 from quantgate.probes.movement import Movement
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.probes.training import LONG_ENOUGH
+from quantgate.trainers.declared import shares_as_declared
 from quantgate.trainers.dump import Array, Moment, Tensors
-from quantgate.trainers.sharing import levels, one_way, peak, shares_as_declared
+from quantgate.trainers.sharing import levels, one_way, peak
 
 
 def evidence_of(
@@ -33,7 +34,9 @@ def evidence_of(
     first = {name: _quantized(moments[0], name)[:2] for name in moments[0].tensors["weights"]}
     relations, shared = levels(first, bits), None
     if granularity is not None and bits is not None:
-        shared, found = shares_as_declared(first, bits, granularity)
+        # At the start rows may be of one size, and learned scales of theirs have the same value.
+        last = {name: _quantized(moments[-1], name)[:2] for name in moments[-1].tensors["weights"]}
+        shared, found = shares_as_declared(last, bits, granularity)
         relations = replace(relations, reach=found)
     return Evidence(
         weights=tuple(each for moment in moments for each in _tensors(moment, bits)),

@@ -164,7 +164,7 @@ def test_explain_says_what_a_cause_is_and_how_it_is_mended(quantgate: Command) -
             """\
             gradient-blocked: No gradient reaches the weights behind the quantizer.
 
-            How it looks: The loss stays where it started; under every optimizer the weights do not move.
+            How it looks: The loss stays where it started, since the weights do not move; where the largest of them get a gradient through their scale, it falls a little, under optimizers that normalize (Muon, Adam) more.
 
             How to mend it: round() has no gradient; use x + (q(x) - x).detach().
 
@@ -177,7 +177,7 @@ def test_explain_says_what_a_cause_is_and_how_it_is_mended(quantgate: Command) -
               measured: none in a recipe that trains
 
             Seen in: meta-pytorch/MSLK PR 348, NVIDIA/TransformerEngine PR 3281.
-            """
+            """  # noqa: E501
         ),
         "",
     )

@@ -94,6 +94,20 @@ def test_every_cause_has_a_summary_and_a_hint() -> None:
             one_bad(gradient=None, gradient_zeros=1.0),
             "the gradient is 0 for 1 of 3 weights where the reference straight-through estimator's is not.",
         ),
+        (
+            Evidence(weights=tuple(replace(each, gradient_zeros=0.9844) for each in WEIGHTS)),
+            "the gradient is 0 for 98.4% and more of the elements of 3 of 3 weights where the reference "
+            "straight-through estimator's is not.",
+        ),
+        (
+            one_bad(gradient_zeros=0.99999),
+            "the gradient is 0 for 99.9% and more of the elements of 1 of 3 weights where the reference "
+            "straight-through estimator's is not.",
+        ),
+        (
+            one_bad(gain=1586.4, side_gain=1586.4),
+            "head comes back 1,590 times its size (1 of 3 weights off scale).",
+        ),
     ],
 )
 def test_the_sentence_holds_the_numbers(evidence: Evidence, because: str) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from quantgate.gate.validity import invalid_reasons, is_users_doing, unlearned
+from quantgate.gate.validity import advice, invalid_reasons, is_users_doing, unlearned
 from quantgate.plan.settings import Settings
 from quantgate.records.cell import Cell
 from quantgate.records.verdict import Verdict
@@ -55,6 +55,32 @@ def test_a_control_that_does_not_learn_takes_its_own_cells_with_it_and_no_others
             1
         ].control: "the float32 control of fp32 x sgd does not learn (dead, 6.95 BPB) at a rate of 0.0002"
     }
+
+
+def test_what_a_probe_found_of_the_optimizer_is_said_with_its_control_and_its_rate_is_not_blamed() -> None:
+    found = {"because": "the sign of the update is flipped."}
+    faulty = make_result(
+        CELLS[1].control, bpb=9.0, verdict=Verdict.DIVERGED, cause="optimizer-state", evidence=found
+    )
+    slow = make_result(CELLS[1].control, bpb=6.95, cause="unexplained")
+
+    assert unlearned([faulty])[CELLS[1].control] == (
+        "the float32 control of fp32 x sgd does not learn (diverged, 9.00 BPB) at a rate of 0.0002: "
+        "the sign of the update is flipped"
+    )
+    assert advice([faulty], beside_others=False) == (
+        "a registered optimizer keeps even float32 from learning; mend it first"
+    )
+    assert advice([faulty, slow], beside_others=False) == (
+        "the options of this run keep even float32 from learning; mend them first"
+    )
+    beside = "its cells are not judged, the others are; "
+    rate = "give the optimizer a rate at which float32 learns (lr=)"
+    assert advice([faulty], beside_others=True) == f"{beside}mend the optimizer"
+    assert advice([slow], beside_others=True) == f"{beside}{rate}"
+    assert advice([faulty, slow], beside_others=True) == (
+        f"{beside}mend the optimizer, and where none is blamed, give it a rate at which float32 learns (lr=)"
+    )
 
 
 @pytest.mark.parametrize(

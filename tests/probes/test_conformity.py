@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from quantgate.diagnosis.diagnose import diagnose
+from quantgate.diagnosis.evidence import Evidence
 from quantgate.formats import BUILTIN
 from quantgate.probes.conformity import builtin_of, conformity, fingerprint
 
@@ -18,6 +20,29 @@ def int8(x: Tensor) -> Tensor:
 def int8_away_from_zero_at_ties(x: Tensor) -> Tensor:
     scale = (x.abs().amax() / 127).clamp_min(1e-30)
     return (x / scale).abs().add(0.5).floor().clamp(max=127) * x.sign() * scale
+
+
+def int4_of_rows(x: Tensor) -> Tensor:
+    scale = (x.abs().amax(-1, keepdim=True) / 7).clamp_min(1e-30)
+    return (x / scale).round().clamp(-8, 7) * scale
+
+
+def test_what_shares_a_scale_is_said_first_where_it_is_not_the_formats() -> None:
+    found = conformity(lambda: int4_of_rows, BUILTIN["int4"])
+    same = conformity(lambda: int8_away_from_zero_at_ties, BUILTIN["int8"])
+
+    assert (found.shares, found.like_shares, same.shares, same.like_shares) == (
+        "row",
+        "tensor",
+        "tensor",
+        "tensor",
+    )
+    (said,) = diagnose(Evidence(conformity=found), bits=4)
+    assert said.because.startswith(
+        f"its scale is shared by a row, that of int4 by a tensor; {found.differ:,} of {found.of:,} values are not int4"
+    )
+    (said,) = diagnose(Evidence(conformity=same), bits=8)
+    assert said.because.startswith(f"{same.differ:,} of {same.of:,} values are not int8's: ")
 
 
 def bare_e4m3(x: Tensor) -> Tensor:

@@ -44,14 +44,58 @@ def test_an_update_of_another_algorithm_is_held_against_the_claim() -> None:
     found = measured(sgd, "adamw")
     (said,) = diagnose(
         Evidence(
-            optimizer_cosine=found.small, optimizer_agreement=found.large, optimizer_algorithm=found.algorithm
+            optimizer_cosine=found.small, optimizer_agreement=found.large, optimizer_algorithm=found.algorithm,
+            optimizer_direction=found.cosine, optimizer_size=found.size,
         ),
         bits=8,
-    )
+    )  # fmt: skip
 
     assert found.large < 0.5
     assert said.cause == "optimizer-state"
     assert said.because.endswith("with that of adamw, which it claims to be; 1 is agreement.")
+
+
+def adamw_times(factor: float) -> Build:
+    class Times(torch.optim.AdamW):
+        def step(self, closure: Any = None) -> Any:
+            held = [p for group in self.param_groups for p in group["params"]]
+            before = [p.detach().clone() for p in held]
+            super().step(closure)
+            with torch.no_grad():
+                for p, old in zip(held, before, strict=True):
+                    p.copy_(old + factor * (p - old))
+
+    return lambda model, lr: Times(model.parameters(), lr)
+
+
+@pytest.mark.parametrize(
+    ("factor", "because"),
+    [
+        (
+            -1,
+            "the sign of the update is flipped: to that of adamw, which it claims to be, it has a cosine of -1.00.",
+        ),
+        (0, "the update is 0 where that of adamw, which it claims to be, is not."),
+        (
+            1e-4,
+            "the update has the direction of that of adamw, which it claims to be, and 0.0001 times the size.",
+        ),
+        (
+            1600,
+            "the update has the direction of that of adamw, which it claims to be, and 1,600 times the size.",
+        ),
+    ],
+)
+def test_how_an_update_differs_from_the_claim_is_said(factor: float, because: str) -> None:
+    found = measured(adamw_times(factor), "adamw")
+    evidence = Evidence(
+        optimizer_agreement=found.large,
+        optimizer_algorithm=found.algorithm,
+        optimizer_direction=found.cosine,
+        optimizer_size=found.size,
+    )
+
+    assert diagnose(evidence, bits=8)[0].because == because
 
 
 def test_what_cannot_be_asked_says_why() -> None:

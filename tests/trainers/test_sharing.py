@@ -13,7 +13,6 @@ from quantgate.diagnosis.diagnose import diagnose
 from quantgate.diagnosis.evidence import Evidence
 from quantgate.probes.tensors import tensor_evidence
 from quantgate.trainers.dump import Moment
-from quantgate.trainers.sharing import shares_as_declared
 from quantgate.trainers.weights import evidence_of
 
 RANDOM = np.random.default_rng(47)
@@ -170,38 +169,3 @@ def test_groups_whose_scales_lie_on_one_grid_have_no_more_values_than_codes(
     q = in_groups(x if axis else x.T, size, largest, whole, rounded)
 
     assert "too-many-levels" not in findings(x, q if axis else q.T, 4)
-
-
-@pytest.mark.parametrize("shape", [(32, 32), (128, 256)])
-@pytest.mark.parametrize(("codes", "bits"), [(7, 4), (127, 8)])
-@pytest.mark.parametrize(
-    ("axis", "declared", "found"),
-    [
-        (1, "row", None),
-        (None, "tensor", None),
-        (1, "tensor", "its row"),
-        (0, "row", "its column"),
-        (0, "tensor", "its column"),
-        (0, "group:32", "its column"),
-    ],
-)
-def test_scales_of_other_values_than_declared_are_seen(
-    shape: tuple[int, int], codes: int, bits: float, axis: int | None, declared: str, found: str | None
-) -> None:
-    x = NORMAL[: shape[0], : shape[1]]
-    q = grid(x, codes, axis).astype(np.float32)
-    evidence = evidence_of([Moment(0, {"weights": {"w": x}, "quantized": {"w": q}})], bits, declared)
-    said = {each.cause: each.because for each in diagnose(evidence, bits=bits) if each.blames}
-
-    assert evidence.shares_as_declared is (found is None)
-    because = f"the scale is declared to be shared by a {declared}; the values are of one scale for {found}."
-    assert said == ({} if found is None else {"wrong-axis": because})
-
-
-@pytest.mark.parametrize("size", [32, 64])
-def test_groups_are_what_they_are_declared_to_be(size: int) -> None:
-    q = grouped(NORMAL, 7, size).astype(np.float32)
-
-    assert shares_as_declared({"w": (NORMAL, q)}, 4, f"group:{size}") == (True, None)
-    # That values of a row have more than one scale is seen; whose they are is not.
-    assert shares_as_declared({"w": (NORMAL, q)}, 4, "row") == (None, None)

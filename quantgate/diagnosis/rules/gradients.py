@@ -45,6 +45,16 @@ def _comes(tensor: TensorEvidence) -> bool:
     return bool(tensor.gradient) and tensor.gradient_zeros < BLOCKED.at
 
 
+def _zeros(tensor: TensorEvidence) -> float:
+    return tensor.gradient_zeros if tensor.gradient else 1.0
+
+
+def _elements(case: Case, least: TensorEvidence) -> dict[str, Value]:
+    """How many elements of the tensors are meant where not all are: the largest may get one through the scale."""
+    share = math.floor(1000 * _zeros(least)) / 1000
+    return {"elements": "" if share == 1 else f"{share:.1%} and more of the elements of "}
+
+
 def _passes(tensor: TensorEvidence, case: Case) -> bool:
     return _has_reference(tensor) and _comes(tensor)
 
@@ -113,8 +123,9 @@ GRADIENT_BLOCKED = Rule(
     cause="gradient-blocked",
     measures="share of elements whose gradient is 0 where the reference's is not",
     flagged="from {0}, or no gradient at all",
-    says="the gradient is 0 for {bad} of {of} {kind} where the reference straight-through estimator's is not.",
-    ask=tensors(_blocked, worst=lambda tensor: tensor.gradient_zeros, both=True),
+    says="the gradient is 0 for {elements}{bad} of {of} {kind} where the reference straight-through estimator's is "
+    "not.",
+    ask=tensors(_blocked, worst=lambda tensor: -_zeros(tensor), both=True, add=_elements),
     record=(("blocked", "bad"), "of", "gradient_zeros"),
     limits=(BLOCKED,),
 )

@@ -127,7 +127,7 @@ SCALE_ELSEWHERE = Rule(
 WRONG_AXIS = Rule(
     cause="wrong-axis",
     measures="which values an outlier changes, where `granularity=` declares them; of a dump, which are no more than "
-    "one scale gives",
+    "one scale gives, and whether rows or groups of other sizes share it",
     flagged="not those of its tensor, row or group throughout, or others a third as much",
     says="the scale is declared to be shared by a {declared}; {found}.",
     ask=_wrong_axis,

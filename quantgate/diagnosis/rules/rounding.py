@@ -178,7 +178,15 @@ def _differs(case: Case) -> Seen | None:
     found = case.evidence.conformity
     if found is None or found.differ == 0:
         return None
-    return Seen({"differ": found.differ, "of": found.of, "like": found.like, "shown": "; ".join(found.shown)})
+    shares, expected = found.shares, found.like_shares
+    sharing = ""
+    if shares != expected and not {shares, expected} & {None, "elsewhere"}:
+        format = found.like.partition(" of scale ")[0]
+        sharing = f"its scale is shared by a {shares}, that of {format} by a {expected}; "
+    shown = "; ".join(found.shown)
+    return Seen(
+        {"differ": found.differ, "of": found.of, "like": found.like, "shown": shown, "sharing": sharing}
+    )
 
 
 WRONG_TABLE = Rule(
@@ -195,7 +203,7 @@ NONCONFORMING = Rule(
     cause="nonconforming",
     measures="values that differ from the built-in format it is declared to be, over grid, midpoints, range and noise",
     flagged="one does",
-    says="{differ:,} of {of:,} values are not {like}'s: {shown}.",
+    says="{sharing}{differ:,} of {of:,} values are not {like}'s: {shown}.",
     ask=_differs,
     record=("like", "differ"),
     measured="another implementation of the same specification differs in none",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quantgate.diagnosis.evidence import LearnedScale, Severity
+from quantgate.diagnosis.numbers import plain
 from quantgate.diagnosis.rule import Ask, Case, Limit, Rule, Seen, quantity
 
 SURVIVAL = Limit(
@@ -35,7 +36,21 @@ def _other_algorithm(case: Case) -> Seen | None:
     agreement = case.evidence.optimizer_agreement
     if agreement is None or agreement >= AGREEMENT.at:
         return None
-    return Seen({"agreement": agreement, "algorithm": case.evidence.optimizer_algorithm})
+    algorithm = case.evidence.optimizer_algorithm
+    return Seen({"agreement": agreement, "algorithm": algorithm, "said": _compared(case, agreement)})
+
+
+def _compared(case: Case, agreement: float) -> str:
+    """How an update differs from that of the algorithm which it claims to be, where its direction tells."""
+    direction, size = case.evidence.optimizer_direction, case.evidence.optimizer_size
+    claimed = f"that of {case.evidence.optimizer_algorithm}, which it claims to be"
+    if size == 0:
+        return f"the update is 0 where {claimed}, is not"
+    if direction is not None and direction <= -AGREEMENT.at:
+        return f"the sign of the update is flipped: to {claimed}, it has a cosine of {direction:.2f}"
+    if direction is not None and size is not None and direction >= AGREEMENT.at:
+        return f"the update has the direction of {claimed}, and {plain(f'{size:.3g}')} times the size"
+    return f"the update agrees by {agreement:.2f} with {claimed}; 1 is agreement"
 
 
 def _follows_another(case: Case) -> Seen | None:
@@ -168,7 +183,7 @@ OTHER_ALGORITHM = Rule(
     cause="optimizer-state",
     measures="agreement of the update with that of the algorithm which the optimizer claims to be",
     flagged="below {0}",
-    says="the update agrees by {agreement:.2f} with that of {algorithm}, which it claims to be; 1 is agreement.",
+    says="{said}.",
     ask=_other_algorithm,
     record=(("optimizer_agreement", "agreement"),),
     limits=(AGREEMENT,),

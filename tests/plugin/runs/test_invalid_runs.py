@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from quantgate.formats import BUILTIN
-from quantgate.plugin.reporter import RATE
 from quantgate.training.optimizers import OPTIMIZERS
 from tests.plugin.project import BLOCKED, FAST, NARROW, TEST_LEARNS, Outcome, Project
 
@@ -23,6 +22,18 @@ def build(model, lr):
 
 
 quantgate.register_optimizer("still", build)
+"""
+OPTIMIZER_THAT_GOES_UPHILL = """
+import quantgate
+
+
+def build(model, lr):
+    import torch
+
+    return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, maximize=True)
+
+
+quantgate.register_optimizer("uphill", build, lr=1e-3, reference="sgd")
 """
 THE_GATES = "quantgate: the run is invalid: the machine or the gate is at fault, not the formats"
 THE_USERS = "quantgate: the options of this run keep even float32 from learning; mend them first"
@@ -131,8 +142,25 @@ def test_an_optimizer_that_stands_still_takes_its_own_cells_and_no_others(local:
         "quantgate: the float32 control of fp32 x still, width 32 does not learn (dead, 7."
     )
     assert said.endswith(" at a rate of 0.0004")
-    assert f"quantgate: {RATE}" in outcome.lines
+    assert (
+        "quantgate: its cells are not judged, the others are; give the optimizer a rate at which float32 learns (lr=)"
+    ) in outcome.lines
     assert "1 of 2 controls learn, 6 of 6 negative controls fail" in outcome.stdout
+
+
+def test_an_optimizer_that_goes_uphill_is_what_is_said_and_not_its_rate(local: Project) -> None:
+    local.write(conftest=OPTIMIZER_THAT_GOES_UPHILL, test_lowbit=TEST_LEARNS)
+    outcome = local.pytest("-n0", "--quantgate-optimizers=uphill", "--quantgate-formats=int4", *NARROW)
+    assert outcome.exit_status == 4
+    (said,) = [line for line in outcome.lines if line.startswith("quantgate: the ")]
+    assert said.endswith(
+        " at a rate of 0.001: the sign of the update is flipped: to that of sgd, which it claims to be, it has a "
+        "cosine of -1.00"
+    )
+    assert (
+        "quantgate: a registered optimizer keeps even float32 from learning; mend it first" in outcome.lines
+    )
+    assert THE_USERS not in outcome.lines
 
 
 def test_controls_that_crash_prove_nothing_and_say_why(local: Project) -> None:

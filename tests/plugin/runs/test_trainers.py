@@ -442,3 +442,5 @@ def test_dumped_weights_are_asked_which_share_a_scale_where_that_is_declared(
     if granularity is not None:
         said = "the scale is declared to be shared by a row; the values are of one scale for its column."
         assert record["evidence"]["because"] == said  # type: ignore[index]
+    # Of the folder that is gone by the time somebody reads it, the placeholder is shown.
+    assert record["evidence"]["command"] == ["python", "train.py", "int4", "{weights}"]  # type: ignore[index]
