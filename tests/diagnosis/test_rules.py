@@ -193,7 +193,7 @@ def test_a_scale_that_is_stale_is_said_once() -> None:
     found = diagnose(replace(of(saturated=0.5), scale_follows=1.0), bits=8)
 
     assert [finding.because for finding in found] == [
-        "the largest output grows 1-fold when the input grows fourfold."
+        "the largest output becomes 1 times as large when the input becomes four times as large."
     ]
 
 

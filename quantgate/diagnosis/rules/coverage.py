@@ -36,7 +36,9 @@ def _unchanged(case: Case) -> Seen | None:
     exactly = all(tensor.changed == 0 for tensor in seen)
     said = "bit for bit" if exactly else "but for a rounding of float32"
     changed = max(tensor.changed for tensor in seen)
-    return Seen({"tensors": len({tensor.tensor for tensor in seen}), "changed": changed, "said": said})
+    tensors = len({tensor.tensor for tensor in seen})
+    which = f"all {tensors} tensors" if tensors > 1 else f"{seen[0].tensor}, all that was given to it,"
+    return Seen({"tensors": tensors, "which": which, "changed": changed, "said": said})
 
 
 def _equals_control(case: Case) -> Seen | None:
@@ -84,7 +86,7 @@ UNCHANGED = Rule(
     cause="no-op",
     measures="tensors that come back unchanged, or to 24 bits but for a rounding of float32",
     flagged="all do, where the subject is not declared lossless",
-    says="all {tensors} tensors came back unchanged, {said}.",
+    says="{which} came back unchanged, {said}.",
     ask=_unchanged,
     record=("changed",),
     measured="a lossy format changes every tensor; above 24 bits, values from 2^-60 to 2^60",
