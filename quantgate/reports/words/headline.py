@@ -150,8 +150,8 @@ def counted(story: Story) -> str:
     """What became of the cells that were planned."""
     run = story.run
     if run.state == "unfinished" and not run.planned:
-        count = len(story.results)
-        return f"{count} {'record' if count == 1 else 'records'}; the run's own record is not there or says unfinished"
+        records = f"{len(story.results):,} {'record' if len(story.results) == 1 else 'records'}"
+        return f"{records}; the run's own record is not there or says unfinished"
     text = f"{run.planned:,} planned / {run.ran:,} ran / {run.judged:,} judged / {run.skipped:,} skipped"
     return (
         text
