@@ -12,6 +12,8 @@ from filelock import FileLock
 
 # Read when torch is imported: in each worker its pool of threads would spin for its turn on a core that others have.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Where this is set, each of the processes that tests start would compile quantgate anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 #: `once(name, make)` gives what `make` made.
 Once = Callable[[str, Callable[[], Any]], Any]

@@ -47,7 +47,7 @@ class Attack:
     #: Lines of the output, each whole; `...` at an end stands for the rest of it.
     says: tuple[str, ...] = ()
     options: tuple[str, ...] = FAST
-    #: `plain` (no pytest-xdist), `n0`, `n2`; `here` runs in this process, which has paid for torch.
+    #: `plain` (no pytest-xdist), `n0`, `n1`, `n2`; `here` runs in this process, which has paid for torch.
     modes: tuple[str, ...] = ("here",)
     #: The verdicts in the report by subject, where it is read.
     verdicts: Mapping[str, str] = field(default_factory=dict)

@@ -162,7 +162,7 @@ GREEN = (
         {"conftest.py": BLOCKED, "test_lowbit.py": _CATCHES},
         1,
         (UNSAID,),
-        modes=("n2",),
+        modes=("n1",),
     ),
     Attack(
         "asks the probes after the curve",
@@ -218,7 +218,7 @@ GREEN = (
             "FAILED libs/quant/tests/test_lowbit.py::test_learns[blocked-adamw-s47-w32]...",
             "1 planned / 1 ran / 1 judged / 0 skipped, ...",
         ),
-        modes=("n2",),
+        modes=("n1",),
     ),
     Attack(
         "registers in a test module that comes last",
@@ -248,7 +248,7 @@ GREEN = (
             "quantgate: registered and in no cell of this run: 'late' (conftest.py:8); the tests had been collected by "
             "then. Register it while a conftest or a test module is imported, or in the hook pytest_quantgate_register",
         ),
-        modes=("plain", "n2"),
+        modes=("plain", "n1"),
         options=(*FAST, "--quantgate-steps=2", "-k", "int4"),
     ),
     Attack(
@@ -324,6 +324,6 @@ GREEN = (
             "quantgate: 1 cells were judged, and min-cells asks for 4",
         ),
         (*FAST, "--quantgate-formats=int4,int8,nf4,bf16", "-k", "nf4", "--quantgate-min-cells=4"),
-        modes=("here", "n2"),
+        modes=("here", "n1"),
     ),
 )

@@ -82,7 +82,7 @@ RED: tuple[Attack, ...] = (
             r"ERROR: quantgate: the hook pytest_quantgate_register raised OSError: no \x1b[31mdisk (conftest.py:2); "
             "nothing can be judged until it registers what it should",
         ),
-        modes=("here", "n2"),
+        modes=("here", "n1"),
         never=("INTERNALERROR", "\x1b"),
     ),
     Attack(

@@ -11,6 +11,8 @@ from tests.attacks.red import RED
 from tests.plugin.project import MODES, Outcome, Project
 
 ATTACKS = (*GREEN, *RED, *LOST)
+#: Where one worker is as good as two.
+_MODES = {**MODES, "n1": ("-n1",)}
 IN_PROCESS = [pytest.param(each, id=each.name) for each in ATTACKS if "here" in each.modes]
 PROCESSES = [
     pytest.param(each, mode, id=f"{each.name}-{mode}")
@@ -54,7 +56,7 @@ def test_in_this_process(attack: Attack, local: Project) -> None:
 @pytest.mark.parametrize(("attack", "mode"), PROCESSES)
 def test_as_a_process(attack: Attack, mode: str, project: Project) -> None:
     run = laid_out(attack, project)
-    check(attack, run.pytest(*MODES[mode], *attack.options, environment=attack.environment, timeout=120))
+    check(attack, run.pytest(*_MODES[mode], *attack.options, environment=attack.environment, timeout=120))
 
 
 def test_no_attack_is_there_twice() -> None:
