@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from quantgate.merging.reading import Part
 from quantgate.records.closing import Plan
+from quantgate.reports.text import counted
 
 OK = 0
 _NAMED = 5
@@ -35,7 +36,7 @@ def of_parts(parts: Sequence[Part]) -> Iterator[str]:
         if part.closing is None:
             yield (
                 f"{part.name} is not complete: its run was killed, or the file was cut, after "
-                f"{_counted(len(part.results), 'cell')}; run that shard again"
+                f"{counted(len(part.results), 'cell')}; run that shard again"
             )
         elif part.closing.exit_status != OK:
             why = "; ".join(part.closing.problems) or "its records, or its other tests, say why"
@@ -53,10 +54,10 @@ def of_cells(
     if not plan.cells:
         yield "no report says what was planned, since no run came to its end; run the shards again"
     elif unplanned:
-        were = f"{_counted(len(unplanned), 'cell')} {'was' if len(unplanned) == 1 else 'were'}"
+        were = f"{counted(len(unplanned), 'cell')} {'was' if len(unplanned) == 1 else 'were'}"
         yield f"{were} not planned: {few(unplanned)}; leave out the report of another run"
     if missing:
-        share = f"{len(missing):,} of {_counted(len(plan.cells), 'planned cell')}"
+        share = f"{len(missing):,} of {counted(len(plan.cells), 'planned cell')}"
         be = "is" if len(missing) == 1 else "are"
         yield f"{share} {be} missing: {few(missing)}; {_absent(parts)}"
     for each in twice:
@@ -67,7 +68,7 @@ def of_cells(
 
 def of_agreement(twice: Sequence[Twice]) -> str:
     """That cells are in several parts, and nothing is wrong with it."""
-    count = _counted(len(twice), "cell")
+    count = counted(len(twice), "cell")
     return f"{count} in more than one report, with the same verdict: {few([each.id for each in twice])}"
 
 
@@ -84,7 +85,7 @@ def of_plans(one: Plan, other: Plan) -> str:
             here, there = one.settings.get(name), other.settings.get(name)
             return f"{name} is {here!r} in the first and {there!r} in the second; give the reports of one"
     alone = sorted(set(one.cells) ^ set(other.cells))
-    counts = f"the first plans {_counted(len(one.cells), 'cell')}, the second {len(other.cells):,}"
+    counts = f"the first plans {counted(len(one.cells), 'cell')}, the second {len(other.cells):,}"
     return f"{counts}, and only one of them has {few(alone)}; give the reports of one"
 
 
@@ -92,10 +93,6 @@ def few(names: Sequence[str]) -> str:
     """The first of some names; the others are counted."""
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return f"{', '.join(names[:_NAMED])}{more}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'s' * (number != 1)}"
 
 
 def _absent(parts: Sequence[Part]) -> str:

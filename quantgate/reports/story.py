@@ -140,8 +140,11 @@ class CauseGroup:
         """The command that accepts it, where it may be accepted as it is."""
         if self.cause == REGRESSED:
             return into_baseline([each.cell.id for each in self.members], files)
-        own = any((each.unexcused or {}).get("pattern") == each.cell.id for each in self.members)
-        return out_of_known(files) if self.cause == LEARNS_NOW and own else None
+        if self.cause == LEARNS_NOW and any(
+            (each.unexcused or {}).get("pattern") == each.cell.id for each in self.members
+        ):
+            return out_of_known(files)
+        return None
 
     @property
     def explained(self) -> bool:

@@ -23,3 +23,8 @@ def _escaped(char: str) -> str:
 def printable_lines(text: str) -> str:
     """`text` with its lines kept, and every other control character and command escaped."""
     return "\n".join(map(printable, text.split("\n")))
+
+
+def counted(number: int, what: str) -> str:
+    """`1 cell`, `1,656 cells`."""
+    return f"{number:,} {what}{'s' * (number != 1)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from quantgate.cli.status import EXIT_FAILED, EXIT_OK
 from quantgate.records.result import CellResult
 from quantgate.reports.baseline import section
 from quantgate.reports.text import printable
-from quantgate.reports.words.commands import Files
+from quantgate.reports.words.commands import Files, accept_known
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -99,9 +98,8 @@ def _still_red(failing: Sequence[CellResult], options: argparse.Namespace) -> st
     """What to do of cells that no baseline makes green."""
     first, more = failing[0], len(failing) - 1
     only = options.only or ([first.cell.id] if not more else [])
-    chosen = "".join(f" --only {shlex.quote(each)}" for each in only)
     named = f"{first.cell.id} ({first.verdict}){f' and {more} more' if more else ''}"
     return (
         f"still red: {named}: what does not pass fails with any baseline. Where that is meant, make it known: "
-        f"quantgate known accept {shlex.quote(str(options.results))}{chosen} --reason TEXT -o known.toml"
+        f"{accept_known(only, Files(str(options.results)))}"
     )

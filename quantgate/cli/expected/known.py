@@ -57,19 +57,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(options: argparse.Namespace) -> int:
     """Change the file, and say what became of each cell."""
     chosen = matching(results_of(options.results), options.only)
-    before = read_text(options.output)
+    before, refused = read_text(options.output), list[CellResult]()
     if options.reason is None:
         if options.until is not None or options.link is not None:
             raise ValueError("--until and --link are part of what is accepted: say why, too: --reason TEXT")
-        failing = [each for each in chosen if not each.verdict.passes]
+        refused = [each for each in chosen if not each.verdict.passes]
         chosen = [each for each in chosen if each.verdict.passes]
-        became = accept(options.output, before, chosen, Acceptance(""))
-        if failing and not (became.removed or became.healed):
-            raise ValueError(
-                f"{_named(failing)}: nothing is accepted without a reason; say why: --reason TEXT"
-            )
     why = Acceptance("" if options.reason is None else reason_of(options.reason), options.until, options.link)
     after = accept(options.output, before, chosen, why)
+    if refused and not (after.removed or after.healed):
+        raise ValueError(f"{_named(refused)}: nothing is accepted without a reason; say why: --reason TEXT")
     if after.text != before:
         _write(options.output, after.text)
     for name, said in _SAID:

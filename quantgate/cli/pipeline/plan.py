@@ -16,7 +16,7 @@ from quantgate.plan.shards import duration, split
 from quantgate.records.cell import Cell
 from quantgate.records.closing import Plan
 from quantgate.records.version import __version__
-from quantgate.reports.text import printable
+from quantgate.reports.text import counted, printable
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -117,15 +117,11 @@ def _seconds(milliseconds: int) -> float:
     return round(milliseconds / 1000, 1)
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
-
-
 def _for_people(said: dict[str, Any]) -> str:
-    lines = [f"{_counted(said['selected'], 'cell')}, about {said['seconds']:.0f} s on one core"]
+    lines = [f"{counted(said['selected'], 'cell')}, about {said['seconds']:.0f} s on one core"]
     lines += [
         f"  {part['shard']:>7}  {part['cells']:>5} cells  {part['seconds']:>7.0f} s  "
-        f"{_counted(len(part['controls']), 'control')}, {_counted(part['negative_controls'], 'negative control')}"
+        f"{counted(len(part['controls']), 'control')}, {counted(part['negative_controls'], 'negative control')}"
         for part in said["shards"]
     ]
     if said["count"] > said["selected"]:

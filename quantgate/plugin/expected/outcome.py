@@ -59,13 +59,6 @@ def files_of(settings: Settings) -> Files:
     return Files(*(None if path is None else str(path) for path in named))
 
 
-def named_files(settings: Settings) -> dict[str, str]:
-    """The same for the record of the run."""
-    files = files_of(settings)
-    named = {"results": files.results, "baseline": files.baseline, "known_failures": files.known}
-    return {name: path for name, path in named.items() if path is not None}
-
-
 def in_short(result: CellResult, known: KnownFailure | None) -> str:
     """`dead 7.09: gradient-blocked`: the verdict and the cause of a cell whose test fails, the most telling first."""
     seen = str(result.verdict) if result.bpb is None else f"{result.verdict} {in_bits(result.bpb)}"

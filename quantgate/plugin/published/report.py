@@ -10,7 +10,7 @@ from quantgate.records.cell import CONTROL_KINDS
 from quantgate.records.result import CellResult
 from quantgate.reports.html.pictures import remove_pictures, write_pictures
 from quantgate.reports.results import ResultsFile, read_whole_lines, why_no_report, write_run
-from quantgate.reports.text import printable
+from quantgate.reports.text import counted, printable
 
 if TYPE_CHECKING:
     from quantgate.records.closing import Closing
@@ -78,7 +78,7 @@ class Report:
             return None
         controls = sum(cell.kind in CONTROL_KINDS for cell in self.taken)
         return (
-            f"{_counted(len(self.taken) - controls, 'cell')} and {_counted(controls, 'control')} taken from "
+            f"{counted(len(self.taken) - controls, 'cell')} and {counted(controls, 'control')} taken from "
             f"{printable(str(self.path))}: the same code, libraries, settings, text and machine trained them"
         )
 
@@ -146,7 +146,3 @@ class Report:
             write_run(self.folder, said)
         except OSError as error:
             self._why = error.strerror or str(error)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from quantgate.plugin.expected.outcome import named_files
+from quantgate.plugin.expected.outcome import files_of
 from quantgate.plugin.options import OPTIONS, Option
 from quantgate.records.cell import Cell
 from quantgate.records.run import RunRecord
@@ -41,7 +41,7 @@ def opened(session: GateSession, config: pytest.Config, cells: Iterable[Cell]) -
         subjects=tuple(dict.fromkeys(cell.subject for cell in cells)),
         optimizers=tuple(dict.fromkeys(cell.optimizer for cell in cells)),
         options=repeated(config),
-        files=named_files(session.settings),
+        files=files_of(session.settings).to_record(),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from quantgate.records.result import CellResult
 from quantgate.records.verdict import in_bits
 from quantgate.reports import terminal
+from quantgate.reports.blocks.line import score
 from quantgate.reports.blocks.setting import lines as limit_lines
 from quantgate.reports.blocks.setting import training
 from quantgate.reports.github.markdown import block, code, prose
@@ -127,7 +128,7 @@ def _cause(group: CauseGroup, story: Story) -> str:
 
 def _part(part: Part) -> str:
     cells = ", ".join(
-        f"{prose(each.optimizer)}{f' {title(each.cell)}' if title(each.cell) else ''} **{_score(each)}**"
+        f"{prose(each.optimizer)}{f' {title(each.cell)}' if title(each.cell) else ''} **{score(each)}**"
         f"{_mark(each)}"
         for each in part.members[:9]
     ) + (f" and {len(part.members) - 9} more" if len(part.members) > 9 else "")
@@ -183,9 +184,9 @@ def _field(result: CellResult | None, story: Story) -> str:
     if result is None:
         return ""
     if result.verdict.passes:
-        return f"{_score(result)}{_mark(result)}"
+        return f"{score(result)}{_mark(result)}"
     known = " (known)" if story.is_known(result) else _mark(result)
-    return f"**{_score(result)}**{known}"
+    return f"**{score(result)}**{known}"
 
 
 def _mark(result: CellResult) -> str:
@@ -197,22 +198,18 @@ def _mark(result: CellResult) -> str:
     return said + (f" ({prose(entry)})" if entry else "")
 
 
-def _score(result: CellResult) -> str:
-    return str(result.verdict) if result.bpb is None else f"{in_bits(result.bpb)} {result.verdict}"
-
-
 def _controls(story: Story) -> str:
     lines = [f"**Controls:** {terminal.control_line(story.controls)}."]
     wrong = [each for each in story.controls if each.verdict.passes != (each.kind == "control")]
     for each in wrong[:20]:
-        lines.append(f"- {each.kind} {code(short(str(each.cell)))}: **{_score(each)}**")
+        lines.append(f"- {each.kind} {code(short(str(each.cell)))}: **{score(each)}**")
     return "\n".join(lines)
 
 
 def _remarks(story: Story) -> list[str]:
     """What was only warned of, waived, not measured or skipped, and the known failures."""
     said = [
-        f"known failure {code(short(each.cell.id))}: {_score(each)}: {prose(story.reason(each))}"
+        f"known failure {code(short(each.cell.id))}: {score(each)}: {prose(story.reason(each))}"
         for each in story.known
     ]
     said += [prose("".join(piece for piece, _ in line)) for line in terminal.remarks(story.results)]

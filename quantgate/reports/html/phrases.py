@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from quantgate.records.result import CellResult
 from quantgate.reports.html.data import environment
 from quantgate.reports.story import Story, short
-from quantgate.reports.text import printable
+from quantgate.reports.text import counted, printable
 
 #: Of a name in the title, where two lines are to hold what failed and why: its beginning and its end.
 _BEGINNING, _END = 15, 16
@@ -68,4 +68,4 @@ def environments(story: Story) -> list[tuple[str, list[list[str]]]]:
 def _numbers(cells: int, controls: int) -> Iterator[str]:
     for count, word in ((cells, "cell"), (controls, "control")):
         if count:
-            yield f"{count:,} {word}{'s' * (count != 1)}"
+            yield counted(count, word)

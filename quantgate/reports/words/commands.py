@@ -31,6 +31,11 @@ class Files:
         known = run.files.get("known_failures") or _given(run, "--quantgate-known-failures=")
         return cls(run.files.get("results"), baseline, known)
 
+    def to_record(self) -> dict[str, str]:
+        """Those that there are, as the record of a run names them."""
+        named = {"results": self.results, "baseline": self.baseline, "known_failures": self.known}
+        return {name: path for name, path in named.items() if path is not None}
+
     def then(self, command: str) -> str:
         """A command within a sentence; where the run left no file for it, what leaves one."""
         return f"{self.before}`{command}`"
@@ -48,14 +53,19 @@ def into_baseline(ids: Sequence[str], files: Files) -> str | None:
     """
     if files.baseline is None or PurePath(files.baseline).name == FILE_NAME:
         return None
-    words = ("quantgate", "baseline", "accept", _path(files.baseline), _results(files), *_only(ids), *_REASON)
-    return shlex.join(words)
+    which = (*_only(_patterns(ids)), *_REASON)
+    return shlex.join(("quantgate", "baseline", "accept", _path(files.baseline), _results(files), *which))
 
 
 def into_known(ids: Sequence[str], files: Files) -> str:
     """What makes known failures of cells that fail."""
+    return accept_known(_patterns(ids), files)
+
+
+def accept_known(only: Sequence[str], files: Files) -> str:
+    """What makes known failures of the cells that one of these patterns matches; without any, of all that fail."""
     into = _path(files.known or "known.toml")
-    return shlex.join(("quantgate", "known", "accept", _results(files), *_only(ids), *_REASON, "-o", into))
+    return shlex.join(("quantgate", "known", "accept", _results(files), *_only(only), *_REASON, "-o", into))
 
 
 def out_of_known(files: Files) -> str | None:
@@ -74,9 +84,12 @@ def _path(text: str) -> str:
     return f"./{text}" if text.startswith("-") else text
 
 
-def _only(ids: Sequence[str]) -> tuple[str, ...]:
-    named = [escape(each) for each in ids] if len(ids) <= _MOST else ["GLOB"]
-    return tuple(word for each in named for word in ("--only", each))
+def _patterns(ids: Sequence[str]) -> list[str]:
+    return [escape(each) for each in ids] if len(ids) <= _MOST else ["GLOB"]
+
+
+def _only(patterns: Sequence[str]) -> tuple[str, ...]:
+    return tuple(word for each in patterns for word in ("--only", each))
 
 
 def _given(run: RunRecord, flag: str) -> str | None:

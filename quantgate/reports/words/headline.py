@@ -55,10 +55,10 @@ def headline(story: Story) -> str:
         return f"The run was interrupted: {_cut(story)}"
     if lost:
         return _failed(story, lost)
-    if story.run.state == "unfinished" and not story.run.problems:
-        return f"The run did not end: {_cut(story)}"
     if story.run.problems:
         return _capital(story.run.problems[0])
+    if story.run.state == "unfinished":
+        return f"The run did not end: {_cut(story)}"
     if not story.results:
         return "No cell was judged"
     return _passed(story) + (", and a test failed for another reason" if story.fails else "")

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from quantgate.records.cell import Cell
-from quantgate.records.result import CellResult
 from quantgate.records.run import RunRecord
 from quantgate.records.verdict import Verdict
 from quantgate.reports.story import by_cause, not_excused, tell
 from quantgate.reports.words.headline import counted, headline
 from tests.examples import learning, make_cell, make_result
-
-OPTIMIZERS = ("adamw", "muon", "sgd")
-DONE = RunRecord(state="finished", exit_status=1)
-
-
-def nine(**changes: Any) -> list[CellResult]:
-    """Three formats under three optimizers, the sample's failing under all of them."""
-    failing = [
-        make_result(make_cell(optimizer=each), **{"cause": "sign-lost", **changes}) for each in OPTIMIZERS
-    ]
-    return failing + [
-        learning(Cell(name, "format", each, 47)) for name in ("int4", "int8") for each in OPTIMIZERS
-    ]
+from tests.reports.test_story import DONE, nine
 
 
 def test_one_format() -> None:
